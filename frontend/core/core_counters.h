@@ -1,0 +1,64 @@
+#pragma once
+
+// What the core counts, in plain fields; the metrics exporter copies them out.
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "base/latency_histogram.h"
+#include "frontend/core/action.h"
+
+namespace parm::core {
+
+inline constexpr size_t kNumSources = 7;
+
+struct ModelCounters {
+  std::array<uint64_t, kNumSources> answers{};        // by AnswerSource
+  std::array<LatencyHistogram, kNumSources> latency;  // arrival to answer
+  LatencyHistogram dispatch_delay;  // arrival to first dispatch
+  uint64_t abandoned = 0;
+  uint64_t late_originals = 0;  // exact answers after the trigger, or never
+  // Groups by outcome.
+  uint64_t groups_closed_full = 0;
+  uint64_t groups_closed_short = 0;
+  uint64_t groups_unprotected = 0;
+  uint64_t groups_parity_unplaced = 0;  // no worker could take the parity
+  uint64_t encode_failures = 0;
+  uint64_t decodes = 0;
+  uint64_t decode_failures = 0;   // refused: noise gain, not finite, shape
+  uint64_t decodes_held = 0;      // below min_confidence at the trigger
+  uint64_t decodes_unused = 0;    // an exact answer came first
+  uint64_t quality_compared = 0;  // samples, decode against late original
+  uint64_t quality_agreed = 0;
+  uint64_t observed_reconstructions = 0;  // mode observe: would have answered
+  // Tasks by AttemptType.
+  std::array<uint64_t, 4> tasks{};
+  uint64_t undecodable_replies = 0;  // wrong shape or not finite
+};
+
+struct CoreCounters {
+  std::vector<ModelCounters> models;  // by ModelId
+  uint64_t shed_queries = 0;          // max_queries
+  uint64_t shed_bytes = 0;            // max_buffered_bytes
+  uint64_t unknown_replies = 0;       // task not known: late or repeated
+  uint64_t tasks_cancelled = 0;
+  uint64_t tasks_redispatched = 0;
+  uint64_t workers_lost = 0;
+  uint64_t workers_silent = 0;
+  uint64_t workers_restarted = 0;
+  uint64_t probes = 0;
+};
+
+/// Entries alive in each table of the core.
+struct CoreSizes {
+  size_t queries = 0;
+  size_t batches = 0;
+  size_t tasks = 0;
+  size_t groups = 0;
+  size_t open_groups = 0;
+  size_t timers = 0;
+  uint64_t buffered_bytes = 0;
+};
+
+}  // namespace parm::core

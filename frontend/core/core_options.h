@@ -1,0 +1,63 @@
+#pragma once
+
+// What the configuration decides for the core, resolved to plain values.
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/time.h"
+#include "encoder/code.h"
+
+namespace parm::core {
+
+enum class PolicyKind : uint8_t { kNone, kCoded };
+enum class PolicyMode : uint8_t { kAct, kObserve };
+
+struct DecodeOptions {
+  /// A reconstruction is held until this quantile of the dispatch-to-reply time
+  /// of the model's own tasks has passed since the member's dispatch; 0: it is
+  /// released at once.
+  double trigger_quantile = 0.90;
+  Duration trigger_min{0};
+  /// Upper bound of the trigger; it also never passes deadline - slack.
+  std::optional<Duration> trigger_max;
+  Duration slack = Milliseconds(5);
+  /// Below it a reconstruction waits for something better.
+  std::optional<float> min_confidence;
+  /// Below it a reconstruction is not even used at the deadline.
+  std::optional<float> floor;
+  double max_noise_gain = 100;
+};
+
+struct ModelOptions {
+  std::string name;
+  Duration deadline = Milliseconds(500);
+  uint32_t max_batch_size = 1;
+  Duration batch_timeout = Milliseconds(1);
+  PolicyKind policy = PolicyKind::kNone;
+  PolicyMode mode = PolicyMode::kAct;
+  std::shared_ptr<const Code> code;  // kCoded only
+  Duration group_timeout = Milliseconds(20);
+  bool pad_short_groups = true;
+  DecodeOptions decode;
+  bool has_default_answer = false;
+};
+
+struct CoreOptions {
+  std::vector<ModelOptions> models;  // by ModelId
+  uint32_t num_workers = 0;          // WorkerId < num_workers
+  uint32_t max_queries = 4096;
+  uint64_t max_buffered_bytes = uint64_t{1} << 30;
+  Duration feedback_horizon = Milliseconds(10'000);
+  Duration heartbeat_timeout = Milliseconds(500);
+  Duration probe_interval = Milliseconds(250);
+  /// Share of cancellable losers that is left to finish, so that the ledger
+  /// sees real stragglers too.
+  double loser_sample_rate = 0.05;
+  uint64_t seed = 1;
+};
+
+}  // namespace parm::core

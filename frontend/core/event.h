@@ -1,0 +1,153 @@
+#pragma once
+
+// What the core is told. An event carries ids of buffers, never tensors; the
+// live loop and the simulator make the same events.
+
+#include <cstdint>
+#include <optional>
+#include <variant>
+
+#include "absl/types/span.h"
+#include "base/ids.h"
+#include "base/time.h"
+
+namespace parm::core {
+
+/// Parameter parm_mode of a request.
+enum class AnswerMode : uint8_t {
+  kBalanced,  // reconstructions from the trigger on, if confident
+  kExact,     // never an approximate answer
+  kFast,      // the first answer wins
+};
+
+/// A query was parsed and validated. The core owns `input` until it emits
+/// ReleaseBuffer for it, and will emit exactly one AnswerQuery.
+/// Needs: `query` was not used before; now < deadline.
+struct QueryArrived {
+  QueryId query;
+  ModelId model;
+  /// The deployed bundle that this query is fixed to.
+  BundleKey deployed;
+  /// Interned (input names, datatypes, per-sample shapes); 0 cannot be coded.
+  uint32_t signature = 0;
+  uint32_t samples = 1;  // the query's own batch dimension
+  uint64_t bytes = 0;    // of its input, against max_buffered_bytes
+  BufferId input;
+  Time deadline;
+  AnswerMode mode = AnswerMode::kBalanced;
+};
+
+/// The client has gone: nobody waits for the answer. No AnswerQuery follows if
+/// it was not emitted before; what a sibling's decode needs lives on.
+struct QueryAbandoned {
+  QueryId query;
+};
+
+enum class BundleRole : uint8_t { kDeployed, kParity, kBackup };
+
+/// A bundle that a worker serves and this frontend has a use for: lineage and
+/// code were checked against the configuration by the catalog.
+struct ServedBundle {
+  BundleKey bundle;
+  ModelId model;
+  BundleRole role;
+  /// kParity: the deployed bundle it was made for. kDeployed: itself.
+  BundleKey deployed;
+  uint8_t parity_index = 0;
+};
+
+/// A worker said hello (again): it can take tasks. A second WorkerUp with
+/// another `nonce` means that the process was restarted: what it held is lost.
+struct WorkerUp {
+  WorkerId worker;
+  uint64_t nonce;
+  uint32_t fault_domain;  // interned
+  uint32_t lanes = 1;
+  uint32_t max_in_flight = 1;
+  absl::Span<const ServedBundle> bundles;  // valid during the call
+};
+
+/// Its connection is lost.
+struct WorkerDown {
+  WorkerId worker;
+};
+
+/// Any sign of life; heartbeats carry the depths.
+struct WorkerHeard {
+  WorkerId worker;
+  uint32_t queue_depth = 0;
+  uint32_t in_flight = 0;
+};
+
+/// It finishes what it has and takes nothing more.
+struct WorkerDraining {
+  WorkerId worker;
+};
+
+struct TaskStarted {
+  TaskId task;
+  WorkerId worker;
+};
+
+enum class TaskStatus : uint8_t { kOk, kError, kCancelled, kExpired };
+
+/// A terminal reply. Unknown, repeated and late ones are counted and their
+/// buffer released.
+struct TaskReplied {
+  TaskId task;
+  WorkerId worker;
+  TaskStatus status;
+  bool retryable = false;  // kError: may succeed elsewhere
+  BufferId output{};       // kOk only
+  bool decodable = true;   // right shape, datatype, every value finite
+  Duration queue{0};
+  Duration compute{0};
+};
+
+/// The transport refused a task that was just dispatched.
+struct TaskNotSent {
+  TaskId task;
+  WorkerId worker;
+};
+
+/// The answer to EncodeParity.
+struct ParityEncoded {
+  GroupId group;
+  uint8_t parity_index;
+  bool ok;
+  BufferId parity{};  // if ok
+  uint64_t bytes = 0;
+};
+
+/// The answer to DecodeMember.
+struct MemberDecoded {
+  GroupId group;
+  uint8_t member;
+  bool ok;
+  BufferId output{};  // if ok
+  double noise_gain = 1;
+  /// P(right), if the bundle has a calibration table.
+  std::optional<float> confidence;
+};
+
+/// The answer to CompareOutputs: of `compared` samples, `agreed` had the same
+/// top class.
+struct OutputsCompared {
+  ModelId model;
+  uint32_t compared;
+  uint32_t agreed;
+};
+
+/// The time asked for with WakeAt has come (or any other time: harmless).
+struct TimerFired {};
+
+/// Take no new queries; answer the ones that are here.
+struct DrainRequested {};
+
+using Event =
+    std::variant<QueryArrived, QueryAbandoned, WorkerUp, WorkerDown,
+                 WorkerHeard, WorkerDraining, TaskStarted, TaskReplied,
+                 TaskNotSent, ParityEncoded, MemberDecoded, OutputsCompared,
+                 TimerFired, DrainRequested>;
+
+}  // namespace parm::core

@@ -1,0 +1,72 @@
+#pragma once
+
+// A bundle on disk: a directory with bundle.yaml and a model file. Workers and
+// the trainer load them; the trainer writes them; a frontend only hears of them
+// in a worker's Hello.
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "base/tensor.h"
+#include "proto/bundle.pb.h"
+#include "proto/envelope.pb.h"
+
+namespace parm {
+
+/// A SHA-256 digest.
+using Sha256 = std::array<uint8_t, 32>;
+
+std::string ToHex(const Sha256& digest);
+/// Errors: kInvalidArgument unless `hex` is 64 hex digits.
+absl::StatusOr<Sha256> FromHex(absl::string_view hex);
+Sha256 Sha256Of(absl::string_view bytes);
+/// Errors: kNotFound if the file cannot be read.
+absl::StatusOr<Sha256> Sha256OfFile(const std::string& path);
+
+/// A manifest that has been checked against its files.
+struct Bundle {
+  std::string directory;
+  bundle::Manifest manifest;
+  /// The bundle's id: sha256 of the model file's sha256 followed by the
+  /// identity-bearing part of the manifest (model, variant, version, role,
+  /// inputs, outputs, preprocessing, lineage), so that measured figures can be
+  /// rewritten without a new identity.
+  Sha256 id;
+  std::string model_path;  // directory + "/" + manifest.file
+};
+
+/// Reads and checks `directory`/bundle.yaml and the model file's digest.
+/// Errors: kNotFound if the directory, manifest or model file is missing;
+/// kInvalidArgument "FILE:LINE: ..." for a manifest outside the schema, or one
+/// whose role, datatypes, shapes, lineage or figures make no sense; kDataLoss
+/// if the model file's digest differs (truncated or swapped).
+absl::StatusOr<Bundle> LoadBundle(const std::string& directory);
+
+/// One further file of a bundle (the model, the probes).
+struct BundleFile {
+  std::string name;  // without a folder
+  std::string contents;
+};
+
+/// Writes a bundle atomically: into a temporary directory beside `directory`,
+/// synced, then renamed into place; an existing bundle there is replaced.
+/// Fills in format, file_sha256. `files` must hold manifest.file.
+/// Errors: kInvalidArgument as LoadBundle; kResourceExhausted or kUnavailable
+/// with the system's words if the disk is full or read-only; nothing is then
+/// left behind and an existing bundle is untouched.
+absl::StatusOr<Bundle> WriteBundle(const std::string& directory,
+                                   bundle::Manifest manifest,
+                                   const std::vector<BundleFile>& files);
+
+/// What a worker's Hello says of a bundle.
+wire::BundleInfo ToBundleInfo(const Bundle& bundle);
+
+/// Inputs or outputs of a manifest as specs.
+/// Needs: from a checked manifest.
+std::vector<TensorSpec> InputSpecs(const bundle::Manifest& manifest);
+std::vector<TensorSpec> OutputSpecs(const bundle::Manifest& manifest);
+
+}  // namespace parm

@@ -1,0 +1,53 @@
+#pragma once
+
+// Requests and replies of the Open Inference Protocol as values, whatever the
+// transport: the HTTP codec (JSON, binary tensors) fills and writes them.
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "base/buffer.h"
+#include "base/tensor.h"
+
+namespace parm::oip {
+
+/// A named tensor with its bytes (little-endian, row-major; BYTES elements each
+/// behind a 4-byte little-endian length).
+struct Tensor {
+  TensorSpec spec;
+  Buffer data;
+};
+
+using ParameterValue =
+    std::variant<bool, int64_t, uint64_t, double, std::string>;
+/// Small, order kept.
+using Parameters = std::vector<std::pair<std::string, ParameterValue>>;
+
+struct RequestedOutput {
+  std::string name;
+  bool binary = false;
+  Parameters parameters;  // without binary_data
+};
+
+struct InferRequest {
+  std::string model_name;
+  std::string model_version;
+  std::string id;
+  Parameters parameters;  // without binary_data_output
+  std::vector<Tensor> inputs;
+  std::vector<RequestedOutput> outputs;  // empty: all
+  bool binary_outputs = false;           // binary_data_output
+};
+
+struct InferResponse {
+  std::string model_name;
+  std::string model_version;
+  std::string id;
+  Parameters parameters;
+  std::vector<Tensor> outputs;
+};
+
+}  // namespace parm::oip

@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# Installs what the build, the tests and the demo need: Debian packages with
+# apt, and a virtual environment from requirements.txt. Does nothing, quickly,
+# when everything is there. PARM_VENV names another place for the environment.
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+venv=${PARM_VENV:-$root/.venv}
+
+packages=(
+  # Toolchain.
+  g++ cmake ninja-build ccache mold pkg-config git curl ca-certificates
+  clang-19 clang-tidy-19 clang-format-19 libclang-rt-19-dev llvm-19
+  # Libraries.
+  libzmq3-dev cppzmq-dev libprotobuf-dev protobuf-compiler libabsl-dev
+  libboost1.81-dev libsimdjson-dev libyaml-cpp-dev libcli11-dev libspdlog-dev
+  prometheus-cpp-dev libhwy-dev libgtest-dev libgmock-dev libbenchmark-dev
+  zlib1g-dev libssl-dev
+  # Data for the demo, Python for its pictures and for the client tests.
+  dataset-fashion-mnist python3-venv
+)
+
+missing=()
+installed=$(dpkg-query -W -f='${db:Status-Abbrev} ${Package}\n' |
+  awk '$1 == "ii" { print $2 }')
+for package in "${packages[@]}"; do
+  grep -qxF "$package" <<<"$installed" || missing+=("$package")
+done
+if ((${#missing[@]} > 0)); then
+  echo "bootstrap: installing ${missing[*]}"
+  sudo=()
+  [[ $(id -u) == 0 ]] || sudo=(sudo)
+  "${sudo[@]}" apt-get update -qq
+  "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive \
+    apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+fi
+
+# The stamp holds the list it was made from, so that a changed pin reinstalls.
+stamp=$venv/requirements.installed
+if ! cmp -s "$root/requirements.txt" "$stamp"; then
+  echo "bootstrap: installing the Python environment in $venv"
+  [[ -x $venv/bin/python ]] || /usr/bin/python3 -m venv "$venv"
+  "$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps \
+    -r "$root/requirements.txt"
+  cp "$root/requirements.txt" "$stamp"
+fi

@@ -1,0 +1,148 @@
+# The few functions with which every target of this project is made, so that
+# warnings, include paths, output folders and test labels are the same
+# everywhere.
+
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+
+# PRIVATE to each target: a user of a header does not inherit our warnings.
+add_library(parm_warnings INTERFACE)
+add_library(parm::warnings ALIAS parm_warnings)
+target_compile_options(
+  parm_warnings
+  INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wnon-virtual-dtor
+            -Woverloaded-virtual
+            # Names its fields; the others have defaults.
+            -Wno-missing-field-initializers
+            $<$<CXX_COMPILER_ID:Clang>:-Wthread-safety
+            -Wno-missing-designated-field-initializers>
+            # False positives of g++ 12 inside inlined std::string.
+            $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>)
+
+function(_parm_common target)
+  target_link_libraries(${target} PRIVATE $<BUILD_INTERFACE:parm::warnings>)
+  target_include_directories(
+    ${target} PUBLIC $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}>)
+endfunction()
+
+# parm_library(encoder_sum SOURCES a.cc HEADERS a.h PUBLIC ... PRIVATE ...)
+# makes library parm_encoder_sum with alias parm::encoder_sum. HEADERS compile
+# alone under the target all_verify_interface_header_sets.
+function(parm_library name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;HEADERS;PUBLIC;PRIVATE" ${ARGN})
+  set(target parm_${name})
+  if(ARG_SOURCES)
+    add_library(${target} STATIC ${ARG_SOURCES})
+    _parm_common(${target})
+    target_link_libraries(${target} PUBLIC ${ARG_PUBLIC} PRIVATE ${ARG_PRIVATE})
+    set(scope PUBLIC)
+  else()
+    add_library(${target} INTERFACE)
+    target_include_directories(
+      ${target} INTERFACE $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}>)
+    target_link_libraries(${target} INTERFACE ${ARG_PUBLIC})
+    set(scope INTERFACE)
+  endif()
+  if(ARG_HEADERS)
+    target_sources(
+      ${target} ${scope} FILE_SET HEADERS BASE_DIRS ${CMAKE_SOURCE_DIR} FILES
+                         ${ARG_HEADERS})
+    set_target_properties(${target} PROPERTIES VERIFY_INTERFACE_HEADER_SETS ON)
+  endif()
+  add_library(parm::${name} ALIAS ${target})
+endfunction()
+
+# parm_executable(parm-worker SOURCES main.cc PRIVATE parm::backends)
+function(parm_executable name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;PRIVATE" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  _parm_common(${name})
+  target_link_libraries(${name} PRIVATE ${ARG_PRIVATE})
+endfunction()
+
+# parm_proto(proto_messages envelope.proto ...): generated code without our
+# warnings, included as "proto/envelope.pb.h".
+function(parm_proto name)
+  set(target parm_${name})
+  add_library(${target} STATIC ${ARGN})
+  target_link_libraries(${target} PUBLIC protobuf::libprotobuf)
+  target_include_directories(${target} SYSTEM PUBLIC ${CMAKE_BINARY_DIR})
+  protobuf_generate(
+    TARGET ${target} IMPORT_DIRS ${CMAKE_SOURCE_DIR} PROTOC_OUT_DIR
+    ${CMAKE_BINARY_DIR})
+  add_library(parm::${name} ALIAS ${target})
+endfunction()
+
+# parm_test(encoder/sum_code_test LINK parm::encoder LABELS unit) builds
+# tests/encoder/sum_code_test.cc into one program and one CTest entry.
+# SOURCES: further files. TIMEOUT: seconds, default 60. ARGS: command line.
+function(parm_test path)
+  cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;LINK;LABELS;ARGS" ${ARGN})
+  string(REPLACE "/" "." test ${path})
+  string(REPLACE "/" "_" target ${path})
+  add_executable(${target} ${CMAKE_SOURCE_DIR}/tests/${path}.cc ${ARG_SOURCES})
+  _parm_common(${target})
+  target_link_libraries(${target} PRIVATE ${ARG_LINK} GTest::gmock_main)
+  set_target_properties(
+    ${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  add_test(NAME ${test} COMMAND ${target} ${ARG_ARGS})
+  parm_test_properties(${test} "${ARG_LABELS}" "${ARG_TIMEOUT}")
+endfunction()
+
+# Label, time limit and environment of a CTest entry.
+function(parm_test_properties test labels timeout)
+  if(NOT labels)
+    set(labels unit)
+  endif()
+  if(NOT timeout)
+    set(timeout 60)
+  endif()
+  set_tests_properties(
+    ${test}
+    PROPERTIES
+      LABELS "${labels}" TIMEOUT ${timeout} ENVIRONMENT
+      "PARM_BIN=${CMAKE_BINARY_DIR}/bin;PARM_SOURCE=${CMAKE_SOURCE_DIR};PARM_PYTHON=${PARM_PYTHON};ASAN_OPTIONS=detect_leaks=1;UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1;TSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/tsan.supp:halt_on_error=1"
+  )
+endfunction()
+
+# parm_fuzzer(proto/envelope_fuzz LINK parm::proto): tests/PATH.cc defines
+# LLVMFuzzerTestOneInput. With PARM_FUZZ (preset fuzz) it becomes a libFuzzer
+# program; always it becomes a test that runs the corpus in tests/PATH.corpus/.
+function(parm_fuzzer path)
+  cmake_parse_arguments(ARG "" "" "LINK" ${ARGN})
+  string(REPLACE "/" "." test ${path})
+  string(REPLACE "/" "_" target ${path})
+  add_executable(${target} ${CMAKE_SOURCE_DIR}/tests/${path}.cc)
+  _parm_common(${target})
+  target_link_libraries(${target} PRIVATE ${ARG_LINK})
+  set_target_properties(
+    ${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  if(PARM_FUZZ)
+    target_link_options(${target} PRIVATE -fsanitize=fuzzer)
+    add_test(NAME ${test} COMMAND ${target} -runs=0
+                                  ${CMAKE_SOURCE_DIR}/tests/${path}.corpus)
+  else()
+    target_sources(${target}
+                   PRIVATE ${CMAKE_SOURCE_DIR}/tests/support/corpus_main.cc)
+    add_test(NAME ${test} COMMAND ${target}
+                                  ${CMAKE_SOURCE_DIR}/tests/${path}.corpus)
+  endif()
+  parm_test_properties(${test} "unit;fuzz" 60)
+endfunction()
+
+# parm_benchmark(encoder_bench SOURCES ... LINK ...): Google Benchmark program;
+# run once, quickly, as a test with the label bench-smoke.
+function(parm_benchmark name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;LINK" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  _parm_common(${name})
+  target_link_libraries(${name} PRIVATE ${ARG_LINK} benchmark::benchmark_main)
+  if(PARM_BUILD_TESTS)
+    add_test(NAME bench.${name} COMMAND ${name} --benchmark_min_time=0.001)
+    parm_test_properties(bench.${name} "bench-smoke" 60)
+  endif()
+endfunction()
