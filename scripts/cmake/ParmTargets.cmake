@@ -64,6 +64,28 @@ function(parm_executable name)
   target_link_libraries(${name} PRIVATE ${ARG_PRIVATE})
 endfunction()
 
+# For targets whose sources include torch: links LibTorch and reuses one
+# precompiled header of torch/torch.h and torch/script.h, which take a quarter
+# of a minute a file otherwise.
+function(parm_use_torch target)
+  if(NOT TARGET parm_torch_pch)
+    file(WRITE ${CMAKE_BINARY_DIR}/torch_pch.cc "")
+    add_library(parm_torch_pch STATIC ${CMAKE_BINARY_DIR}/torch_pch.cc)
+    _parm_common(parm_torch_pch)
+    target_link_libraries(parm_torch_pch PUBLIC parm::torch)
+    target_precompile_headers(parm_torch_pch PRIVATE <torch/torch.h>
+                              <torch/script.h>)
+  endif()
+  target_link_libraries(${target} PRIVATE parm::torch)
+  # The header is compiled with -fPIC; programs would use -fPIE and refuse it.
+  get_target_property(type ${target} TYPE)
+  if(type STREQUAL EXECUTABLE)
+    set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE OFF)
+    target_compile_options(${target} PRIVATE -fPIC)
+  endif()
+  target_precompile_headers(${target} REUSE_FROM parm_torch_pch)
+endfunction()
+
 # parm_proto(proto_messages envelope.proto ...): generated code without our
 # warnings, included as "proto/envelope.pb.h".
 function(parm_proto name)
