@@ -22,7 +22,8 @@ enum class QueryHandle : uint64_t {};
 /// The one answer of a query.
 struct QueryReply {
   /// OK, or why not: kInvalidArgument 400, kNotFound 404, kUnavailable and
-  /// kResourceExhausted 503, kDeadlineExceeded 504, kInternal 500.
+  /// kResourceExhausted 503, kDeadlineExceeded 504, kUnimplemented 501,
+  /// kInternal and any other 500.
   absl::Status status;
   /// If OK: all outputs of the model, unfiltered, in the model's order; id and
   /// parameters as the client is to see them.
@@ -34,14 +35,7 @@ struct QueryReply {
   int retry_after_s = 0;
 };
 
-struct ModelMetadata {
-  std::string name;
-  std::vector<std::string> versions;
-  std::string platform;
-  std::vector<TensorSpec> inputs;  // -1: variable; dimension 0 is the batch
-  std::vector<TensorSpec> outputs;
-  uint32_t max_batch_size = 0;  // as the model's config states it
-};
+using oip::ModelMetadata;
 
 /// Threads: called on the shard's loop thread only; callbacks come on it too.
 class QueryService {

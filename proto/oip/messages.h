@@ -50,4 +50,14 @@ struct InferResponse {
   std::vector<Tensor> outputs;
 };
 
+/// What a server says a model looks like.
+struct ModelMetadata {
+  std::string name;
+  std::vector<std::string> versions;
+  std::string platform;
+  std::vector<TensorSpec> inputs;  // -1: variable; dimension 0 is the batch
+  std::vector<TensorSpec> outputs;
+  uint32_t max_batch_size = 0;  // as the model's config states it
+};
+
 }  // namespace parm::oip
