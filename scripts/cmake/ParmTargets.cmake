@@ -87,15 +87,27 @@ function(parm_use_torch target)
 endfunction()
 
 # parm_proto(proto_messages envelope.proto ...): generated code without our
-# warnings, included as "proto/envelope.pb.h".
+# warnings, included as "proto/envelope.pb.h". Not protobuf_generate: that names
+# its output after the calling folder, and so loses "proto/".
 function(parm_proto name)
   set(target parm_${name})
-  add_library(${target} STATIC ${ARGN})
+  set(generated)
+  foreach(file ${ARGN})
+    cmake_path(ABSOLUTE_PATH file OUTPUT_VARIABLE source)
+    cmake_path(RELATIVE_PATH source BASE_DIRECTORY ${CMAKE_SOURCE_DIR}
+               OUTPUT_VARIABLE stem)
+    cmake_path(REMOVE_EXTENSION stem)
+    add_custom_command(
+      OUTPUT ${CMAKE_BINARY_DIR}/${stem}.pb.cc ${CMAKE_BINARY_DIR}/${stem}.pb.h
+      COMMAND protobuf::protoc -I ${CMAKE_SOURCE_DIR} --cpp_out
+              ${CMAKE_BINARY_DIR} ${source}
+      DEPENDS ${source} protobuf::protoc
+      VERBATIM)
+    list(APPEND generated ${CMAKE_BINARY_DIR}/${stem}.pb.cc)
+  endforeach()
+  add_library(${target} STATIC ${generated})
   target_link_libraries(${target} PUBLIC protobuf::libprotobuf)
   target_include_directories(${target} SYSTEM PUBLIC ${CMAKE_BINARY_DIR})
-  protobuf_generate(
-    TARGET ${target} IMPORT_DIRS ${CMAKE_SOURCE_DIR} PROTOC_OUT_DIR
-    ${CMAKE_BINARY_DIR})
   add_library(parm::${name} ALIAS ${target})
 endfunction()
 
