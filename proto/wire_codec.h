@@ -23,8 +23,14 @@ inline constexpr int kMaxTensors = 64;
 inline constexpr int kMaxRank = 16;
 inline constexpr int kMaxBundles = 256;
 inline constexpr size_t kMaxNameBytes = 1024;
+inline constexpr size_t kMaxErrorBytes = 4096;
+inline constexpr uint32_t kMaxLanes = 1024;
+inline constexpr uint32_t kMaxK = 16;
+inline constexpr uint32_t kMaxR = 4;
+inline constexpr size_t kDigestBytes = 32;
 
-/// The envelope frame, version filled in.
+/// The envelope frame, version filled in. A reply's error text is cut to
+/// kMaxErrorBytes and made ASCII; all else must keep the bounds.
 std::string SerializeEnvelope(Envelope envelope);
 
 /// Parses and checks one envelope frame: version, exactly one message, ids and
