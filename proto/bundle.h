@@ -4,8 +4,6 @@
 // the trainer load them; the trainer writes them; a frontend only hears of them
 // in a worker's Hello.
 
-#include <array>
-#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -13,18 +11,9 @@
 #include "base/tensor.h"
 #include "proto/bundle.pb.h"
 #include "proto/envelope.pb.h"
+#include "proto/sha256.h"
 
 namespace parm {
-
-/// A SHA-256 digest.
-using Sha256 = std::array<uint8_t, 32>;
-
-std::string ToHex(const Sha256& digest);
-/// Errors: kInvalidArgument unless `hex` is 64 hex digits.
-absl::StatusOr<Sha256> FromHex(absl::string_view hex);
-Sha256 Sha256Of(absl::string_view bytes);
-/// Errors: kNotFound if the file cannot be read.
-absl::StatusOr<Sha256> Sha256OfFile(const std::string& path);
 
 /// A manifest that has been checked against its files.
 struct Bundle {
@@ -56,7 +45,8 @@ struct BundleFile {
 /// Fills in format, file_sha256. `files` must hold manifest.file.
 /// Errors: kInvalidArgument as LoadBundle; kResourceExhausted or kUnavailable
 /// with the system's words if the disk is full or read-only; nothing is then
-/// left behind and an existing bundle is untouched.
+/// left behind and an existing bundle is untouched. Also kInvalidArgument if
+/// `directory` holds something that is no bundle.
 absl::StatusOr<Bundle> WriteBundle(const std::string& directory,
                                    bundle::Manifest manifest,
                                    const std::vector<BundleFile>& files);

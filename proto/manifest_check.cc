@@ -1,0 +1,222 @@
+#include "proto/manifest_check.h"
+
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+#include "base/tensor.h"
+#include "proto/sha256.h"
+#include "proto/wire_codec.h"
+
+namespace parm {
+namespace {
+
+using Tensors = google::protobuf::RepeatedPtrField<bundle::Tensor>;
+
+class Checker {
+ public:
+  Checker(absl::string_view file, const YamlLines& lines)
+      : file_(file), lines_(lines) {}
+
+  absl::Status CheckAll(const bundle::Manifest& manifest) const {
+    if (manifest.format() != kManifestFormat) {
+      return Error("format", "expected ", kManifestFormat, ", got ",
+                   manifest.format());
+    }
+    PARM_RETURN_IF_ERROR(CheckName("model", manifest.model(), true));
+    PARM_RETURN_IF_ERROR(CheckName("variant", manifest.variant(), false));
+    PARM_RETURN_IF_ERROR(CheckName("version", manifest.version(), false));
+    PARM_RETURN_IF_ERROR(CheckFileName("file", manifest.file()));
+    PARM_RETURN_IF_ERROR(CheckHex("file_sha256", manifest.file_sha256()));
+    PARM_RETURN_IF_ERROR(CheckTensors("inputs", manifest.inputs()));
+    PARM_RETURN_IF_ERROR(CheckTensors("outputs", manifest.outputs()));
+    PARM_RETURN_IF_ERROR(CheckRole(manifest));
+    PARM_RETURN_IF_ERROR(CheckMeasured(manifest.measured()));
+    if (manifest.has_probes()) {
+      PARM_RETURN_IF_ERROR(
+          CheckFileName("probes.inputs_npy", manifest.probes().inputs_npy()));
+      PARM_RETURN_IF_ERROR(
+          CheckFileName("probes.outputs_npy", manifest.probes().outputs_npy()));
+    }
+    return absl::OkStatus();
+  }
+
+ private:
+  // The line of the key, or of the nearest one above it that is there.
+  int LineOf(std::string key) const {
+    while (!key.empty()) {
+      if (const auto at = lines_.find(key); at != lines_.end()) {
+        return at->second;
+      }
+      const size_t end = key.find_last_of(".[");
+      key.resize(end == std::string::npos ? 0 : end);
+    }
+    return 1;
+  }
+
+  template <typename... Parts>
+  absl::Status Error(const std::string& key, const Parts&... parts) const {
+    return absl::InvalidArgumentError(
+        absl::StrCat(file_, ":", LineOf(key), ": ", key, ": ", parts...));
+  }
+
+  absl::Status CheckName(const std::string& key, const std::string& name,
+                         bool needed) const {
+    if (needed && name.empty()) return Error(key, "expected text, got none");
+    if (name.size() <= wire::kMaxNameBytes) return absl::OkStatus();
+    return Error(key, "expected at most ", wire::kMaxNameBytes, " bytes, got ",
+                 name.size());
+  }
+
+  absl::Status CheckFileName(const std::string& key,
+                             const std::string& name) const {
+    PARM_RETURN_IF_ERROR(CheckName(key, name, true));
+    if (absl::StrContains(name, '/') || name == "." || name == ".." ||
+        name == kManifestFile || absl::StrContains(name, '\0')) {
+      return Error(key, "expected the name of a file beside ", kManifestFile,
+                   ", got \"", name, "\"");
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status CheckHex(const std::string& key, const std::string& hex) const {
+    const absl::Status status = FromHex(hex).status();
+    return status.ok() ? status : Error(key, status.message());
+  }
+
+  absl::Status CheckTensors(const std::string& key,
+                            const Tensors& tensors) const {
+    if (tensors.empty() || tensors.size() > wire::kMaxTensors) {
+      return Error(key, "expected 1 to ", wire::kMaxTensors, " tensors, got ",
+                   tensors.size());
+    }
+    std::set<std::string> names;
+    for (int i = 0; i < tensors.size(); ++i) {
+      const bundle::Tensor& tensor = tensors.Get(i);
+      const std::string at = absl::StrCat(key, "[", i, "]");
+      PARM_RETURN_IF_ERROR(CheckName(at + ".name", tensor.name(), true));
+      if (!names.insert(tensor.name()).second) {
+        return Error(at + ".name", "expected distinct names, got \"",
+                     tensor.name(), "\" twice");
+      }
+      if (ParseDataType(tensor.datatype()) == DataType::kInvalid) {
+        return Error(at + ".datatype", "expected a datatype such as FP32, got ",
+                     "\"", tensor.datatype(), "\"");
+      }
+      PARM_RETURN_IF_ERROR(CheckShape(at + ".shape", tensor));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status CheckShape(const std::string& key,
+                          const bundle::Tensor& tensor) const {
+    std::vector<int64_t> shape(tensor.shape().begin(), tensor.shape().end());
+    if (shape.size() > static_cast<size_t>(wire::kMaxRank)) {
+      return Error(key, "expected at most ", wire::kMaxRank,
+                   " dimensions, got ", shape.size());
+    }
+    for (int64_t& dimension : shape) {
+      if (dimension < -1 || dimension == 0) {
+        return Error(key, "expected dimensions above 0, or -1 for any, got ",
+                     dimension);
+      }
+      if (dimension == -1) dimension = 1;
+    }
+    const absl::Status status = NumBytes(DataType::kFp64, shape).status();
+    return status.ok() ? status : Error(key, status.message());
+  }
+
+  absl::Status CheckRole(const bundle::Manifest& manifest) const {
+    const std::string& role = manifest.role();
+    if (role != "deployed" && role != "parity" && role != "backup") {
+      return Error("role", "expected one of deployed|parity|backup, got \"",
+                   role, "\"");
+    }
+    if (manifest.has_lineage() != (role == "parity")) {
+      return Error(
+          "lineage",
+          role == "parity" ? "missing, and role is " : "given, though role is ",
+          role);
+    }
+    if (!manifest.has_lineage()) return absl::OkStatus();
+    const bundle::Lineage& lineage = manifest.lineage();
+    PARM_RETURN_IF_ERROR(
+        CheckHex("lineage.deployed_sha256", lineage.deployed_sha256()));
+    const bundle::Code& code = lineage.code();
+    PARM_RETURN_IF_ERROR(CheckName("lineage.code.scheme", code.scheme(), true));
+    PARM_RETURN_IF_ERROR(
+        CheckRange("lineage.code.k", code.k(), 1, wire::kMaxK));
+    PARM_RETURN_IF_ERROR(
+        CheckRange("lineage.code.r", code.r(), 1, wire::kMaxR));
+    return CheckRange("lineage.parity_index", lineage.parity_index(), 0,
+                      code.r() - 1);
+  }
+
+  absl::Status CheckRange(const std::string& key, uint32_t value,
+                          uint32_t minimum, uint32_t maximum) const {
+    if (minimum <= value && value <= maximum) return absl::OkStatus();
+    return Error(key, "expected ", minimum, " to ", maximum, ", got ", value);
+  }
+
+  absl::Status CheckFraction(const std::string& key, double value) const {
+    if (0 <= value && value <= 1) return absl::OkStatus();
+    return Error(key, "expected a fraction, 0 to 1, got ", value);
+  }
+
+  absl::Status CheckSamples(const std::string& key, int64_t samples) const {
+    if (samples >= 0) return absl::OkStatus();
+    return Error(key, "expected a count, got ", samples);
+  }
+
+  absl::Status CheckMeasured(const bundle::Measured& measured) const {
+    PARM_RETURN_IF_ERROR(CheckFraction("measured.a_a", measured.a_a()));
+    PARM_RETURN_IF_ERROR(CheckSamples("measured.samples", measured.samples()));
+    if (!(measured.relative_cost() >= 0)) {
+      return Error("measured.relative_cost", "expected 0 or more, got ",
+                   measured.relative_cost());
+    }
+    std::set<uint32_t> losses;
+    for (int i = 0; i < measured.a_d_size(); ++i) {
+      const bundle::DegradedAccuracy& a_d = measured.a_d(i);
+      const std::string at = absl::StrCat("measured.a_d[", i, "]");
+      if (a_d.losses() < 1 || !losses.insert(a_d.losses()).second) {
+        return Error(at + ".losses", "expected distinct counts above 0, got ",
+                     a_d.losses());
+      }
+      PARM_RETURN_IF_ERROR(CheckFraction(at + ".accuracy", a_d.accuracy()));
+      PARM_RETURN_IF_ERROR(CheckSamples(at + ".samples", a_d.samples()));
+    }
+    return CheckCalibration(measured);
+  }
+
+  absl::Status CheckCalibration(const bundle::Measured& measured) const {
+    for (int i = 0; i < measured.calibration_size(); ++i) {
+      const bundle::CalibrationBin& bin = measured.calibration(i);
+      const std::string at = absl::StrCat("measured.calibration[", i, "]");
+      if (i > 0 && !(bin.margin_at_least() >
+                     measured.calibration(i - 1).margin_at_least())) {
+        return Error(at + ".margin_at_least",
+                     "expected ascending margins, got ", bin.margin_at_least());
+      }
+      PARM_RETURN_IF_ERROR(
+          CheckFraction(at + ".probability_right", bin.probability_right()));
+      PARM_RETURN_IF_ERROR(CheckSamples(at + ".samples", bin.samples()));
+    }
+    return absl::OkStatus();
+  }
+
+  const absl::string_view file_;
+  const YamlLines& lines_;
+};
+
+}  // namespace
+
+absl::Status CheckManifest(const bundle::Manifest& manifest,
+                           absl::string_view file, const YamlLines& lines) {
+  return Checker(file, lines).CheckAll(manifest);
+}
+
+}  // namespace parm
