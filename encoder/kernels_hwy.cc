@@ -1,0 +1,171 @@
+// Compiled once per instruction set by foreach_target.h; the dispatch at the
+// end picks the best one that this CPU has.
+
+#include <algorithm>
+
+#include "encoder/kernels.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "encoder/kernels_hwy.cc"
+#include "hwy/foreach_target.h"  // IWYU pragma: keep
+#include "hwy/highway.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace parm {
+namespace HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+// Inputs from element `begin` on, for the plain twin to finish.
+struct Rest {
+  Rest(absl::Span<const std::byte* const> inputs, size_t begin_bytes)
+      : size(inputs.size()) {
+    for (size_t j = 0; j < size; ++j) pointers[j] = inputs[j] + begin_bytes;
+  }
+  absl::Span<const std::byte* const> span() const { return {pointers, size}; }
+
+  const std::byte* pointers[kMaxKernelInputs];
+  size_t size;
+};
+
+const float* Floats(const std::byte* bytes) {
+  return reinterpret_cast<const float*>(bytes);
+}
+
+// Four vectors per turn of the outer loop, so that the loop over inputs costs
+// little beside its loads. kUnitWeights: all weights are 1.
+template <bool kUnitWeights>
+size_t WeightedSumBlocks(const float* HWY_RESTRICT weights,
+                         const std::byte* const* HWY_RESTRICT inputs,
+                         size_t num_inputs, size_t count,
+                         float* HWY_RESTRICT out) {
+  const hn::ScalableTag<float> d;
+  using V = hn::Vec<decltype(d)>;
+  const size_t lanes = hn::Lanes(d);
+  const auto load = [&](size_t j, size_t i) HWY_ATTR {
+    const V value = hn::LoadU(d, Floats(inputs[j]) + i);
+    if constexpr (kUnitWeights) return value;
+    return hn::Mul(hn::Set(d, weights[j]), value);
+  };
+  size_t i = 0;
+  for (; i + 4 * lanes <= count; i += 4 * lanes) {
+    V sum0 = load(0, i);
+    V sum1 = load(0, i + lanes);
+    V sum2 = load(0, i + 2 * lanes);
+    V sum3 = load(0, i + 3 * lanes);
+    for (size_t j = 1; j < num_inputs; ++j) {
+      sum0 = hn::Add(sum0, load(j, i));
+      sum1 = hn::Add(sum1, load(j, i + lanes));
+      sum2 = hn::Add(sum2, load(j, i + 2 * lanes));
+      sum3 = hn::Add(sum3, load(j, i + 3 * lanes));
+    }
+    hn::StoreU(sum0, d, out + i);
+    hn::StoreU(sum1, d, out + i + lanes);
+    hn::StoreU(sum2, d, out + i + 2 * lanes);
+    hn::StoreU(sum3, d, out + i + 3 * lanes);
+  }
+  for (; i + lanes <= count; i += lanes) {
+    V sum = load(0, i);
+    for (size_t j = 1; j < num_inputs; ++j) sum = hn::Add(sum, load(j, i));
+    hn::StoreU(sum, d, out + i);
+  }
+  return i;
+}
+
+void WeightedSumTarget(absl::Span<const float> weights,
+                       absl::Span<const std::byte* const> inputs, size_t count,
+                       std::byte* out) {
+  const bool unit_weights =
+      std::all_of(weights.begin(), weights.end(),
+                  [](float weight) { return weight == 1.0F; });
+  auto* out_floats = reinterpret_cast<float*>(out);
+  const size_t done =
+      unit_weights ? WeightedSumBlocks<true>(weights.data(), inputs.data(),
+                                             inputs.size(), count, out_floats)
+                   : WeightedSumBlocks<false>(weights.data(), inputs.data(),
+                                              inputs.size(), count, out_floats);
+  if (done == count) return;
+  const size_t done_bytes = done * sizeof(float);
+  WeightedSumPlain(weights, Rest(inputs, done_bytes).span(), count - done,
+                   out + done_bytes);
+}
+
+void RoundedMeanTarget(absl::Span<const std::byte* const> inputs, size_t count,
+                       std::byte* out) {
+  const size_t num_inputs = inputs.size();
+  if (num_inputs == 1) return RoundedMeanPlain(inputs, count, out);
+  const hn::ScalableTag<uint16_t> d16;
+  const hn::RebindToSigned<decltype(d16)> d_signed;
+  const hn::Rebind<uint8_t, decltype(d16)> d8;
+  const size_t lanes = hn::Lanes(d16);
+
+  // (2 * sum + n) / (2 * n) == (sum + n / 2) / n, as 2 * n is even. The
+  // division is a multiplication by the rounded-up reciprocal: exact, because
+  // (255 * n + n / 2) * (n - 1) < 2^16 for every n <= 16 that does not divide
+  // 2^16. The test tries every sum.
+  const auto n = static_cast<uint32_t>(num_inputs);
+  const auto half = hn::Set(d16, static_cast<uint16_t>(n / 2));
+  const auto reciprocal =
+      hn::Set(d16, static_cast<uint16_t>((65536 + n - 1) / n));
+  const auto load = [&](size_t j, size_t i) HWY_ATTR {
+    const auto* values = reinterpret_cast<const uint8_t*>(inputs[j]);
+    return hn::PromoteTo(d16, hn::LoadU(d8, values + i));
+  };
+  const auto store = [&](hn::Vec<decltype(d16)> sum, size_t i) HWY_ATTR {
+    const auto mean = hn::MulHigh(hn::Add(sum, half), reciprocal);
+    hn::StoreU(hn::DemoteTo(d8, hn::BitCast(d_signed, mean)), d8,
+               reinterpret_cast<uint8_t*>(out) + i);
+  };
+  size_t i = 0;
+  for (; i + 2 * lanes <= count; i += 2 * lanes) {
+    auto sum0 = load(0, i);
+    auto sum1 = load(0, i + lanes);
+    for (size_t j = 1; j < num_inputs; ++j) {
+      sum0 = hn::Add(sum0, load(j, i));
+      sum1 = hn::Add(sum1, load(j, i + lanes));
+    }
+    store(sum0, i);
+    store(sum1, i + lanes);
+  }
+  if (i == count) return;
+  RoundedMeanPlain(Rest(inputs, i).span(), count - i, out + i);
+}
+
+bool AllFiniteTarget(const std::byte* values, size_t count) {
+  const hn::ScalableTag<float> d;
+  const size_t lanes = hn::Lanes(d);
+  size_t i = 0;
+  for (; i + lanes <= count; i += lanes) {
+    const auto value = hn::LoadU(d, Floats(values) + i);
+    if (!hn::AllTrue(d, hn::IsFinite(value))) return false;
+  }
+  return AllFinitePlain(values + i * sizeof(float), count - i);
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace parm
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace parm {
+
+HWY_EXPORT(WeightedSumTarget);
+HWY_EXPORT(RoundedMeanTarget);
+HWY_EXPORT(AllFiniteTarget);
+
+void WeightedSum(absl::Span<const float> weights,
+                 absl::Span<const std::byte* const> inputs, size_t count,
+                 std::byte* out) {
+  HWY_DYNAMIC_DISPATCH(WeightedSumTarget)(weights, inputs, count, out);
+}
+
+void RoundedMean(absl::Span<const std::byte* const> inputs, size_t count,
+                 std::byte* out) {
+  HWY_DYNAMIC_DISPATCH(RoundedMeanTarget)(inputs, count, out);
+}
+
+bool AllFinite(const std::byte* values, size_t count) {
+  return HWY_DYNAMIC_DISPATCH(AllFiniteTarget)(values, count);
+}
+
+}  // namespace parm
+#endif  // HWY_ONCE
