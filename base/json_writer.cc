@@ -13,6 +13,18 @@ void AppendNumber(std::string* out, Number value) {
   out->append(text, result.ptr);
 }
 
+/// Large whole numbers get an exponent: written out they would be integers of
+/// 20 digits and more, which parsers refuse.
+template <typename Real>
+void AppendReal(std::string* out, Real value) {
+  constexpr auto kLargestPlain = static_cast<Real>(int64_t{1} << 53);
+  if (std::abs(value) < kLargestPlain) return AppendNumber(out, value);
+  char text[32];
+  const auto result = std::to_chars(text, text + sizeof(text), value,
+                                    std::chars_format::scientific);
+  out->append(text, result.ptr);
+}
+
 }  // namespace
 
 void JsonWriter::Separate() {
@@ -67,14 +79,14 @@ JsonWriter& JsonWriter::Uint(uint64_t value) {
 JsonWriter& JsonWriter::Double(double value) {
   if (!std::isfinite(value)) return Null();
   Separate();
-  AppendNumber(out_, value);
+  AppendReal(out_, value);
   return *this;
 }
 
 JsonWriter& JsonWriter::Float(float value) {
   if (!std::isfinite(value)) return Null();
   Separate();
-  AppendNumber(out_, value);
+  AppendReal(out_, value);
   return *this;
 }
 
