@@ -1,0 +1,139 @@
+#include "backends/worker_config.h"
+
+#include <filesystem>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+#include "proto/strict_yaml.h"
+
+namespace parm {
+namespace {
+
+absl::StatusOr<FaultWindow> MakeFaultWindow(const config::FaultEvent& event) {
+  FaultWindow window;
+  window.start = DurationOr(event.start(), Duration(0));
+  window.length = DurationOr(event.length(), Duration::max());
+  if (event.has_slow_jobs()) {
+    window.slow_job_probability = event.slow_jobs().probability();
+    window.slow_job_factor = event.slow_jobs().factor();
+    if (window.slow_job_factor < 1) {
+      return absl::InvalidArgumentError(
+          "slow_jobs needs a factor of 1 or more");
+    }
+  }
+  if (event.has_slow_mode()) {
+    window.slow_mode_factor = event.slow_mode().factor();
+    if (window.slow_mode_factor < 1) {
+      return absl::InvalidArgumentError(
+          "slow_mode needs a factor of 1 or more");
+    }
+  }
+  if (event.has_reply_delay()) {
+    if (event.reply_delay().delay().empty()) {
+      return absl::InvalidArgumentError("reply_delay needs a delay");
+    }
+    window.reply_delay_probability = event.reply_delay().probability();
+    window.reply_delay = DurationOr(event.reply_delay().delay(), Duration(0));
+  }
+  window.drop_probability = event.drop_probability();
+  window.duplicate_probability = event.duplicate_probability();
+  window.corrupt_probability = event.corrupt_probability();
+  window.error_probability = event.error_probability();
+  return window;
+}
+
+PaceOptions MakePace(const config::Pace& message) {
+  PaceOptions pace;
+  pace.service = DurationOr(message.service(), Duration(0));
+  pace.spread = message.spread();
+  pace.per_extra_sample = DurationOr(message.per_extra_sample(), pace.service);
+  return pace;
+}
+
+absl::Status WithPath(const absl::Status& status, const std::string& path) {
+  return absl::Status(status.code(),
+                      absl::StrCat("bundle ", path, ": ", status.message()));
+}
+
+}  // namespace
+
+absl::StatusOr<WorkerConfig> LoadWorkerConfig(const std::string& path) {
+  config::WorkerConfig message;
+  PARM_RETURN_IF_ERROR(LoadStrictYaml(path, &message));
+  absl::StatusOr<WorkerConfig> config = MakeWorkerConfig(
+      message, std::filesystem::path(path).parent_path().string());
+  if (!config.ok()) {
+    return absl::Status(config.status().code(),
+                        absl::StrCat(path, ": ", config.status().message()));
+  }
+  return config;
+}
+
+absl::StatusOr<WorkerConfig> MakeWorkerConfig(
+    const config::WorkerConfig& message, const std::string& folder) {
+  WorkerConfig config;
+  config.loop.id = message.id();
+  config.loop.fault_domain =
+      message.fault_domain().empty() ? message.id() : message.fault_domain();
+  config.loop.bind = message.bind();
+  if (!absl::StartsWith(config.loop.bind, "tcp://") &&
+      !absl::StartsWith(config.loop.bind, "ipc://")) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("bind is no address that a worker takes: got ",
+                     config.loop.bind, ", want tcp://ADDRESS:PORT"));
+  }
+  if (message.lanes() > 0) {
+    config.loop.lanes = static_cast<int>(message.lanes());
+  }
+  if (message.max_queue() > 0) config.loop.max_queue = message.max_queue();
+  if (message.max_message_bytes() > 0) {
+    config.loop.max_message_bytes = message.max_message_bytes();
+  }
+  config.loop.heartbeat_interval =
+      DurationOr(message.heartbeat_interval(), config.loop.heartbeat_interval);
+  if (config.loop.heartbeat_interval < Milliseconds(1)) {
+    return absl::InvalidArgumentError(
+        "heartbeat_interval is too short: want 1ms or more");
+  }
+  config.loop.fault_seed = message.faults().seed();
+  for (const config::FaultEvent& event : message.faults().events()) {
+    PARM_ASSIGN_OR_RETURN(config.loop.fault_windows.emplace_back(),
+                          MakeFaultWindow(event));
+  }
+  config.device = message.device() == "cuda" ? Device::kCuda : Device::kCpu;
+  if (message.intra_op_threads() > 0) {
+    config.intra_op_threads = static_cast<int>(message.intra_op_threads());
+  }
+  if (message.bundles().empty()) {
+    return absl::InvalidArgumentError("bundles is empty: want at least one");
+  }
+  for (const config::WorkerBundle& bundle : message.bundles()) {
+    // operator/ keeps an absolute right side as it is.
+    WorkerConfig::BundleEntry entry = {
+        .path = (std::filesystem::path(folder) / bundle.path()).string()};
+    if (bundle.has_pace()) entry.pace = MakePace(bundle.pace());
+    config.bundles.push_back(std::move(entry));
+  }
+  return config;
+}
+
+absl::StatusOr<std::vector<std::unique_ptr<const ServedBundle>>> LoadBundles(
+    const WorkerConfig& config, const ModelLoader& load_model) {
+  std::vector<std::unique_ptr<const ServedBundle>> served;
+  for (const WorkerConfig::BundleEntry& entry : config.bundles) {
+    absl::StatusOr<Bundle> bundle = LoadBundle(entry.path);
+    if (!bundle.ok()) return WithPath(bundle.status(), entry.path);
+    auto loaded =
+        ServedBundle::Create(*std::move(bundle), load_model,
+                             {.pace = entry.pace,
+                              .device = config.device,
+                              .intra_op_threads = config.intra_op_threads});
+    if (!loaded.ok()) return WithPath(loaded.status(), entry.path);
+    served.push_back(*std::move(loaded));
+  }
+  return served;
+}
+
+}  // namespace parm

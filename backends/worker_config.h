@@ -1,0 +1,46 @@
+#pragma once
+
+// worker.yaml as options: defaults filled in, durations and devices parsed,
+// bundle paths resolved.
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "backends/model.h"
+#include "backends/pacing.h"
+#include "backends/worker_loop.h"
+#include "proto/config.pb.h"
+
+namespace parm {
+
+struct WorkerConfig {
+  struct BundleEntry {
+    std::string path;
+    std::optional<PaceOptions> pace;
+  };
+  WorkerLoop::Options loop;
+  Device device = Device::kCpu;
+  int intra_op_threads = 1;
+  std::vector<BundleEntry> bundles;
+};
+
+/// Relative bundle paths count from the folder of the configuration file.
+/// Errors: as LoadStrictYaml; kInvalidArgument for what MakeWorkerConfig
+///         refuses.
+absl::StatusOr<WorkerConfig> LoadWorkerConfig(const std::string& path);
+
+/// Needs:  a message that ParseStrictYaml accepted.
+/// Errors: kInvalidArgument if no bundle is listed, the address is not one of
+///         libzmq's tcp or ipc, or a fault event states a condition in part.
+absl::StatusOr<WorkerConfig> MakeWorkerConfig(
+    const config::WorkerConfig& message, const std::string& folder);
+
+/// Loads and warms up every bundle of the configuration.
+/// Errors: as LoadBundle and ServedBundle::Create, with the bundle's path.
+absl::StatusOr<std::vector<std::unique_ptr<const ServedBundle>>> LoadBundles(
+    const WorkerConfig& config, const ModelLoader& load_model);
+
+}  // namespace parm
