@@ -131,10 +131,6 @@ absl::StatusOr<Bundle> WriteBundle(const std::string& directory,
   PARM_RETURN_IF_ERROR(
       ParseStrictYaml(yaml, kManifestFile, &read_back, &lines));
   PARM_RETURN_IF_ERROR(CheckManifest(read_back, kManifestFile, lines));
-  if (read_back.SerializeAsString() != manifest.SerializeAsString()) {
-    return absl::InvalidArgumentError(
-        "a manifest's text does not survive YAML: control characters?");
-  }
 
   std::vector<DirectoryFile> contents = {{std::string(kManifestFile), yaml}};
   for (const BundleFile& file : files) {

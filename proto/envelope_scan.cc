@@ -123,7 +123,12 @@ EnvelopeScan ScanEnvelope(absl::Span<const std::byte> frame) {
   constexpr uint32_t kVersionTag = WireFormatLite::MakeTag(
       Envelope::kVersionFieldNumber, WireFormatLite::WIRETYPE_VARINT);
   scan.well_formed = ForEachField(&stream, [&](int number, uint32_t tag) {
-    if (tag == kVersionTag) return stream.ReadVarint32(&scan.version);
+    if (tag == kVersionTag) {
+      uint32_t version = 0;  // Holds nonsense if the read fails.
+      if (!stream.ReadVarint32(&version)) return false;
+      scan.version = version;
+      return true;
+    }
     const bool is_message = number >= Envelope::kHelloRequestFieldNumber &&
                             number <= Envelope::kHeartbeatRequestFieldNumber;
     if (!is_message) return Skip(&stream, tag);

@@ -12,6 +12,7 @@
 #include "absl/strings/str_split.h"
 #include "base/status_macros.h"
 #include "google/protobuf/descriptor.h"
+#include "google/protobuf/stubs/common.h"
 #include "proto/config.pb.h"
 #include "proto/yaml_tree.h"
 
@@ -253,6 +254,12 @@ class Reader {
   absl::Status ReadText(const YamlNode& node, const std::string& path,
                         const FieldDescriptor& field, Message* message) {
     const auto& options = field.options();
+    // yaml-cpp lets broken bytes through; as a string of a message they would
+    // be refused by whoever receives it.
+    if (!google::protobuf::internal::IsStructurallyValidUTF8(
+            node.text.data(), static_cast<int>(node.text.size()))) {
+      return Error(node, path, "expected text in UTF-8, got other bytes");
+    }
     if (node.text.empty() && options.GetExtension(config::required)) {
       return Error(node, path, "expected text, got an empty one");
     }

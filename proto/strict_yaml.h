@@ -36,8 +36,7 @@ absl::Status LoadStrictYaml(const std::string& path,
 
 /// The message as YAML that ParseStrictYaml reads back to an equal message.
 /// Fields without a value are left out.
-/// Needs: numbers are finite, text is UTF-8 without control characters other
-/// than tab and newline.
+/// Needs: numbers are finite, text is UTF-8.
 std::string WriteYaml(const google::protobuf::Message& message);
 
 }  // namespace parm

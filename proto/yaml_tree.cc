@@ -71,6 +71,11 @@ class TreeBuilder : public YAML::EventHandler {
     }
     node->kind = kind;
     node->line = mark.line + 1;
+    // The mark of a value that is not there is that of whatever follows.
+    if (kind == YamlNode::Kind::kNothing && !open_.empty() &&
+        open_.back()->kind == YamlNode::Kind::kMap) {
+      node->line = (node - 1)->line;
+    }
     return node;
   }
 

@@ -41,15 +41,17 @@ void AppendText(absl::string_view text, std::string* out) {
     absl::StrAppend(out, text);
     return;
   }
+  constexpr char kHex[] = "0123456789abcdef";
   out->push_back('"');
   for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
     if (c == '"' || c == '\\') {
       out->push_back('\\');
       out->push_back(c);
-    } else if (c == '\n') {
-      out->append("\\n");
-    } else if (c == '\t') {
-      out->append("\\t");
+    } else if (byte < 0x20 || byte == 0x7F) {
+      out->append("\\x");
+      out->push_back(kHex[byte >> 4]);
+      out->push_back(kHex[byte & 0xF]);
     } else {
       out->push_back(c);
     }

@@ -1,0 +1,218 @@
+#include "proto/envelope_check.h"
+
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+#include "base/tensor.h"
+#include "proto/wire_codec.h"
+
+namespace parm::wire {
+namespace {
+
+using TensorSpecs = google::protobuf::RepeatedPtrField<TensorSpec>;
+
+template <typename... Parts>
+absl::Status Malformed(const Parts&... parts) {
+  return absl::DataLossError(absl::StrCat("malformed envelope: ", parts...));
+}
+
+absl::Status CheckText(absl::string_view what, const std::string& text,
+                       bool may_be_empty) {
+  if (text.size() > kMaxNameBytes) {
+    return Malformed(what, " is too long: got ", text.size(), " bytes, limit ",
+                     kMaxNameBytes);
+  }
+  if (text.empty() && !may_be_empty) return Malformed(what, " is empty");
+  return absl::OkStatus();
+}
+
+absl::Status CheckDigest(absl::string_view what, const std::string& digest) {
+  if (digest.size() == kDigestBytes) return absl::OkStatus();
+  return Malformed(what, " has a wrong size: got ", digest.size(),
+                   " bytes, want ", kDigestBytes);
+}
+
+absl::Status CheckTaskId(uint64_t task_id) {
+  if (task_id != 0) return absl::OkStatus();
+  return Malformed("task_id is 0");
+}
+
+absl::Status CheckNotNegative(absl::string_view what, int64_t value) {
+  if (value >= 0) return absl::OkStatus();
+  return Malformed(what, " is negative: got ", value);
+}
+
+// `variable`: a dimension may be -1, as in a worker's Hello.
+absl::Status CheckSpec(const TensorSpec& spec, bool variable) {
+  PARM_RETURN_IF_ERROR(
+      CheckText("tensor name", spec.name(), /*may_be_empty=*/false));
+  if (!DataType_IsValid(spec.datatype()) ||
+      spec.datatype() == DATA_TYPE_INVALID) {
+    return Malformed("datatype of tensor ", spec.name(), " is unknown: got ",
+                     static_cast<int>(spec.datatype()));
+  }
+  if (spec.shape_size() > kMaxRank) {
+    return Malformed("rank of tensor ", spec.name(), " is too high: got ",
+                     spec.shape_size(), ", limit ", kMaxRank);
+  }
+  std::vector<int64_t> shape(spec.shape().begin(), spec.shape().end());
+  if (variable) {
+    for (int64_t& dimension : shape) {
+      if (dimension == -1) dimension = 1;
+    }
+  }
+  // The widest element bounds the bytes of every datatype.
+  if (absl::Status status = NumBytes(parm::DataType::kFp64, shape).status();
+      !status.ok()) {
+    return Malformed("tensor ", spec.name(), ": ", status.message());
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckSpecs(absl::string_view what, const TensorSpecs& specs,
+                        bool variable) {
+  if (specs.size() > kMaxTensors) {
+    return Malformed("too many ", what, ": got ", specs.size(), ", limit ",
+                     kMaxTensors);
+  }
+  for (const TensorSpec& spec : specs) {
+    PARM_RETURN_IF_ERROR(CheckSpec(spec, variable));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckLineage(const Lineage& lineage) {
+  PARM_RETURN_IF_ERROR(
+      CheckDigest("lineage.deployed_sha256", lineage.deployed_sha256()));
+  const Code& code = lineage.code();
+  PARM_RETURN_IF_ERROR(
+      CheckText("code.scheme", code.scheme(), /*may_be_empty=*/false));
+  if (code.k() < 1 || code.k() > kMaxK || code.r() < 1 || code.r() > kMaxR) {
+    return Malformed("code is out of range: got k=", code.k(), " r=", code.r(),
+                     ", limits k=", kMaxK, " r=", kMaxR);
+  }
+  if (lineage.parity_index() >= code.r()) {
+    return Malformed("parity_index is out of range: got ",
+                     lineage.parity_index(), ", want less than r=", code.r());
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckBundleInfo(const BundleInfo& bundle) {
+  PARM_RETURN_IF_ERROR(CheckDigest("bundle sha256", bundle.sha256()));
+  PARM_RETURN_IF_ERROR(
+      CheckText("bundle model", bundle.model(), /*may_be_empty=*/false));
+  PARM_RETURN_IF_ERROR(
+      CheckText("bundle variant", bundle.variant(), /*may_be_empty=*/true));
+  PARM_RETURN_IF_ERROR(
+      CheckText("bundle version", bundle.version(), /*may_be_empty=*/true));
+  if (!Role_IsValid(bundle.role()) || bundle.role() == ROLE_UNSPECIFIED) {
+    return Malformed("bundle role is unknown: got ",
+                     static_cast<int>(bundle.role()));
+  }
+  if (bundle.inputs().empty() || bundle.outputs().empty()) {
+    return Malformed("bundle ", bundle.model(), " lacks inputs or outputs");
+  }
+  PARM_RETURN_IF_ERROR(CheckSpecs("inputs", bundle.inputs(), true));
+  PARM_RETURN_IF_ERROR(CheckSpecs("outputs", bundle.outputs(), true));
+  if (bundle.has_lineage() != (bundle.role() == PARITY)) {
+    return Malformed(
+        "bundle ", bundle.model(), " of role ", Role_Name(bundle.role()),
+        bundle.has_lineage() ? " has a lineage" : " lacks lineage");
+  }
+  if (bundle.has_lineage()) {
+    PARM_RETURN_IF_ERROR(CheckLineage(bundle.lineage()));
+  }
+  if (!std::isfinite(bundle.relative_cost()) || bundle.relative_cost() < 0) {
+    return Malformed("relative_cost is no cost: got ", bundle.relative_cost());
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckHello(const Hello& hello) {
+  PARM_RETURN_IF_ERROR(
+      CheckText("worker_id", hello.worker_id(), /*may_be_empty=*/false));
+  PARM_RETURN_IF_ERROR(
+      CheckText("fault_domain", hello.fault_domain(), /*may_be_empty=*/true));
+  if (hello.lanes() < 1 || hello.lanes() > kMaxLanes) {
+    return Malformed("lanes out of range: got ", hello.lanes(), ", want 1 to ",
+                     kMaxLanes);
+  }
+  if (hello.bundles_size() > kMaxBundles) {
+    return Malformed("too many bundles: got ", hello.bundles_size(), ", limit ",
+                     kMaxBundles);
+  }
+  for (const BundleInfo& bundle : hello.bundles()) {
+    PARM_RETURN_IF_ERROR(CheckBundleInfo(bundle));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckInfer(const Infer& infer) {
+  PARM_RETURN_IF_ERROR(CheckTaskId(infer.task_id()));
+  PARM_RETURN_IF_ERROR(CheckDigest("bundle_sha256", infer.bundle_sha256()));
+  if (infer.priority() > 1) {
+    return Malformed("priority is unknown: got ", infer.priority());
+  }
+  PARM_RETURN_IF_ERROR(
+      CheckNotNegative("remaining_budget_us", infer.remaining_budget_us()));
+  return CheckSpecs("tensors", infer.tensors(), false);
+}
+
+absl::Status CheckReply(const Reply& reply) {
+  PARM_RETURN_IF_ERROR(CheckTaskId(reply.task_id()));
+  if (!ReplyStatus_IsValid(reply.status()) ||
+      reply.status() == REPLY_STATUS_UNSPECIFIED) {
+    return Malformed("reply status is unknown: got ",
+                     static_cast<int>(reply.status()));
+  }
+  if (reply.status() != OK) {
+    if (reply.exit_stage() != 0) {
+      return Malformed("an exit reply has status ",
+                       ReplyStatus_Name(reply.status()));
+    }
+    if (!reply.tensors().empty()) {
+      return Malformed("a reply of status ", ReplyStatus_Name(reply.status()),
+                       " has tensors");
+    }
+  }
+  PARM_RETURN_IF_ERROR(CheckNotNegative("queue_us", reply.queue_us()));
+  PARM_RETURN_IF_ERROR(CheckNotNegative("compute_us", reply.compute_us()));
+  if (reply.error().size() > kMaxErrorBytes) {
+    return Malformed("error text is too long: got ", reply.error().size(),
+                     " bytes, limit ", kMaxErrorBytes);
+  }
+  return CheckSpecs("tensors", reply.tensors(), false);
+}
+
+}  // namespace
+
+absl::Status CheckEnvelope(const Envelope& envelope) {
+  switch (envelope.message_case()) {
+    case Envelope::kHelloRequest:
+      return CheckText("frontend_id", envelope.hello_request().frontend_id(),
+                       /*may_be_empty=*/true);
+    case Envelope::kHello:
+      return CheckHello(envelope.hello());
+    case Envelope::kInfer:
+      return CheckInfer(envelope.infer());
+    case Envelope::kStarted:
+      return CheckTaskId(envelope.started().task_id());
+    case Envelope::kReply:
+      return CheckReply(envelope.reply());
+    case Envelope::kCancel:
+      return CheckTaskId(envelope.cancel().task_id());
+    case Envelope::kHeartbeat:
+    case Envelope::kDrain:
+    case Envelope::kHeartbeatRequest:
+      return absl::OkStatus();
+    case Envelope::MESSAGE_NOT_SET:
+      break;
+  }
+  return Malformed("no known message");
+}
+
+}  // namespace parm::wire

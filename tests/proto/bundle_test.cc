@@ -1,0 +1,227 @@
+#include "proto/bundle.h"
+
+#include <filesystem>
+#include <limits>
+#include <string>
+
+#include "absl/strings/str_replace.h"
+#include "google/protobuf/util/message_differencer.h"
+#include "gtest/gtest.h"
+#include "proto/strict_yaml.h"
+#include "tests/support/matchers.h"
+#include "tests/support/scratch_directory.h"
+#include "tests/support/test_manifest.h"
+
+namespace parm {
+namespace {
+
+using ::google::protobuf::util::MessageDifferencer;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+constexpr char kModel[] = "TorchScript, as it were";
+
+absl::StatusOr<Bundle> WriteDeployed(const std::string& directory) {
+  return WriteBundle(directory, DeployedManifest(), {{"model.pt", kModel}});
+}
+
+TEST(BundleTest, ReadsBackWhatItWrote) {
+  const ScratchDirectory scratch;
+  PARM_ASSERT_OK_AND_ASSIGN(const Bundle written, WriteDeployed(scratch / "b"));
+  PARM_ASSERT_OK_AND_ASSIGN(const Bundle loaded, LoadBundle(scratch / "b"));
+  EXPECT_TRUE(MessageDifferencer::Equals(loaded.manifest, written.manifest));
+  EXPECT_EQ(loaded.id, written.id);
+  EXPECT_EQ(loaded.directory, scratch / "b");
+  EXPECT_EQ(loaded.model_path, scratch / "b/model.pt");
+  EXPECT_EQ(ReadFile(loaded.model_path), kModel);
+  EXPECT_EQ(loaded.manifest.format(), 1U);
+  EXPECT_EQ(loaded.manifest.file_sha256(), ToHex(Sha256Of(kModel)));
+}
+
+TEST(BundleTest, IdIsTheSameOnEveryMachine) {
+  const ScratchDirectory scratch;
+  PARM_ASSERT_OK_AND_ASSIGN(const Bundle bundle, WriteDeployed(scratch / "b"));
+  // A worker and a trainer of different builds must agree: when this changes,
+  // every bundle gets another name.
+  EXPECT_EQ(ToHex(bundle.id),
+            "205c26cbe923eb90bbe6feeef2cd78da2479c6d076306cece0a4b6edc761ae0c");
+}
+
+TEST(BundleTest, IdIgnoresFiguresAndFollowsIdentity) {
+  const ScratchDirectory scratch;
+  PARM_ASSERT_OK_AND_ASSIGN(const Bundle first, WriteDeployed(scratch / "b"));
+
+  bundle::Manifest manifest = DeployedManifest();
+  manifest.mutable_measured()->set_a_a(0.5);
+  manifest.mutable_training()->set_seed(7);
+  PARM_ASSERT_OK_AND_ASSIGN(
+      const Bundle measured,
+      WriteBundle(scratch / "b", manifest, {{"model.pt", kModel}}));
+  EXPECT_EQ(measured.id, first.id);
+
+  manifest.set_version("2");
+  PARM_ASSERT_OK_AND_ASSIGN(
+      const Bundle renamed,
+      WriteBundle(scratch / "b", manifest, {{"model.pt", kModel}}));
+  EXPECT_NE(renamed.id, first.id);
+
+  PARM_ASSERT_OK_AND_ASSIGN(
+      const Bundle retrained,
+      WriteBundle(scratch / "b", DeployedManifest(), {{"model.pt", "other"}}));
+  EXPECT_NE(retrained.id, first.id);
+}
+
+TEST(BundleTest, MissingPartsAreNotFound) {
+  const ScratchDirectory scratch;
+  EXPECT_THAT(LoadBundle(scratch / "absent"),
+              StatusIs(absl::StatusCode::kNotFound, HasSubstr("absent")));
+  EXPECT_THAT(LoadBundle(scratch.path()),
+              StatusIs(absl::StatusCode::kNotFound, HasSubstr("bundle.yaml")));
+  ASSERT_THAT(WriteDeployed(scratch / "b"), IsOk());
+  std::filesystem::remove(scratch / "b/model.pt");
+  EXPECT_THAT(LoadBundle(scratch / "b"),
+              StatusIs(absl::StatusCode::kNotFound, HasSubstr("model.pt")));
+}
+
+TEST(BundleTest, TruncatedOrSwappedModelFileIsDataLoss) {
+  const ScratchDirectory scratch;
+  ASSERT_THAT(WriteDeployed(scratch / "b"), IsOk());
+  const std::string whole = kModel;
+  for (const std::string& contents :
+       {whole.substr(0, whole.size() - 1), std::string(), whole + "x",
+        std::string(whole.size(), 'x')}) {
+    SCOPED_TRACE(contents);
+    WriteFile(scratch / "b/model.pt", contents);
+    EXPECT_THAT(LoadBundle(scratch / "b"),
+                StatusIs(absl::StatusCode::kDataLoss, HasSubstr("model.pt")));
+  }
+}
+
+TEST(BundleTest, ManifestOutsideTheSchemaNamesItsLine) {
+  const ScratchDirectory scratch;
+  ASSERT_THAT(WriteDeployed(scratch / "b"), IsOk());
+  const std::string path = scratch / "b/bundle.yaml";
+  const std::string yaml = ReadFile(path);
+  WriteFile(path, absl::StrReplaceAll(yaml, {{"variant:", "variants:"}}));
+  EXPECT_THAT(LoadBundle(scratch / "b"),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       path + ":3: unknown key \"variants\": did you mean "
+                              "\"variant\"?"));
+  WriteFile(path, absl::StrReplaceAll(yaml, {{"deployed", "primary"}}));
+  EXPECT_THAT(LoadBundle(scratch / "b"),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       StartsWith(path + ":5: role: expected one of ")));
+}
+
+TEST(BundleTest, ParityBundleCarriesItsLineage) {
+  const ScratchDirectory scratch;
+  PARM_ASSERT_OK_AND_ASSIGN(const Bundle deployed,
+                            WriteDeployed(scratch / "d"));
+  PARM_ASSERT_OK_AND_ASSIGN(
+      const Bundle parity,
+      WriteBundle(scratch / "p", ParityManifest(ToHex(deployed.id)),
+                  {{"model.pt", "parity"}}));
+  PARM_ASSERT_OK_AND_ASSIGN(
+      const Bundle other,
+      WriteBundle(scratch / "q", ParityManifest(ToHex(parity.id)),
+                  {{"model.pt", "parity"}}));
+  EXPECT_NE(parity.id, other.id);
+  const wire::BundleInfo info = ToBundleInfo(parity);
+  EXPECT_EQ(info.role(), wire::PARITY);
+  EXPECT_EQ(info.lineage().deployed_sha256(), ToBytes(deployed.id));
+  EXPECT_EQ(info.lineage().code().scheme(), "sum");
+  EXPECT_EQ(info.lineage().code().k(), 2U);
+  EXPECT_EQ(info.lineage().code().r(), 1U);
+}
+
+TEST(BundleTest, LineageThatIsNoDigestIsRefused) {
+  const ScratchDirectory scratch;
+  EXPECT_THAT(WriteBundle(scratch / "p", ParityManifest("latest"),
+                          {{"model.pt", kModel}}),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("lineage.deployed_sha256")));
+  EXPECT_FALSE(std::filesystem::exists(scratch / "p"));
+}
+
+TEST(BundleTest, HelloSaysWhatTheManifestSays) {
+  const ScratchDirectory scratch;
+  bundle::Manifest manifest = DeployedManifest();
+  manifest.mutable_measured()->set_relative_cost(1.5);
+  manifest.mutable_measured()->add_calibration()->set_probability_right(0.5);
+  PARM_ASSERT_OK_AND_ASSIGN(
+      const Bundle bundle,
+      WriteBundle(scratch / "b", manifest, {{"model.pt", kModel}}));
+  const wire::BundleInfo info = ToBundleInfo(bundle);
+  EXPECT_EQ(info.sha256(), ToBytes(bundle.id));
+  EXPECT_EQ(info.model(), "fashion");
+  EXPECT_EQ(info.variant(), "mlp");
+  EXPECT_EQ(info.version(), "1");
+  EXPECT_EQ(info.role(), wire::DEPLOYED);
+  EXPECT_FALSE(info.has_lineage());
+  EXPECT_DOUBLE_EQ(info.relative_cost(), 1.5);
+  EXPECT_TRUE(info.has_calibration());
+  ASSERT_EQ(info.inputs_size(), 1);
+  EXPECT_EQ(info.inputs(0).datatype(), wire::FP32);
+  EXPECT_EQ(info.inputs(0).shape(0), -1);
+  const TensorSpec want_output = {
+      .name = "logits", .datatype = DataType::kFp32, .shape = {-1, 10}};
+  ASSERT_EQ(OutputSpecs(bundle.manifest).size(), 1U);
+  EXPECT_EQ(OutputSpecs(bundle.manifest)[0], want_output);
+  EXPECT_EQ(InputSpecs(bundle.manifest)[0].name, "image");
+}
+
+TEST(BundleTest, WriteRefusesFilesThatDoNotMatch) {
+  const ScratchDirectory scratch;
+  const auto refused = [&](bundle::Manifest manifest,
+                           const std::vector<BundleFile>& files,
+                           const std::string& message) {
+    EXPECT_THAT(
+        WriteBundle(scratch / "b", std::move(manifest), files),
+        StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(message)));
+    EXPECT_FALSE(std::filesystem::exists(scratch / "b"));
+  };
+  refused(DeployedManifest(), {}, "want \"model.pt\"");
+  refused(DeployedManifest(), {{"model.pt", ""}, {"model.pt", ""}},
+          "distinct plain names");
+  refused(DeployedManifest(), {{"model.pt", ""}, {"../x", ""}},
+          "distinct plain names");
+  refused(DeployedManifest(), {{"model.pt", ""}, {"bundle.yaml", ""}},
+          "distinct plain names");
+  bundle::Manifest probed = DeployedManifest();
+  probed.mutable_probes()->set_inputs_npy("in.npy");
+  probed.mutable_probes()->set_outputs_npy("out.npy");
+  refused(probed, {{"model.pt", ""}, {"in.npy", ""}}, "probes");
+}
+
+TEST(BundleTest, WriteRefusesWhatYamlCannotHold) {
+  const ScratchDirectory scratch;
+  bundle::Manifest manifest = DeployedManifest();
+  manifest.mutable_measured()->set_a_a(
+      std::numeric_limits<double>::quiet_NaN());
+  EXPECT_THAT(WriteBundle(scratch / "b", manifest, {{"model.pt", ""}}),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("measured.a_a: expected a number")));
+  manifest = DeployedManifest();
+  manifest.set_preprocessing("\xff");
+  EXPECT_THAT(WriteBundle(scratch / "b", manifest, {{"model.pt", ""}}),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("preprocessing: expected text in UTF-8")));
+  EXPECT_FALSE(std::filesystem::exists(scratch / "b"));
+}
+
+TEST(BundleTest, FailedWriteLeavesTheOldBundleLoadable) {
+  const ScratchDirectory scratch;
+  PARM_ASSERT_OK_AND_ASSIGN(const Bundle before, WriteDeployed(scratch / "b"));
+  EXPECT_THAT(
+      WriteBundle(scratch / "b/model.pt/c", DeployedManifest(),
+                  {{"model.pt", kModel}}),
+      StatusIs(absl::StatusCode::kUnavailable, HasSubstr("Not a directory")));
+  EXPECT_THAT(
+      WriteBundle(scratch.path(), DeployedManifest(), {{"model.pt", kModel}}),
+      StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("replace")));
+  PARM_ASSERT_OK_AND_ASSIGN(const Bundle after, LoadBundle(scratch / "b"));
+  EXPECT_EQ(after.id, before.id);
+}
+
+}  // namespace
+}  // namespace parm

@@ -1,0 +1,265 @@
+#include "proto/envelope_check.h"
+
+#include <limits>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "proto/wire_codec.h"
+#include "tests/support/matchers.h"
+#include "tests/support/test_envelopes.h"
+
+namespace parm::wire {
+namespace {
+
+using ::testing::HasSubstr;
+
+// Over the wire, so that ParseEnvelope is seen to check.
+absl::Status Parse(const std::string& frame) {
+  return ParseEnvelope(
+             {reinterpret_cast<const std::byte*>(frame.data()), frame.size()})
+      .status();
+}
+
+auto Malformed(const std::string& message) {
+  return StatusIs(absl::StatusCode::kDataLoss, HasSubstr(message));
+}
+
+// Expects that the envelope, changed by `change`, is refused with `message`.
+template <typename Change>
+void ExpectRefused(Envelope envelope, Change change,
+                   const std::string& message) {
+  change(envelope);
+  SCOPED_TRACE(envelope.ShortDebugString());
+  EXPECT_THAT(Parse(SerializeEnvelope(envelope)), Malformed(message));
+}
+
+TEST(EnvelopeCheckTest, TasksNeedAnIdAboveZero) {
+  ExpectRefused(
+      InferEnvelope(), [](Envelope& e) { e.mutable_infer()->clear_task_id(); },
+      "task_id is 0");
+  ExpectRefused(
+      StartedEnvelope(),
+      [](Envelope& e) { e.mutable_started()->clear_task_id(); },
+      "task_id is 0");
+  ExpectRefused(
+      ReplyEnvelope(), [](Envelope& e) { e.mutable_reply()->clear_task_id(); },
+      "task_id is 0");
+  ExpectRefused(
+      CancelEnvelope(),
+      [](Envelope& e) { e.mutable_cancel()->clear_task_id(); }, "task_id is 0");
+}
+
+TEST(EnvelopeCheckTest, DigestsOfAnotherSizeAreRefused) {
+  for (size_t size : {0, 31, 33}) {
+    const std::string digest(size, 'd');
+    ExpectRefused(
+        InferEnvelope(),
+        [&](Envelope& e) { e.mutable_infer()->set_bundle_sha256(digest); },
+        "bundle_sha256 has a wrong size");
+    ExpectRefused(
+        HelloEnvelope(),
+        [&](Envelope& e) {
+          e.mutable_hello()->mutable_bundles(0)->set_sha256(digest);
+        },
+        "bundle sha256 has a wrong size");
+    ExpectRefused(
+        HelloEnvelope(),
+        [&](Envelope& e) {
+          e.mutable_hello()
+              ->mutable_bundles(0)
+              ->mutable_lineage()
+              ->set_deployed_sha256(digest);
+        },
+        "lineage.deployed_sha256 has a wrong size");
+  }
+}
+
+TEST(EnvelopeCheckTest, NamesAreRefusedWhenEmptyOrLong) {
+  const std::string longest(kMaxNameBytes, 'n');
+  Envelope fine = HelloRequestEnvelope();
+  fine.mutable_hello_request()->set_frontend_id(longest);
+  EXPECT_THAT(Parse(SerializeEnvelope(fine)), IsOk());
+
+  const std::string too_long = longest + "n";
+  ExpectRefused(
+      HelloRequestEnvelope(),
+      [&](Envelope& e) {
+        e.mutable_hello_request()->set_frontend_id(too_long);
+      },
+      "frontend_id is too long: got 1025 bytes");
+  const auto hello = [](Envelope& e) { return e.mutable_hello(); };
+  const auto bundle = [](Envelope& e) {
+    return e.mutable_hello()->mutable_bundles(0);
+  };
+  const Envelope base = HelloEnvelope();
+  ExpectRefused(
+      base, [&](Envelope& e) { hello(e)->clear_worker_id(); },
+      "worker_id is empty");
+  ExpectRefused(
+      base, [&](Envelope& e) { hello(e)->set_worker_id(too_long); },
+      "worker_id is too long");
+  ExpectRefused(
+      base, [&](Envelope& e) { hello(e)->set_fault_domain(too_long); },
+      "fault_domain is too long");
+  ExpectRefused(
+      base, [&](Envelope& e) { bundle(e)->clear_model(); },
+      "bundle model is empty");
+  ExpectRefused(
+      base, [&](Envelope& e) { bundle(e)->set_variant(too_long); },
+      "bundle variant is too long");
+  ExpectRefused(
+      base, [&](Envelope& e) { bundle(e)->set_version(too_long); },
+      "bundle version is too long");
+  ExpectRefused(
+      base, [&](Envelope& e) { bundle(e)->mutable_inputs(0)->clear_name(); },
+      "tensor name is empty");
+  ExpectRefused(
+      InferEnvelope(),
+      [&](Envelope& e) {
+        e.mutable_infer()->mutable_tensors(0)->set_name(too_long);
+      },
+      "tensor name is too long");
+}
+
+TEST(EnvelopeCheckTest, HelloIsRefusedWithImpossibleBundles) {
+  const auto bundle = [](Envelope& e) {
+    return e.mutable_hello()->mutable_bundles(0);
+  };
+  const Envelope base = HelloEnvelope();
+  for (uint32_t lanes : {uint32_t{0}, kMaxLanes + 1}) {
+    ExpectRefused(
+        base, [&](Envelope& e) { e.mutable_hello()->set_lanes(lanes); },
+        "lanes out of range");
+  }
+  ExpectRefused(
+      base, [&](Envelope& e) { bundle(e)->clear_role(); },
+      "bundle role is unknown: got 0");
+  ExpectRefused(
+      base, [&](Envelope& e) { bundle(e)->set_role(static_cast<Role>(9)); },
+      "bundle role is unknown: got 9");
+  ExpectRefused(
+      base, [&](Envelope& e) { bundle(e)->clear_inputs(); },
+      "lacks inputs or outputs");
+  ExpectRefused(
+      base, [&](Envelope& e) { bundle(e)->clear_outputs(); },
+      "lacks inputs or outputs");
+  ExpectRefused(
+      base, [&](Envelope& e) { bundle(e)->set_role(DEPLOYED); },
+      "of role DEPLOYED has a lineage");
+  ExpectRefused(
+      base, [&](Envelope& e) { bundle(e)->clear_lineage(); },
+      "of role PARITY lacks lineage");
+  for (double cost : {-1.0, std::numeric_limits<double>::infinity(),
+                      std::numeric_limits<double>::quiet_NaN()}) {
+    ExpectRefused(
+        base, [&](Envelope& e) { bundle(e)->set_relative_cost(cost); },
+        "relative_cost is no cost");
+  }
+}
+
+TEST(EnvelopeCheckTest, LineageIsRefusedWithAnImpossibleCode) {
+  const auto lineage = [](Envelope& e) {
+    return e.mutable_hello()->mutable_bundles(0)->mutable_lineage();
+  };
+  const Envelope base = HelloEnvelope();
+  ExpectRefused(
+      base, [&](Envelope& e) { lineage(e)->mutable_code()->clear_scheme(); },
+      "code.scheme is empty");
+  for (const auto& [k, r] : std::vector<std::pair<uint32_t, uint32_t>>{
+           {0, 1}, {kMaxK + 1, 1}, {2, 0}, {2, kMaxR + 1}}) {
+    ExpectRefused(
+        base,
+        [&, k = k, r = r](Envelope& e) {
+          lineage(e)->mutable_code()->set_k(k);
+          lineage(e)->mutable_code()->set_r(r);
+        },
+        "code is out of range");
+  }
+  ExpectRefused(
+      base, [&](Envelope& e) { lineage(e)->set_parity_index(1); },
+      "parity_index is out of range: got 1");
+}
+
+TEST(EnvelopeCheckTest, InferIsRefusedWithImpossibleNumbers) {
+  ExpectRefused(
+      InferEnvelope(), [](Envelope& e) { e.mutable_infer()->set_priority(2); },
+      "priority is unknown: got 2");
+  ExpectRefused(
+      InferEnvelope(),
+      [](Envelope& e) { e.mutable_infer()->set_remaining_budget_us(-1); },
+      "remaining_budget_us is negative");
+}
+
+TEST(EnvelopeCheckTest, SpecsAreRefusedWithImpossibleShapes) {
+  const auto refused = [](auto change, const std::string& message) {
+    ExpectRefused(
+        InferEnvelope(),
+        [&](Envelope& e) { change(e.mutable_infer()->mutable_tensors(0)); },
+        message);
+    ExpectRefused(
+        ReplyEnvelope(),
+        [&](Envelope& e) { change(e.mutable_reply()->mutable_tensors(0)); },
+        message);
+  };
+  refused([](TensorSpec* spec) { spec->clear_datatype(); }, "got 0");
+  refused(
+      [](TensorSpec* spec) { spec->set_datatype(static_cast<DataType>(15)); },
+      "is unknown: got 15");
+  refused([](TensorSpec* spec) { spec->set_shape(0, -1); },
+          "negative dimension");
+  refused([](TensorSpec* spec) { spec->set_shape(0, int64_t{1} << 61); },
+          "too large");
+  refused(
+      [](TensorSpec* spec) {
+        for (int i = 0; i < kMaxRank; ++i) spec->add_shape(1);
+      },
+      "is too high: got 18, limit 16");
+  // In a Hello -1 is variable; -2 means nothing.
+  ExpectRefused(
+      HelloEnvelope(),
+      [](Envelope& e) {
+        e.mutable_hello()->mutable_bundles(0)->mutable_outputs(0)->set_shape(
+            0, -2);
+      },
+      "negative dimension");
+}
+
+TEST(EnvelopeCheckTest, ReplyIsRefusedWhenItContradictsItself) {
+  const auto reply = [](Envelope& e) { return e.mutable_reply(); };
+  const Envelope base = ReplyEnvelope();
+  ExpectRefused(
+      base, [&](Envelope& e) { reply(e)->clear_status(); },
+      "reply status is unknown: got 0");
+  ExpectRefused(
+      base,
+      [&](Envelope& e) { reply(e)->set_status(static_cast<ReplyStatus>(5)); },
+      "reply status is unknown: got 5");
+  for (ReplyStatus status : {ERROR, CANCELLED, EXPIRED}) {
+    ExpectRefused(
+        base, [&](Envelope& e) { reply(e)->set_status(status); },
+        "has tensors");
+    ExpectRefused(
+        ErrorReplyEnvelope(),
+        [&](Envelope& e) {
+          reply(e)->set_status(status);
+          reply(e)->set_exit_stage(1);
+        },
+        "an exit reply has status");
+  }
+  ExpectRefused(
+      base, [&](Envelope& e) { reply(e)->set_queue_us(-1); },
+      "queue_us is negative");
+  ExpectRefused(
+      base, [&](Envelope& e) { reply(e)->set_compute_us(-1); },
+      "compute_us is negative");
+  Envelope envelope = ErrorReplyEnvelope();
+  envelope.set_version(kVersion);
+  reply(envelope)->set_error(std::string(kMaxErrorBytes + 1, 'e'));
+  EXPECT_THAT(Parse(envelope.SerializeAsString()),
+              Malformed("error text is too long"));
+}
+
+}  // namespace
+}  // namespace parm::wire
