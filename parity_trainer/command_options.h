@@ -1,0 +1,26 @@
+#pragma once
+
+// What every command of parm-train takes; filled by main from the command line.
+
+#include <cstdint>
+#include <string>
+
+namespace parm {
+
+struct DataOptions {
+  std::string source;  // idx:DIR or npy:DIR
+  int64_t limit_train = 0;
+  int64_t limit_test = 0;
+  int64_t num_classes = 0;  // 0: as the labels show
+};
+
+struct TrainingOptions {
+  uint64_t seed = 1;
+  int64_t epochs = 0;  // 0: the command's default
+  int64_t minibatch = 0;
+  double learning_rate = 0;
+  bool resume = false;
+  std::string checkpoint;  // empty: beside the bundle
+};
+
+}  // namespace parm

@@ -1,0 +1,266 @@
+#include "parity_trainer/dataset.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "base/status_macros.h"
+#include "parity_trainer/idx_reader.h"
+#include "parity_trainer/npy.h"
+
+namespace parm {
+namespace {
+
+constexpr int64_t kMaxFileBytes = int64_t{1} << 32;
+constexpr int64_t kMaxClasses = 100000;
+
+/// One file pair before it is checked.
+struct RawSplit {
+  DataType datatype = DataType::kInvalid;
+  std::vector<int64_t> sample_shape;
+  std::string values;
+  std::vector<int64_t> labels;
+};
+
+absl::StatusOr<IdxArray> ReadIdxOrGzip(const std::string& path) {
+  absl::StatusOr<IdxArray> plain = ReadIdx(path, kMaxFileBytes);
+  if (!absl::IsNotFound(plain.status())) return plain;
+  return ReadIdx(path + ".gz", kMaxFileBytes);
+}
+
+absl::StatusOr<RawSplit> ReadIdxSplit(const std::string& directory,
+                                      bool train) {
+  const std::string prefix =
+      absl::StrCat(directory, "/", train ? "train" : "t10k");
+  PARM_ASSIGN_OR_RETURN(IdxArray images,
+                        ReadIdxOrGzip(prefix + "-images-idx3-ubyte"));
+  PARM_ASSIGN_OR_RETURN(const IdxArray labels,
+                        ReadIdxOrGzip(prefix + "-labels-idx1-ubyte"));
+  if (images.shape.size() != 3 || labels.shape.size() != 1 ||
+      images.shape[0] != labels.shape[0]) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "images and labels do not fit together in ", directory, ": got ",
+        ShapeToString(images.shape), " and ", ShapeToString(labels.shape),
+        ", want [N,height,width] and [N]"));
+  }
+  RawSplit split{.datatype = DataType::kUint8,
+                 .sample_shape = {1, images.shape[1], images.shape[2]},
+                 .values = std::move(images.values)};
+  for (const char label : labels.values) {
+    split.labels.push_back(static_cast<uint8_t>(label));
+  }
+  return split;
+}
+
+/// Integers of `Stored` widened to int64.
+template <typename Stored>
+std::vector<int64_t> Widen(const std::string& bytes) {
+  std::vector<int64_t> values(bytes.size() / sizeof(Stored));
+  for (size_t i = 0; i < values.size(); ++i) {
+    Stored value;
+    std::memcpy(&value, bytes.data() + i * sizeof(Stored), sizeof(Stored));
+    values[i] = static_cast<int64_t>(value);
+  }
+  return values;
+}
+
+absl::StatusOr<std::vector<int64_t>> ToLabels(const HostTensor& array,
+                                              const std::string& path) {
+  switch (array.datatype) {
+    case DataType::kUint8:
+      return Widen<uint8_t>(array.bytes);
+    case DataType::kInt8:
+      return Widen<int8_t>(array.bytes);
+    case DataType::kUint16:
+      return Widen<uint16_t>(array.bytes);
+    case DataType::kInt16:
+      return Widen<int16_t>(array.bytes);
+    case DataType::kUint32:
+      return Widen<uint32_t>(array.bytes);
+    case DataType::kInt32:
+      return Widen<int32_t>(array.bytes);
+    case DataType::kUint64:
+      return Widen<uint64_t>(array.bytes);
+    case DataType::kInt64:
+      return Widen<int64_t>(array.bytes);
+    default:
+      return absl::InvalidArgumentError(
+          absl::StrCat("labels are no integers: got ",
+                       DataTypeName(array.datatype), " in ", path));
+  }
+}
+
+absl::StatusOr<RawSplit> ReadNpySplit(const std::string& directory,
+                                      bool train) {
+  const std::string prefix =
+      absl::StrCat(directory, "/", train ? "train" : "test");
+  const std::string labels_path = prefix + "_y.npy";
+  PARM_ASSIGN_OR_RETURN(HostTensor samples,
+                        ReadNpy(prefix + "_x.npy", kMaxFileBytes));
+  PARM_ASSIGN_OR_RETURN(const HostTensor labels,
+                        ReadNpy(labels_path, kMaxFileBytes));
+  if (samples.datatype != DataType::kUint8 &&
+      samples.datatype != DataType::kFp32) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("samples have an unsupported type: got ",
+                     DataTypeName(samples.datatype), ", want UINT8 or FP32 in ",
+                     prefix, "_x.npy"));
+  }
+  if (samples.shape.size() < 2 || labels.shape.size() != 1 ||
+      samples.shape[0] != labels.shape[0]) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("samples and labels do not fit together in ", directory,
+                     ": got ", ShapeToString(samples.shape), " and ",
+                     ShapeToString(labels.shape), ", want [N,...] and [N]"));
+  }
+  RawSplit split{
+      .datatype = samples.datatype,
+      .sample_shape = {samples.shape.begin() + 1, samples.shape.end()},
+      .values = std::move(samples.bytes)};
+  PARM_ASSIGN_OR_RETURN(split.labels, ToLabels(labels, labels_path));
+  return split;
+}
+
+absl::StatusOr<RawSplit> ReadSplit(absl::string_view source, bool train) {
+  if (absl::ConsumePrefix(&source, "idx:")) {
+    return ReadIdxSplit(std::string(source), train);
+  }
+  if (absl::ConsumePrefix(&source, "npy:")) {
+    return ReadNpySplit(std::string(source), train);
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("data source has an unknown form: got \"", source,
+                   "\", want idx:DIR or npy:DIR"));
+}
+
+absl::Status CheckFinite(const RawSplit& split, absl::string_view what) {
+  if (split.datatype != DataType::kFp32) return absl::OkStatus();
+  const size_t count = split.values.size() / sizeof(float);
+  for (size_t i = 0; i < count; ++i) {
+    float value = 0;
+    std::memcpy(&value, split.values.data() + i * sizeof(float), sizeof(float));
+    if (!std::isfinite(value)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("value is not finite: ", what, " sample ",
+                       i * split.labels.size() / count, " holds ", value));
+    }
+  }
+  return absl::OkStatus();
+}
+
+/// The number of classes that `labels` show.
+/// Errors: kInvalidArgument naming the first class that never occurs.
+absl::StatusOr<int64_t> InferClasses(const std::vector<int64_t>& labels) {
+  const int64_t greatest = *std::max_element(labels.begin(), labels.end());
+  if (greatest >= kMaxClasses) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "label out of range: got ", greatest, ", want below ", kMaxClasses));
+  }
+  std::vector<bool> seen(static_cast<size_t>(std::max<int64_t>(greatest, 0)) +
+                         1);
+  for (const int64_t label : labels) {
+    if (label >= 0) seen[static_cast<size_t>(label)] = true;
+  }
+  const auto gap = std::find(seen.begin(), seen.end(), false);
+  if (gap != seen.end()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "label out of range: the greatest is ", greatest, " but class ",
+        gap - seen.begin(),
+        " never occurs; state the number of classes if that is meant"));
+  }
+  return greatest + 1;
+}
+
+absl::Status CheckLabels(const RawSplit& split, int64_t num_classes,
+                         absl::string_view what) {
+  for (size_t i = 0; i < split.labels.size(); ++i) {
+    if (split.labels[i] < 0 || split.labels[i] >= num_classes) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("label out of range: ", what, " sample ", i, " has ",
+                       split.labels[i], ", want 0 to ", num_classes - 1));
+    }
+  }
+  return absl::OkStatus();
+}
+
+/// Errors: kInvalidArgument if a sample is empty or there is none.
+absl::StatusOr<Split> Finish(RawSplit raw, int64_t num_classes, int64_t limit,
+                             absl::string_view what) {
+  PARM_RETURN_IF_ERROR(CheckLabels(raw, num_classes, what));
+  PARM_RETURN_IF_ERROR(CheckFinite(raw, what));
+  const size_t all = raw.labels.size();
+  const size_t kept =
+      limit > 0 ? std::min(all, static_cast<size_t>(limit)) : all;
+  Split split;
+  split.values = std::move(raw.values);
+  split.values.resize(split.values.size() / all * kept);
+  split.labels.assign(raw.labels.begin(),
+                      raw.labels.begin() + static_cast<std::ptrdiff_t>(kept));
+  return split;
+}
+
+}  // namespace
+
+absl::StatusOr<Dataset> LoadDataset(const DatasetOptions& options) {
+  PARM_ASSIGN_OR_RETURN(RawSplit test, ReadSplit(options.source, false));
+  RawSplit train;
+  if (options.with_train) {
+    PARM_ASSIGN_OR_RETURN(train, ReadSplit(options.source, true));
+    if (train.datatype != test.datatype ||
+        train.sample_shape != test.sample_shape) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "training and test samples differ in type or shape: ",
+          DataTypeName(train.datatype), ShapeToString(train.sample_shape),
+          " and ", DataTypeName(test.datatype),
+          ShapeToString(test.sample_shape)));
+    }
+  }
+  if (test.values.empty() || (options.with_train && train.values.empty())) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("no samples in ", options.source));
+  }
+  Dataset data{.source = options.source,
+               .datatype = test.datatype,
+               .sample_shape = test.sample_shape,
+               .num_classes = options.num_classes};
+  if (data.num_classes == 0) {
+    PARM_ASSIGN_OR_RETURN(
+        data.num_classes,
+        InferClasses(options.with_train ? train.labels : test.labels));
+  }
+  if (options.with_train) {
+    PARM_ASSIGN_OR_RETURN(data.train, Finish(std::move(train), data.num_classes,
+                                             options.limit_train, "training"));
+  }
+  PARM_ASSIGN_OR_RETURN(data.test, Finish(std::move(test), data.num_classes,
+                                          options.limit_test, "test"));
+  return data;
+}
+
+void AppendWireSamples(const Dataset& data, const Split& split,
+                       absl::Span<const int64_t> indices, DataType datatype,
+                       std::string* out) {
+  PARM_CHECK(datatype == data.datatype || datatype == DataType::kFp32);
+  const size_t sample_bytes =
+      split.values.size() / static_cast<size_t>(split.size());
+  for (const int64_t index : indices) {
+    PARM_CHECK(index >= 0 && index < split.size());
+    const char* sample =
+        split.values.data() + static_cast<size_t>(index) * sample_bytes;
+    if (datatype == data.datatype) {
+      out->append(sample, sample_bytes);
+      continue;
+    }
+    const size_t at = out->size();
+    out->resize(at + sample_bytes * sizeof(float));
+    for (size_t i = 0; i < sample_bytes; ++i) {
+      const float value = static_cast<uint8_t>(sample[i]);
+      std::memcpy(out->data() + at + i * sizeof(float), &value, sizeof(float));
+    }
+  }
+}
+
+}  // namespace parm

@@ -1,0 +1,96 @@
+#include "parity_trainer/progress.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+
+namespace parm {
+namespace {
+
+constexpr int kBarWidth = 24;
+constexpr Duration kRedrawEvery = Milliseconds(200);
+
+double Fraction(const ProgressState& state) {
+  if (state.steps <= 0) return 1;
+  return static_cast<double>(state.step) / static_cast<double>(state.steps);
+}
+
+std::string Facts(const ProgressState& state) {
+  const auto left = static_cast<int64_t>(state.seconds_left + 0.5);
+  return absl::StrFormat("epoch %d/%d  loss %.4f  %.0f examples/s  %d:%02d left",
+                         state.epoch, state.epochs, state.loss,
+                         state.samples_per_second, left / 60, left % 60);
+}
+
+}  // namespace
+
+std::string ProgressBar(const ProgressState& state) {
+  const int filled =
+      std::clamp(static_cast<int>(Fraction(state) * kBarWidth), 0, kBarWidth);
+  std::string bar(static_cast<size_t>(filled), '=');
+  bar.resize(kBarWidth, ' ');
+  return absl::StrFormat("%s [%s] %3.0f %%  %s", state.label, bar,
+                         100 * Fraction(state), Facts(state));
+}
+
+std::string ProgressLine(const ProgressState& state) {
+  return absl::StrCat(state.label, ": ", Facts(state));
+}
+
+ProgressReporter::ProgressReporter(std::string label, std::FILE* out,
+                                   bool terminal)
+    : label_(std::move(label)), out_(out), terminal_(terminal) {}
+
+void ProgressReporter::Begin(Time now, int64_t first_step, int64_t steps,
+                             int64_t epochs) {
+  begin_ = now;
+  drawn_ = now;
+  first_step_ = first_step;
+  step_ = first_step;
+  steps_ = steps;
+  epochs_ = epochs;
+}
+
+void ProgressReporter::Step(Time now, int64_t samples, double loss) {
+  ++step_;
+  samples_ += samples;
+  loss_sum_ += loss;
+  ++losses_;
+  if (!terminal_ || now - drawn_ < kRedrawEvery) return;
+  drawn_ = now;
+  absl::FPrintF(out_, "\r%s\033[K", ProgressBar(Snapshot(now)));
+  std::fflush(out_);
+}
+
+void ProgressReporter::EndEpoch(Time now, int64_t epoch) {
+  epoch_ = epoch;
+  if (terminal_) {
+    absl::FPrintF(out_, "\r%s\033[K%s", ProgressBar(Snapshot(now)),
+                  epoch_ == epochs_ ? "\n" : "");
+  } else {
+    absl::FPrintF(out_, "%s\n", ProgressLine(Snapshot(now)));
+  }
+  std::fflush(out_);
+  loss_sum_ = 0;
+  losses_ = 0;
+}
+
+ProgressState ProgressReporter::Snapshot(Time now) const {
+  ProgressState state{.label = label_,
+                      .epoch = epoch_,
+                      .epochs = epochs_,
+                      .step = step_,
+                      .steps = steps_};
+  if (losses_ > 0) state.loss = loss_sum_ / static_cast<double>(losses_);
+  const double seconds = ToSeconds(now - begin_);
+  const auto done = static_cast<double>(step_ - first_step_);
+  if (seconds > 0 && done > 0) {
+    state.samples_per_second = static_cast<double>(samples_) / seconds;
+    state.seconds_left = seconds / done * static_cast<double>(steps_ - step_);
+  }
+  return state;
+}
+
+}  // namespace parm
