@@ -1,0 +1,44 @@
+#pragma once
+
+// The networks that this program can build itself, as TorchScript modules: one
+// small file each, and one registry. A user's own TorchScript file needs none.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+namespace torch::jit {
+struct Module;
+}
+
+namespace parm {
+
+/// What a network must fit. Its wire input is [batch, sample_shape...]; it
+/// computes wire * input_scale + input_shift itself, so that nobody else needs
+/// to know its normalisation; it answers logits [batch, num_outputs].
+struct NetworkSpec {
+  std::vector<int64_t> sample_shape;
+  int64_t num_outputs = 0;
+  double input_scale = 1;
+  double input_shift = 0;
+};
+
+/// Names of all architectures, in a fixed order.
+std::vector<std::string> ArchitectureNames();
+
+/// Builds a network in training mode with random weights, drawn from torch's
+/// seeded generator.
+/// Errors: kInvalidArgument for an unknown name (it lists the known ones) or a
+/// sample shape that the architecture cannot take.
+absl::StatusOr<torch::jit::Module> BuildArchitecture(absl::string_view name,
+                                                     const NetworkSpec& spec);
+
+/// Copies every parameter of `source` whose name and shape `network` has too;
+/// the number of those copied.
+int CopyMatchingParameters(const torch::jit::Module& source,
+                           torch::jit::Module* network);
+
+}  // namespace parm

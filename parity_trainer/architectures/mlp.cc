@@ -1,0 +1,34 @@
+#include "parity_trainer/architectures/mlp.h"
+
+#include "base/status_macros.h"
+#include "base/tensor.h"
+#include "parity_trainer/architectures/layers.h"
+#include "torch/script.h"
+
+namespace parm {
+namespace {
+
+constexpr int64_t kFirstWidth = 200;
+constexpr int64_t kSecondWidth = 100;
+
+}  // namespace
+
+absl::StatusOr<torch::jit::Module> BuildMlp(const NetworkSpec& spec) {
+  PARM_ASSIGN_OR_RETURN(const int64_t inputs, NumElements(spec.sample_shape));
+  if (inputs == 0) return absl::InvalidArgumentError("samples are empty");
+  torch::jit::Module network("mlp");
+  AddNormalisation(&network, spec);
+  AddLinear(&network, "first", inputs, kFirstWidth);
+  AddLinear(&network, "second", kFirstWidth, kSecondWidth);
+  AddLinear(&network, "head", kSecondWidth, spec.num_outputs);
+  network.define(R"(
+def forward(self, x):
+    x = torch.flatten(self.normalise(x), 1)
+    x = torch.relu(torch.linear(x, self.first_weight, self.first_bias))
+    x = torch.relu(torch.linear(x, self.second_weight, self.second_bias))
+    return torch.linear(x, self.head_weight, self.head_bias)
+)");
+  return network;
+}
+
+}  // namespace parm

@@ -1,0 +1,38 @@
+#pragma once
+
+// Trains a parity model: from parity queries made by the code's own Encode to
+// the sum of the deployed model's logits over the members.
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "encoder/code.h"
+#include "parity_trainer/dataset.h"
+#include "parity_trainer/host_tensor.h"
+#include "parity_trainer/progress.h"
+#include "parity_trainer/training_settings.h"
+
+namespace parm {
+
+struct ParityTrainingInput {
+  const Code* code = nullptr;
+  int parity_index = 0;
+  const Dataset* data = nullptr;
+  DataType wire_datatype = DataType::kInvalid;
+  /// The deployed model's logits on data->train, [size, classes].
+  const HostTensor* deployed_logits = nullptr;
+  /// The deployed model's TorchScript file, to start from its weights where
+  /// names and shapes allow; empty: from scratch.
+  std::string warm_start_model;
+  std::string architecture;
+};
+
+/// Each epoch draws fresh random k-tuples: every sample once, in a new pairing.
+/// A rest of fewer than k samples sits the epoch out.
+/// Needs:  data->train.size() >= k.
+/// Errors: as BuildArchitecture, EncodeGroups and RunTraining.
+absl::StatusOr<TrainedModel> TrainParity(const ParityTrainingInput& input,
+                                         const TrainingSettings& settings,
+                                         ProgressReporter* progress);
+
+}  // namespace parm
