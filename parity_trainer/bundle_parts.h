@@ -1,0 +1,54 @@
+#pragma once
+
+// The parts that the manifests of deployed and parity bundles have in common,
+// and the last step of either command: the bundle appears, whole.
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "parity_trainer/dataset.h"
+#include "parity_trainer/evaluation.h"
+#include "parity_trainer/host_tensor.h"
+#include "parity_trainer/training_settings.h"
+#include "proto/bundle.h"
+
+namespace parm {
+
+/// Input or output of a manifest; dimension 0 becomes -1, the batch.
+void SetTensor(const std::string& name, const HostTensor& example,
+               bundle::Tensor* tensor);
+
+/// Probe files for a bundle: the first test samples (eight, where there are as
+/// many) and the deployed model's outputs for them.
+struct Probes {
+  HostTensor inputs;
+  HostTensor outputs;
+};
+/// Shape:  deployed_logits: [test size, classes].
+Probes MakeProbes(const Dataset& data, DataType wire_datatype,
+                  const HostTensor& deployed_logits);
+
+/// The recipe as the manifest keeps it.
+void SetTraining(const std::string& architecture,
+                 const TrainingSettings& settings, const TrainedModel& trained,
+                 const std::string& loss, bundle::Training* training);
+
+/// Writes the bundle with model and probes, then removes the checkpoint that
+/// led to it, if any.
+/// Errors: as WriteBundle.
+absl::StatusOr<Bundle> WriteModelBundle(const std::string& directory,
+                                        bundle::Manifest manifest,
+                                        const std::string& model_bytes,
+                                        const Probes& probes,
+                                        const std::string& checkpoint_path);
+
+/// "DIRECTORY.checkpoint", or what the user named. Fails early where a bundle
+/// could not be written at the end.
+/// Errors: kInvalidArgument for an empty or root directory.
+absl::StatusOr<std::string> CheckpointPath(const std::string& directory,
+                                           const std::string& named);
+
+/// Fills `name` with the last component of a path if it is empty.
+std::string NameOr(const std::string& name, const std::string& directory);
+
+}  // namespace parm

@@ -1,0 +1,67 @@
+#include "parity_trainer/cost.h"
+
+#include <algorithm>
+#include <chrono>
+#include <fstream>
+#include <thread>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "base/status_macros.h"
+#include "base/time.h"
+
+namespace parm {
+namespace {
+
+constexpr int kWarmUpRuns = 5;
+constexpr int kRuns = 60;
+
+absl::StatusOr<double> Seconds(const ModelRunner& model,
+                               const HostTensor& input) {
+  const Time begin = std::chrono::steady_clock::now();
+  PARM_RETURN_IF_ERROR(model.Run(input).status());
+  return ToSeconds(std::chrono::steady_clock::now() - begin);
+}
+
+double Median(std::vector<double> values) {
+  const auto middle =
+      values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
+
+}  // namespace
+
+absl::StatusOr<double> MeasureRelativeCost(const ModelRunner& model,
+                                           const HostTensor& input,
+                                           const ModelRunner& reference,
+                                           const HostTensor& reference_input) {
+  std::vector<double> model_seconds;
+  std::vector<double> reference_seconds;
+  for (int i = 0; i < kWarmUpRuns + kRuns; ++i) {
+    PARM_ASSIGN_OR_RETURN(const double model_time, Seconds(model, input));
+    PARM_ASSIGN_OR_RETURN(const double reference_time,
+                          Seconds(reference, reference_input));
+    if (i < kWarmUpRuns) continue;
+    model_seconds.push_back(model_time);
+    reference_seconds.push_back(reference_time);
+  }
+  return Median(model_seconds) / Median(reference_seconds);
+}
+
+std::string MachineName() {
+  std::ifstream cpuinfo("/proc/cpuinfo");
+  std::string name = "unknown CPU";
+  for (std::string line; std::getline(cpuinfo, line);) {
+    const size_t colon = line.find(": ");
+    if (line.compare(0, 10, "model name") == 0 && colon != std::string::npos) {
+      name = line.substr(colon + 2);
+      break;
+    }
+  }
+  return absl::StrCat(name, ", ", std::thread::hardware_concurrency(),
+                      " threads");
+}
+
+}  // namespace parm

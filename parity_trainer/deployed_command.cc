@@ -1,0 +1,130 @@
+#include "parity_trainer/deployed_command.h"
+
+#include <unistd.h>
+
+#include <cstdio>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "base/status_macros.h"
+#include "parity_trainer/bundle_parts.h"
+#include "parity_trainer/cost.h"
+#include "parity_trainer/dataset.h"
+#include "parity_trainer/deployed_model.h"
+#include "parity_trainer/deployed_training.h"
+#include "parity_trainer/evaluation.h"
+#include "parity_trainer/model_runner.h"
+
+namespace parm {
+namespace {
+
+constexpr int64_t kDefaultEpochs = 8;
+constexpr int64_t kDefaultMinibatch = 128;
+constexpr double kDefaultLearningRate = 1e-3;
+
+absl::StatusOr<DataType> WireDatatype(const std::string& name,
+                                      const Dataset& data) {
+  if (name == "fp32") return DataType::kFp32;
+  if (name != "uint8") {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "unknown datatype: got \"", name, "\", want fp32 or uint8"));
+  }
+  if (data.datatype != DataType::kUint8) {
+    return absl::InvalidArgumentError(
+        "datatype does not fit the data: they are FP32 and cannot be sent as "
+        "uint8");
+  }
+  return DataType::kUint8;
+}
+
+/// Errors: kInvalidArgument if a label lies beyond the model's outputs.
+absl::Status CheckClasses(const Dataset& data, const HostTensor& logits) {
+  if (data.num_classes <= logits.shape[1]) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("label out of range: the data have ", data.num_classes,
+                   " classes, the model answers ", logits.shape[1]));
+}
+
+TrainingSettings MakeSettings(const DeployedOptions& options,
+                              const Dataset& data, DataType datatype,
+                              const std::string& checkpoint) {
+  const TrainingOptions& training = options.training;
+  TrainingSettings settings{
+      .seed = training.seed,
+      .epochs = training.epochs > 0 ? training.epochs : kDefaultEpochs,
+      .minibatch =
+          training.minibatch > 0 ? training.minibatch : kDefaultMinibatch,
+      .learning_rate = training.learning_rate > 0 ? training.learning_rate
+                                                  : kDefaultLearningRate,
+      .checkpoint_path = checkpoint,
+      .resume = training.resume};
+  settings.fingerprint = absl::StrCat(
+      "deployed arch=", options.arch, " data=", data.source,
+      " samples=", data.train.size(), " classes=", data.num_classes,
+      " datatype=", DataTypeName(datatype), " ", DescribeSettings(settings));
+  return settings;
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> RunDeployedCommand(const DeployedOptions& options) {
+  PARM_ASSIGN_OR_RETURN(
+      const std::string checkpoint,
+      CheckpointPath(options.out, options.training.checkpoint));
+  const bool train = options.model_file.empty();
+  PARM_ASSIGN_OR_RETURN(const Dataset data,
+                        LoadDataset({.source = options.data.source,
+                                     .with_train = train,
+                                     .limit_train = options.data.limit_train,
+                                     .limit_test = options.data.limit_test,
+                                     .num_classes = options.data.num_classes}));
+  PARM_ASSIGN_OR_RETURN(const DataType datatype,
+                        WireDatatype(options.datatype, data));
+  bundle::Manifest manifest;
+  TrainedModel trained;
+  if (train) {
+    const TrainingSettings settings =
+        MakeSettings(options, data, datatype, checkpoint);
+    ProgressReporter progress("deployed", stderr, ::isatty(STDERR_FILENO) == 1);
+    PARM_ASSIGN_OR_RETURN(trained, TrainDeployed(data, options.arch, datatype,
+                                                 settings, &progress));
+    if (trained.interrupted) return InterruptedError(checkpoint);
+    SetTraining(options.arch, settings, trained, "cross-entropy",
+                manifest.mutable_training());
+    manifest.set_preprocessing("none: the model takes the data's own unit");
+  } else {
+    PARM_ASSIGN_OR_RETURN(trained.model_bytes,
+                          ReadModelFile(options.model_file));
+    manifest.set_preprocessing("none");
+  }
+  PARM_ASSIGN_OR_RETURN(const ModelRunner runner,
+                        ModelRunner::Create(trained.model_bytes));
+  PARM_ASSIGN_OR_RETURN(const HostTensor logits,
+                        runner.RunAll(data, data.test, datatype));
+  PARM_RETURN_IF_ERROR(CheckClasses(data, logits));
+  const Probes probes = MakeProbes(data, datatype, logits);
+
+  manifest.set_model(NameOr(options.name, options.out));
+  manifest.set_variant(train ? options.arch : "torchscript");
+  manifest.set_version(options.version);
+  manifest.set_role("deployed");
+  SetTensor("input", probes.inputs, manifest.add_inputs());
+  SetTensor("logits", probes.outputs, manifest.add_outputs());
+  bundle::Measured* measured = manifest.mutable_measured();
+  measured->set_data(data.source);
+  measured->set_samples(data.test.size());
+  measured->set_a_a(Accuracy(logits, data.test.labels));
+  measured->set_relative_cost(1);
+  measured->set_cost_machine(MachineName());
+  PARM_ASSIGN_OR_RETURN(
+      const Bundle bundle,
+      WriteModelBundle(options.out, std::move(manifest), trained.model_bytes,
+                       probes, checkpoint));
+  return absl::StrFormat("%s: deployed %s, A_a %.2f %% of %d, id %s",
+                         options.out, bundle.manifest.model(),
+                         100 * bundle.manifest.measured().a_a(),
+                         data.test.size(), ToHex(bundle.id));
+}
+
+}  // namespace parm

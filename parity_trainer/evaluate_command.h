@@ -1,0 +1,27 @@
+#pragma once
+
+// `parm-train evaluate`: accuracies of a deployed bundle and of what a parity
+// bundle reconstructs, over every erasure of the test set.
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "parity_trainer/command_options.h"
+
+namespace parm {
+
+struct EvaluateOptions {
+  DataOptions data;
+  std::string deployed;
+  std::string parity;       // empty: A_a alone
+  std::string json_file;    // {"a_a": .., "a_d": {"1": ..}, ...}
+  std::string logits_file;  // the deployed model's test outputs, .npy
+};
+
+/// Returns a line for the user.
+/// Errors: kFailedPrecondition if the parity bundle was made for another
+/// deployed one; else as LoadBundle, LoadDataset, EvaluateErasures and
+/// WriteFileAtomically.
+absl::StatusOr<std::string> RunEvaluateCommand(const EvaluateOptions& options);
+
+}  // namespace parm

@@ -1,0 +1,203 @@
+#include "parity_trainer/evaluation.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <optional>
+
+#include "base/status_macros.h"
+#include "parity_trainer/group_encoder.h"
+
+namespace parm {
+namespace {
+
+constexpr int64_t kGroupsAtOnce = 250;
+
+bool IsRight(absl::Span<const float> logits, int32_t label) {
+  return std::max_element(logits.begin(), logits.end()) - logits.begin() ==
+         label;
+}
+
+/// Erasure patterns over k members, as masks of what is lost.
+struct Patterns {
+  int losses = 0;
+  std::vector<ArrivalMask> lost;
+};
+
+/// Every pattern of `losses` members if the code covers them all, else none.
+Patterns CoveredPatterns(const Code& code, int losses) {
+  const int k = code.spec().k;
+  const ArrivalMask everything = (ArrivalMask{1} << (k + code.spec().r)) - 1;
+  Patterns patterns{.losses = losses};
+  for (ArrivalMask lost = 1; lost < (ArrivalMask{1} << k); ++lost) {
+    if (std::popcount(lost) != losses) continue;
+    for (int member = 0; member < k; ++member) {
+      if ((lost >> member & 1U) != 0 &&
+          !code.Suffices(k, everything & ~lost, member)) {
+        return {};
+      }
+    }
+    patterns.lost.push_back(lost);
+  }
+  return patterns;
+}
+
+/// Outputs of some groups: slots as Code::Decode takes them, batched.
+struct GroupOutputs {
+  int64_t first_group = 0;
+  int64_t count = 0;
+  std::vector<HostTensor> slots;  // k members, r parities
+};
+
+class ErasureCounter {
+ public:
+  ErasureCounter(const Code& code, const Dataset& data,
+                 const HostTensor& deployed_logits)
+      : code_(code), data_(data), deployed_logits_(deployed_logits) {}
+
+  /// Member `slot` of each of the groups, slot after slot.
+  std::vector<int64_t> SlotMajor(int64_t first_group, int64_t count) const {
+    std::vector<int64_t> samples;
+    for (int64_t slot = 0; slot < code_.spec().k; ++slot) {
+      for (int64_t group = first_group; group < first_group + count; ++group) {
+        samples.push_back(Position(group, slot) % data_.test.size());
+      }
+    }
+    return samples;
+  }
+
+  std::vector<HostTensor> MemberOutputs(
+      absl::Span<const int64_t> slot_major) const {
+    const auto k = static_cast<size_t>(code_.spec().k);
+    const size_t count = slot_major.size() / k;
+    const size_t row_bytes = deployed_logits_.bytes.size() /
+                             static_cast<size_t>(deployed_logits_.shape[0]);
+    std::vector<HostTensor> outputs(k);
+    for (size_t i = 0; i < slot_major.size(); ++i) {
+      outputs[i / count].bytes.append(
+          deployed_logits_.bytes,
+          static_cast<size_t>(slot_major[i]) * row_bytes, row_bytes);
+    }
+    for (HostTensor& output : outputs) {
+      output.datatype = DataType::kFp32;
+      output.shape = {static_cast<int64_t>(count), deployed_logits_.shape[1]};
+    }
+    return outputs;
+  }
+
+  /// Decodes every lost member of one pattern and counts the right ones.
+  absl::Status Count(const GroupOutputs& outputs, ArrivalMask lost,
+                     DegradedAccuracy* total, int64_t* right) const {
+    std::vector<std::optional<TensorView>> present;
+    for (size_t slot = 0; slot < outputs.slots.size(); ++slot) {
+      const bool missing = (lost >> slot & 1U) != 0;
+      present.push_back(missing
+                            ? std::nullopt
+                            : std::make_optional(outputs.slots[slot].view()));
+    }
+    HostTensor decoded = outputs.slots[0];
+    for (int member = 0; member < code_.spec().k; ++member) {
+      if ((lost >> member & 1U) == 0) continue;
+      PARM_ASSIGN_OR_RETURN(const DecodeReport report,
+                            code_.Decode(code_.spec().k, present, member,
+                                         decoded.mutable_view()));
+      static_cast<void>(report);
+      const auto classes = static_cast<size_t>(deployed_logits_.shape[1]);
+      for (int64_t row = 0; row < outputs.count; ++row) {
+        const int64_t sample = Position(outputs.first_group + row, member);
+        if (sample >= data_.test.size()) continue;
+        ++total->samples;
+        if (IsRight(decoded.floats().subspan(static_cast<size_t>(row) * classes,
+                                             classes),
+                    data_.test.labels[static_cast<size_t>(sample)])) {
+          ++*right;
+        }
+      }
+    }
+    return absl::OkStatus();
+  }
+
+ private:
+  /// Beyond the set's end for the members that fill up the last group.
+  int64_t Position(int64_t group, int64_t slot) const {
+    return group * code_.spec().k + slot;
+  }
+
+  const Code& code_;
+  const Dataset& data_;
+  const HostTensor& deployed_logits_;
+};
+
+}  // namespace
+
+double Accuracy(const HostTensor& logits, const std::vector<int32_t>& labels) {
+  PARM_CHECK(!labels.empty() && logits.shape.size() == 2 &&
+             logits.shape[0] == static_cast<int64_t>(labels.size()));
+  const auto classes = static_cast<size_t>(logits.shape[1]);
+  int64_t right = 0;
+  for (size_t i = 0; i < labels.size(); ++i) {
+    if (IsRight(logits.floats().subspan(i * classes, classes), labels[i])) {
+      ++right;
+    }
+  }
+  return static_cast<double>(right) / static_cast<double>(labels.size());
+}
+
+absl::StatusOr<ErasureResult> EvaluateErasures(
+    const Code& code, const std::vector<const ModelRunner*>& parity_models,
+    const Dataset& data, DataType wire_datatype,
+    const HostTensor& deployed_logits) {
+  const int k = code.spec().k;
+  PARM_CHECK(data.test.size() >= k);
+  PARM_CHECK(parity_models.size() == static_cast<size_t>(code.spec().r));
+  // A multi-output answer decodes each member by itself, whatever else is lost:
+  // the figures for one loss are those for any number.
+  std::vector<Patterns> patterns;
+  for (int losses = 1; losses <= (code.multi_output() ? 1 : k); ++losses) {
+    Patterns covered = CoveredPatterns(code, losses);
+    if (covered.lost.empty()) break;
+    patterns.push_back(std::move(covered));
+  }
+  ErasureResult result{.groups = (data.test.size() + k - 1) / k,
+                       .leftover = data.test.size() % k};
+  result.a_d.resize(patterns.size());
+  std::vector<int64_t> right(patterns.size());
+  const ErasureCounter counter(code, data, deployed_logits);
+  for (int64_t first = 0; first < result.groups; first += kGroupsAtOnce) {
+    GroupOutputs outputs{
+        .first_group = first,
+        .count = std::min(kGroupsAtOnce, result.groups - first)};
+    const std::vector<int64_t> members =
+        counter.SlotMajor(first, outputs.count);
+    outputs.slots = counter.MemberOutputs(members);
+    for (int parity = 0; parity < code.spec().r; ++parity) {
+      PARM_ASSIGN_OR_RETURN(
+          const HostTensor query,
+          EncodeGroups(code, parity, data, data.test, members, wire_datatype));
+      PARM_ASSIGN_OR_RETURN(
+          HostTensor answer,
+          parity_models[static_cast<size_t>(parity)]->Run(query));
+      outputs.slots.push_back(std::move(answer));
+    }
+    for (size_t i = 0; i < patterns.size(); ++i) {
+      result.a_d[i].losses = patterns[i].losses;
+      for (const ArrivalMask lost : patterns[i].lost) {
+        PARM_RETURN_IF_ERROR(
+            counter.Count(outputs, lost, &result.a_d[i], &right[i]));
+      }
+    }
+  }
+  for (size_t i = 0; i < patterns.size(); ++i) {
+    result.a_d[i].accuracy = static_cast<double>(right[i]) /
+                             static_cast<double>(result.a_d[i].samples);
+  }
+  while (code.multi_output() && !result.a_d.empty() &&
+         result.a_d.back().losses < k) {
+    DegradedAccuracy more = result.a_d.back();
+    ++more.losses;
+    result.a_d.push_back(more);
+  }
+  return result;
+}
+
+}  // namespace parm

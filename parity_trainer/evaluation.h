@@ -1,0 +1,47 @@
+#pragma once
+
+// How good answers are: of the deployed model (A_a), and of reconstructions
+// when members of coding groups are lost (A_d). Counts every erasure pattern of
+// the test set, not a sample of them.
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "encoder/code.h"
+#include "parity_trainer/dataset.h"
+#include "parity_trainer/host_tensor.h"
+#include "parity_trainer/model_runner.h"
+
+namespace parm {
+
+/// Share of rows of [N, classes] whose greatest value is at the label.
+/// Needs: one label per row, at least one row.
+double Accuracy(const HostTensor& logits, const std::vector<int32_t>& labels);
+
+struct DegradedAccuracy {
+  int losses = 0;       // members lost at once in a group
+  double accuracy = 0;  // fraction, of the reconstructions against the labels
+  int64_t samples = 0;  // reconstructions counted
+};
+
+struct ErasureResult {
+  int64_t groups = 0;
+  /// Test samples in the last group when the size is no multiple of k. That
+  /// group is filled up with the first samples of the set, which are not
+  /// counted as lost in it: each sample is lost exactly once per pattern.
+  int64_t leftover = 0;
+  std::vector<DegradedAccuracy> a_d;  // ascending number of losses
+};
+
+/// Groups of k consecutive test samples; every pattern of as many losses as
+/// the code covers with all parities there.
+/// Shape:  deployed_logits: [test size, classes].
+/// Needs:  data.test.size() >= k; one parity model per parity of the code.
+/// Errors: as EncodeGroups, ModelRunner::Run and Code::Decode.
+absl::StatusOr<ErasureResult> EvaluateErasures(
+    const Code& code, const std::vector<const ModelRunner*>& parity_models,
+    const Dataset& data, DataType wire_datatype,
+    const HostTensor& deployed_logits);
+
+}  // namespace parm

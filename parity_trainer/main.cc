@@ -1,0 +1,175 @@
+// parm-train: trains deployed and parity models, measures them, writes bundles.
+
+#include <cstdio>
+#include <string>
+
+#include "CLI/CLI.hpp"
+#include "absl/status/statusor.h"
+#include "parity_trainer/architectures/architecture.h"
+#include "parity_trainer/deployed_command.h"
+#include "parity_trainer/evaluate_command.h"
+#include "parity_trainer/interrupt.h"
+#include "parity_trainer/model_runner.h"
+#include "parity_trainer/parity_command.h"
+
+namespace parm {
+namespace {
+
+constexpr int kUsageError = 2;
+constexpr int kInterruptedExit = 130;
+
+constexpr char kDescription[] =
+    "Trains deployed models and parity models, measures how well lost answers\n"
+    "are reconstructed, and writes bundles for parm-worker.\n\n"
+    "  parm-train deployed --data idx:/usr/share/datasets/fashion-mnist \\\n"
+    "      --arch mlp --out bundles/fashion\n"
+    "  parm-train parity --deployed bundles/fashion --scheme sum --k 2 \\\n"
+    "      --data idx:/usr/share/datasets/fashion-mnist --out bundles/sum2\n"
+    "  parm-train evaluate --deployed bundles/fashion --parity bundles/sum2 "
+    "\\\n"
+    "      --data idx:/usr/share/datasets/fashion-mnist --json report.json\n\n"
+    "Exit status: 0 done, 1 an error, 2 a wrong command line, 130 interrupted\n"
+    "(the checkpoint holds the work; --resume goes on).";
+
+void AddData(CLI::App* command, DataOptions* data) {
+  command
+      ->add_option("--data", data->source,
+                   "idx:DIR (MNIST's files, gzip or plain) or npy:DIR\n"
+                   "(train_x, train_y, test_x, test_y .npy)")
+      ->required();
+  command->add_option("--limit-train", data->limit_train,
+                      "use only the first N training samples");
+  command->add_option("--limit-test", data->limit_test,
+                      "use only the first N test samples");
+}
+
+void AddTraining(CLI::App* command, TrainingOptions* training) {
+  command->add_option("--epochs", training->epochs, "passes over the data")
+      ->check(CLI::PositiveNumber);
+  command
+      ->add_option("--minibatch", training->minibatch,
+                   "samples, or coding groups, per step")
+      ->check(CLI::PositiveNumber);
+  command
+      ->add_option("--learning-rate", training->learning_rate,
+                   "of Adam at its height")
+      ->check(CLI::PositiveNumber);
+  command->add_flag("--resume", training->resume,
+                    "go on from the checkpoint, if there is one");
+  command->add_option("--checkpoint", training->checkpoint,
+                      "the checkpoint's file; default: OUT.checkpoint");
+}
+
+void AddDeployed(CLI::App* command, DeployedOptions* options) {
+  AddData(command, &options->data);
+  AddTraining(command, &options->training);
+  command->add_option("--arch", options->arch, "network to train")
+      ->check(CLI::IsMember(ArchitectureNames()))
+      ->capture_default_str();
+  command->add_option(
+      "--model", options->model_file,
+      "a TorchScript file of yours; it is checked on the data,\n"
+      "nothing is trained");
+  command->add_option("--datatype", options->datatype, "of the wire input")
+      ->check(CLI::IsMember({"fp32", "uint8"}))
+      ->capture_default_str();
+  command
+      ->add_option("--classes", options->data.num_classes,
+                   "number of classes; default: as the labels show")
+      ->check(CLI::PositiveNumber);
+  command->add_option("--name", options->name,
+                      "the model's name; default: last part of --out");
+  command->add_option("--model-version", options->version)
+      ->capture_default_str();
+  command->add_option("--out", options->out, "the bundle to write")->required();
+}
+
+void AddParity(CLI::App* command, ParityOptions* options) {
+  AddData(command, &options->data);
+  AddTraining(command, &options->training);
+  command->add_option("--deployed", options->deployed, "the deployed bundle")
+      ->required();
+  command
+      ->add_option("--scheme", options->scheme,
+                   "sum (trained), or pack (exact: the deployed model itself\n"
+                   "answers the members side by side)")
+      ->capture_default_str();
+  command->add_option("--k", options->k, "members of a coding group")
+      ->capture_default_str();
+  command->add_option("--arch", options->arch,
+                      "network to train; default: the deployed model's");
+  command
+      ->add_option("--init", options->init,
+                   "deployed: start from its weights where shapes allow")
+      ->check(CLI::IsMember({"deployed", "scratch"}))
+      ->capture_default_str();
+  command->add_option("--model", options->model_file,
+                      "pack only: a TorchScript file that answers instead");
+  command->add_option("--out", options->out, "the bundle to write")->required();
+}
+
+void AddEvaluate(CLI::App* command, EvaluateOptions* options) {
+  AddData(command, &options->data);
+  command->add_option("--deployed", options->deployed, "the deployed bundle")
+      ->required();
+  command->add_option("--parity", options->parity,
+                      "the parity bundle; without it, A_a alone");
+  command->add_option("--json", options->json_file,
+                      "write a_a, a_d (losses -> accuracy) and counts");
+  command->add_option("--logits", options->logits_file,
+                      "write the deployed model's test outputs, .npy");
+}
+
+int Main(int argc, char** argv) {
+  CLI::App app(kDescription, "parm-train");
+  app.set_version_flag("--version", "parm-train " PARM_VERSION);
+  app.require_subcommand(1);
+  DeployedOptions deployed;
+  ParityOptions parity;
+  EvaluateOptions evaluate;
+  uint64_t seed = 1;
+  int threads = 1;
+  CLI::App* const deployed_command =
+      app.add_subcommand("deployed", "make a deployed bundle");
+  CLI::App* const parity_command =
+      app.add_subcommand("parity", "make a parity bundle for a deployed one");
+  CLI::App* const evaluate_command =
+      app.add_subcommand("evaluate", "measure A_a and A_d on the test set");
+  AddDeployed(deployed_command, &deployed);
+  AddParity(parity_command, &parity);
+  AddEvaluate(evaluate_command, &evaluate);
+  for (CLI::App* command :
+       {deployed_command, parity_command, evaluate_command}) {
+    command->add_option("--seed", seed, "of all that is random")
+        ->capture_default_str();
+    command->add_option("--threads", threads, "for one operator")
+        ->check(CLI::Range(1, 1024))
+        ->capture_default_str();
+  }
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : kUsageError;
+  }
+
+  SetNumThreads(threads);
+  CatchInterrupts();
+  deployed.training.seed = seed;
+  parity.training.seed = seed;
+  const absl::StatusOr<std::string> line =
+      deployed_command->parsed() ? RunDeployedCommand(deployed)
+      : parity_command->parsed() ? RunParityCommand(parity)
+                                 : RunEvaluateCommand(evaluate);
+  if (!line.ok()) {
+    std::fprintf(stderr, "parm-train: %s\n",
+                 std::string(line.status().message()).c_str());
+    return absl::IsCancelled(line.status()) ? kInterruptedExit : 1;
+  }
+  std::printf("%s\n", line->c_str());
+  return 0;
+}
+
+}  // namespace
+}  // namespace parm
+
+int main(int argc, char** argv) { return parm::Main(argc, argv); }

@@ -1,0 +1,240 @@
+#include "parity_trainer/parity_command.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <memory>
+#include <numeric>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "base/status_macros.h"
+#include "encoder/code.h"
+#include "parity_trainer/architectures/architecture.h"
+#include "parity_trainer/bundle_parts.h"
+#include "parity_trainer/cost.h"
+#include "parity_trainer/deployed_model.h"
+#include "parity_trainer/evaluation.h"
+#include "parity_trainer/group_encoder.h"
+#include "parity_trainer/parity_training.h"
+
+namespace parm {
+namespace {
+
+constexpr int64_t kDefaultEpochs = 40;
+constexpr int64_t kDefaultMinibatch = 128;
+constexpr double kDefaultLearningRate = 1e-3;
+
+/// A scheme whose parity model answers for packed members is no new function:
+/// any model that answers single queries serves.
+bool NeedsTraining(const ParityOptions& options) {
+  return options.scheme != "pack";
+}
+
+absl::Status CheckOptions(const ParityOptions& options) {
+  if (options.init != "deployed" && options.init != "scratch") {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "unknown init: got \"", options.init, "\", want deployed or scratch"));
+  }
+  if (NeedsTraining(options) && !options.model_file.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--model goes with --scheme pack only, got ", options.scheme));
+  }
+  return absl::OkStatus();
+}
+
+/// The architecture asked for, or that of the deployed bundle if it is ours.
+absl::StatusOr<std::string> ChooseArchitecture(const ParityOptions& options,
+                                               const DeployedModel& deployed) {
+  const std::vector<std::string> known = ArchitectureNames();
+  const std::string& name = options.arch.empty()
+                                ? deployed.bundle.manifest.training().arch()
+                                : options.arch;
+  if (std::find(known.begin(), known.end(), name) != known.end()) return name;
+  return absl::InvalidArgumentError(absl::StrCat(
+      "architecture of the parity model is not known: got \"", name,
+      "\", want --arch with one of ", absl::StrJoin(known, ", ")));
+}
+
+TrainingSettings MakeSettings(const ParityOptions& options,
+                              const ParityTrainingInput& input,
+                              const DeployedModel& deployed,
+                              const std::string& checkpoint) {
+  const TrainingOptions& training = options.training;
+  TrainingSettings settings{
+      .seed = training.seed,
+      .epochs = training.epochs > 0 ? training.epochs : kDefaultEpochs,
+      .minibatch =
+          training.minibatch > 0 ? training.minibatch : kDefaultMinibatch,
+      .learning_rate = training.learning_rate > 0 ? training.learning_rate
+                                                  : kDefaultLearningRate,
+      .checkpoint_path = checkpoint,
+      .resume = training.resume};
+  settings.fingerprint = absl::StrCat(
+      "parity ", ToString(input.code->spec()), " arch=", input.architecture,
+      " init=", options.init, " deployed=", ToHex(deployed.bundle.id),
+      " data=", input.data->source, " samples=", input.data->train.size(), " ",
+      DescribeSettings(settings));
+  return settings;
+}
+
+absl::StatusOr<TrainedModel> Train(const ParityOptions& options,
+                                   const Code& code, const Dataset& data,
+                                   const DeployedModel& deployed,
+                                   const std::string& checkpoint,
+                                   bundle::Training* recipe) {
+  PARM_ASSIGN_OR_RETURN(const std::string architecture,
+                        ChooseArchitecture(options, deployed));
+  PARM_ASSIGN_OR_RETURN(
+      const HostTensor logits,
+      deployed.runner.RunAll(data, data.train, deployed.input.datatype));
+  const ParityTrainingInput input{.code = &code,
+                                  .data = &data,
+                                  .wire_datatype = deployed.input.datatype,
+                                  .deployed_logits = &logits,
+                                  .warm_start_model = options.init == "deployed"
+                                                          ? deployed.model_bytes
+                                                          : "",
+                                  .architecture = architecture};
+  const TrainingSettings settings =
+      MakeSettings(options, input, deployed, checkpoint);
+  ProgressReporter progress("parity", stderr, ::isatty(STDERR_FILENO) == 1);
+  PARM_ASSIGN_OR_RETURN(TrainedModel trained,
+                        TrainParity(input, settings, &progress));
+  SetTraining(architecture, settings, trained, "mse", recipe);
+  return trained;
+}
+
+/// What a frontend will send and get for one group at batch 1.
+struct ParityExample {
+  HostTensor member;
+  HostTensor query;
+  HostTensor answer;
+};
+
+absl::StatusOr<ParityExample> MakeExample(const Code& code, const Dataset& data,
+                                          DataType datatype,
+                                          const ModelRunner& runner) {
+  std::vector<int64_t> members(static_cast<size_t>(code.spec().k));
+  std::iota(members.begin(), members.end(), int64_t{0});
+  ParityExample example;
+  example.member = GatherSamples(data, data.test, {0}, datatype);
+  PARM_ASSIGN_OR_RETURN(
+      example.query, EncodeGroups(code, 0, data, data.test, members, datatype));
+  PARM_ASSIGN_OR_RETURN(example.answer, runner.Run(example.query));
+  return example;
+}
+
+bundle::Manifest DescribeParity(const DeployedModel& deployed, const Code& code,
+                                const ParityExample& example) {
+  const bundle::Manifest& base = deployed.bundle.manifest;
+  bundle::Manifest manifest;
+  manifest.set_model(base.model());
+  manifest.set_variant(base.variant());
+  manifest.set_version(base.version());
+  manifest.set_role("parity");
+  manifest.set_preprocessing(base.preprocessing());
+  SetTensor(deployed.input.name, example.query, manifest.add_inputs());
+  SetTensor(deployed.output.name, example.answer, manifest.add_outputs());
+  bundle::Lineage* lineage = manifest.mutable_lineage();
+  lineage->set_deployed_sha256(ToHex(deployed.bundle.id));
+  lineage->mutable_code()->set_scheme(code.spec().scheme);
+  lineage->mutable_code()->set_k(static_cast<uint32_t>(code.spec().k));
+  lineage->mutable_code()->set_r(static_cast<uint32_t>(code.spec().r));
+  return manifest;
+}
+
+absl::Status Measure(const DeployedModel& deployed, const ModelRunner& runner,
+                     const Code& code, const Dataset& data,
+                     const HostTensor& deployed_logits,
+                     const ParityExample& example, bundle::Measured* measured) {
+  PARM_ASSIGN_OR_RETURN(
+      const ErasureResult erasures,
+      EvaluateErasures(code, {&runner}, data, deployed.input.datatype,
+                       deployed_logits));
+  PARM_ASSIGN_OR_RETURN(const double cost,
+                        MeasureRelativeCost(runner, example.query,
+                                            deployed.runner, example.member));
+  measured->set_data(data.source);
+  measured->set_samples(data.test.size());
+  measured->set_a_a(Accuracy(deployed_logits, data.test.labels));
+  measured->set_relative_cost(cost);
+  measured->set_cost_machine(MachineName());
+  for (const DegradedAccuracy& degraded : erasures.a_d) {
+    bundle::DegradedAccuracy* row = measured->add_a_d();
+    row->set_losses(static_cast<uint32_t>(degraded.losses));
+    row->set_accuracy(degraded.accuracy);
+    row->set_samples(degraded.samples);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> RunParityCommand(const ParityOptions& options) {
+  PARM_RETURN_IF_ERROR(CheckOptions(options));
+  PARM_ASSIGN_OR_RETURN(
+      const std::string checkpoint,
+      CheckpointPath(options.out, options.training.checkpoint));
+  PARM_ASSIGN_OR_RETURN(
+      const std::unique_ptr<const Code> code,
+      CreateCode({.scheme = options.scheme, .k = options.k, .r = 1}));
+  PARM_ASSIGN_OR_RETURN(const DeployedModel deployed,
+                        LoadDeployedModel(options.deployed));
+  const bool train = NeedsTraining(options);
+  PARM_ASSIGN_OR_RETURN(const Dataset data,
+                        LoadDataFor(deployed, options.data, train));
+  if (data.test.size() < options.k ||
+      (train && data.train.size() < options.k)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("data set is smaller than a group: got ",
+                     data.train.size(), " training and ", data.test.size(),
+                     " test samples, want at least k = ", options.k));
+  }
+  TrainedModel trained;
+  bundle::Training recipe;
+  if (train) {
+    PARM_ASSIGN_OR_RETURN(
+        trained, Train(options, *code, data, deployed, checkpoint, &recipe));
+    if (trained.interrupted) return InterruptedError(checkpoint);
+  } else if (options.model_file.empty()) {
+    trained.model_bytes = deployed.model_bytes;
+    recipe = deployed.bundle.manifest.training();
+  } else {
+    PARM_ASSIGN_OR_RETURN(trained.model_bytes,
+                          ReadModelFile(options.model_file));
+  }
+  PARM_ASSIGN_OR_RETURN(const ModelRunner runner,
+                        ModelRunner::Create(trained.model_bytes));
+  PARM_ASSIGN_OR_RETURN(
+      const HostTensor logits,
+      deployed.runner.RunAll(data, data.test, deployed.input.datatype));
+  PARM_ASSIGN_OR_RETURN(
+      const ParityExample example,
+      MakeExample(*code, data, deployed.input.datatype, runner));
+  bundle::Manifest manifest = DescribeParity(deployed, *code, example);
+  *manifest.mutable_training() = recipe;
+  PARM_RETURN_IF_ERROR(Measure(deployed, runner, *code, data, logits, example,
+                               manifest.mutable_measured()));
+  PARM_ASSIGN_OR_RETURN(
+      const Bundle bundle,
+      WriteModelBundle(options.out, std::move(manifest), trained.model_bytes,
+                       MakeProbes(data, deployed.input.datatype, logits),
+                       checkpoint));
+  const bundle::Measured& measured = bundle.manifest.measured();
+  std::string line =
+      absl::StrFormat("%s: parity %s, A_a %.2f %%", options.out,
+                      ToString(code->spec()), 100 * measured.a_a());
+  for (const bundle::DegradedAccuracy& row : measured.a_d()) {
+    absl::StrAppend(&line, absl::StrFormat(", A_d %.2f %% at %d lost",
+                                           100 * row.accuracy(), row.losses()));
+  }
+  return absl::StrCat(line,
+                      absl::StrFormat(", cost %.2f", measured.relative_cost()));
+}
+
+}  // namespace parm

@@ -1,0 +1,31 @@
+#pragma once
+
+// `parm-train parity`: a parity bundle for a deployed one, trained or, for
+// `pack`, made of a model that exists.
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "parity_trainer/command_options.h"
+
+namespace parm {
+
+struct ParityOptions {
+  DataOptions data;
+  TrainingOptions training;
+  std::string deployed;  // a bundle's directory
+  std::string scheme = "sum";
+  int k = 2;
+  std::string arch;               // default: the deployed model's
+  std::string init = "deployed";  // or scratch
+  std::string model_file;  // pack only: a TorchScript file; default: deployed's
+  std::string out;
+};
+
+/// Returns a line for the user.
+/// Errors: kCancelled if interrupted (the checkpoint holds the work); else as
+/// LoadBundle, CreateCode, LoadDataset, TrainParity, EvaluateErasures and
+/// WriteBundle.
+absl::StatusOr<std::string> RunParityCommand(const ParityOptions& options);
+
+}  // namespace parm
