@@ -134,7 +134,9 @@ absl::StatusOr<TestData> LoadIdxTestData(const std::string& directory) {
 }
 
 absl::StatusOr<std::vector<int>> LoadReferenceClasses(const std::string& path) {
-  PARM_ASSIGN_OR_RETURN(const std::string file, ReadFile(path));
+  const absl::StatusOr<std::string> text = ReadFile(path);
+  if (!text.ok()) return text.status();
+  const absl::string_view file = *text;
   const auto bad = [&path](absl::string_view why) {
     return absl::DataLossError(absl::StrCat(
         "not an .npy of float32 [samples, classes]: ", why, ": ", path));
@@ -146,7 +148,7 @@ absl::StatusOr<std::vector<int>> LoadReferenceClasses(const std::string& path) {
   const size_t header_size = static_cast<size_t>(
       static_cast<uint8_t>(file[8]) + 256 * static_cast<uint8_t>(file[9]));
   if (file.size() < 10 + header_size) return bad("header is cut short");
-  const std::string header = file.substr(10, header_size);
+  const absl::string_view header = file.substr(10, header_size);
   if (!absl::StartsWith(NpyValue(header, "'descr': "), "'<f4'")) {
     return bad("another type");
   }

@@ -1,0 +1,56 @@
+#pragma once
+
+// A model server without a model: it answers Open Inference Protocol requests
+// at once, as a function says. Against it the load generator is tested and its
+// own ceiling is measured.
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "base/tensor.h"
+
+namespace parm {
+
+struct NullAnswer {
+  enum class Kind : uint8_t { kReply, kSilence, kHangUp };
+
+  Kind kind = Kind::kReply;
+  int status = 200;
+  std::string source;  // x-parm-source; empty: no such header
+  int predicted_class = 0;
+};
+
+struct NullServerOptions {
+  uint16_t port = 0;  // 0 picks one
+  std::string model = "fashion";
+  TensorSpec input{
+      .name = "input", .datatype = DataType::kFp32, .shape = {-1, 1, 28, 28}};
+  int num_classes = 10;
+  /// Gets the bytes behind the JSON part. Called on the server's thread.
+  std::function<NullAnswer(absl::Span<const std::byte> tensor)> answer =
+      [](absl::Span<const std::byte>) { return NullAnswer{}; };
+};
+
+/// Runs on a thread of its own from Create to the destructor.
+class NullServer {
+ public:
+  /// Errors: kUnavailable if the port is in use.
+  static absl::StatusOr<std::unique_ptr<NullServer>> Create(
+      NullServerOptions options);
+  ~NullServer();
+
+  uint16_t port() const;
+
+ private:
+  class Impl;
+  explicit NullServer(std::unique_ptr<Impl> impl);
+
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace parm

@@ -1,0 +1,288 @@
+#include "experiments/load/load_generator.h"
+
+#include <algorithm>
+#include <memory>
+#include <numeric>
+#include <optional>
+#include <unordered_map>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+#include "experiments/load/process_usage.h"
+#include "experiments/seeded_random.h"
+
+namespace parm {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr Duration kConnectTimeout = Milliseconds(5'000);
+constexpr Duration kLeadIn = Milliseconds(20);
+constexpr Duration kLongestWait = Milliseconds(100);
+
+/// Sample numbers in seeded random order, each once before any comes again.
+class SampleOrder {
+ public:
+  SampleOrder(size_t num_samples, uint64_t seed)
+      : random_(seed ^ 0x5a17), order_(num_samples) {
+    std::iota(order_.begin(), order_.end(), size_t{0});
+  }
+
+  size_t Next() {
+    if (next_ == 0) {
+      for (size_t i = order_.size() - 1; i > 0; --i) {
+        std::swap(order_[i], order_[random_.NextBelow(i + 1)]);
+      }
+    }
+    const size_t sample = order_[next_];
+    next_ = (next_ + 1) % order_.size();
+    return sample;
+  }
+
+ private:
+  SeededRandom random_;
+  std::vector<size_t> order_;
+  size_t next_ = 0;
+};
+
+class Run : public HttpClient::Listener {
+ public:
+  Run(const LoadOptions& options, const TestData& data,
+      const std::vector<int>& reference, InferWire* wire,
+      ArrivalSchedule schedule)
+      : options_(options),
+        data_(data),
+        reference_(reference),
+        wire_(wire),
+        schedule_(std::move(schedule)),
+        samples_(static_cast<size_t>(data.num_samples), options.arrivals.seed),
+        report_{.tally = LoadTally(options.deadline)} {}
+
+  absl::StatusOr<LoadReport> Execute();
+
+  void OnSent(HttpClient::Token token, Time now) override;
+  void OnReply(HttpClient::Token token, Time now, HttpReply reply) override;
+  void OnNoReply(HttpClient::Token token, Time now,
+                 const absl::Status& why) override;
+
+ private:
+  struct Query {
+    Time due{};
+    std::optional<Time> sent;
+    size_t sample = 0;
+    bool measured = false;
+  };
+
+  /// True if there was a connection for it.
+  bool SendNext(Time now);
+  void Advance();
+  void End(const Query& query, Time now, Outcome outcome, bool right,
+           bool shed);
+  Outcome Judge(const Query& query, HttpReply reply, bool* right);
+  void FinishReport();
+
+  const LoadOptions& options_;
+  const TestData& data_;
+  const std::vector<int>& reference_;
+  InferWire* const wire_;
+  ArrivalSchedule schedule_;
+  SampleOrder samples_;
+  LoadReport report_;
+
+  std::unique_ptr<HttpClient> client_;
+  Time start_{};
+  std::optional<Query> next_;  // the query that is due next
+  HttpClient::Token next_token_ = 1;
+  // Bounded by the pool's connections.
+  std::unordered_map<HttpClient::Token, Query> in_flight_;
+  int64_t num_measured_ = 0;
+  Time last_end_{};
+  std::optional<ProcessUsage> usage_at_start_;
+};
+
+void Run::Advance() {
+  const std::optional<Duration> offset = schedule_.Next();
+  if (!offset.has_value()) {
+    next_.reset();
+    return;
+  }
+  next_ = Query{.due = start_ + *offset,
+                .sample = samples_.Next(),
+                .measured = *offset >= options_.warm_up};
+}
+
+bool Run::SendNext(Time now) {
+  const Query query = *next_;
+  const HttpClient::Token token = next_token_++;
+  in_flight_.emplace(token, query);
+  if (!client_->Send(token, wire_->head(), wire_->body(query.sample))) {
+    in_flight_.erase(token);
+    // Nobody waits for it any more: it never got a connection.
+    if (now - query.due < options_.client.reply_timeout) return false;
+    if (query.measured) report_.tally.RecordSend(now - query.due);
+    End(query, now, Outcome::kLost, /*right=*/false, /*shed=*/false);
+  }
+  if (query.measured) {
+    if (num_measured_ == 0 && options_.process_id != 0) {
+      auto usage = ReadProcessUsage(options_.process_id);
+      if (usage.ok()) usage_at_start_ = *usage;
+    }
+    ++num_measured_;
+  } else {
+    ++report_.warm_up_queries;
+  }
+  report_.largest_in_flight =
+      std::max<int64_t>(report_.largest_in_flight, client_->num_in_flight());
+  Advance();
+  return true;
+}
+
+void Run::OnSent(HttpClient::Token token, Time now) {
+  Query& query = in_flight_.at(token);
+  query.sent = now;
+  if (query.measured) report_.tally.RecordSend(now - query.due);
+}
+
+Outcome Run::Judge(const Query& query, HttpReply reply, bool* right) {
+  if (reply.status != 200) {
+    if (report_.first_error.empty()) {
+      report_.first_error =
+          absl::StrCat("HTTP ", reply.status, ": ", reply.body.substr(0, 300));
+    }
+    return Outcome::kError;
+  }
+  const std::optional<Outcome> source = ParseSource(reply.source);
+  const absl::StatusOr<int> predicted = wire_->PredictedClass(std::move(reply));
+  if (!source.has_value() || !predicted.ok()) {
+    if (report_.first_error.empty()) {
+      report_.first_error = predicted.ok()
+                                ? "x-parm-source is none of ours"
+                                : std::string(predicted.status().message());
+    }
+    return Outcome::kError;
+  }
+  *right = *predicted == data_.labels[query.sample];
+  return *source;
+}
+
+void Run::OnReply(HttpClient::Token token, Time now, HttpReply reply) {
+  const Query query = in_flight_.at(token);
+  in_flight_.erase(token);
+  const bool shed = reply.status == 503;
+  bool right = false;
+  const Outcome outcome = Judge(query, std::move(reply), &right);
+  End(query, now, outcome, right, shed);
+}
+
+void Run::OnNoReply(HttpClient::Token token, Time now,
+                    const absl::Status& why) {
+  const Query query = in_flight_.at(token);
+  in_flight_.erase(token);
+  if (report_.first_error.empty()) {
+    report_.first_error = std::string(why.message());
+  }
+  // A query that never left is as late as it ever will be.
+  if (!query.sent.has_value() && query.measured) {
+    report_.tally.RecordSend(now - query.due);
+  }
+  End(query, now, Outcome::kLost, /*right=*/false, /*shed=*/false);
+}
+
+void Run::End(const Query& query, Time now, Outcome outcome, bool right,
+              bool shed) {
+  if (!query.measured) return;
+  FinishedQuery finished{.outcome = outcome,
+                         .latency = now - query.due,
+                         .latency_from_send = now - query.sent.value_or(now),
+                         .right = right,
+                         .shed = shed};
+  if (outcome == Outcome::kLost) {
+    // As long as anybody could have waited.
+    finished.latency =
+        std::max(finished.latency, options_.client.reply_timeout);
+    finished.latency_from_send = finished.latency;
+  }
+  if (!reference_.empty()) {
+    finished.deployed_right =
+        reference_[query.sample] == data_.labels[query.sample];
+  }
+  report_.tally.Record(finished);
+  last_end_ = now;
+}
+
+absl::StatusOr<LoadReport> Run::Execute() {
+  PARM_ASSIGN_OR_RETURN(client_, HttpClient::Create(options_.client, this));
+  if (!client_->Connect(Clock::now() + kConnectTimeout)) {
+    return absl::UnavailableError(
+        absl::StrCat("server takes no connection: ", options_.client.host, ":",
+                     options_.client.port));
+  }
+  start_ = Clock::now() + kLeadIn;
+  Advance();
+  while (next_.has_value() || client_->num_in_flight() > 0) {
+    const Time now = Clock::now();
+    if (next_.has_value() && next_->due <= now && SendNext(now)) {
+      // Replies are handled between sends too: under a burst the older ones
+      // must not wait until it is over.
+      client_->Poll();
+      continue;
+    }
+    const Time wake =
+        next_.has_value() && next_->due > now
+            ? std::min(next_->due - options_.spin, now + kLongestWait)
+            : now + Milliseconds(1);
+    client_->RunUntil(wake);
+  }
+  FinishReport();
+  return std::move(report_);
+}
+
+void Run::FinishReport() {
+  const Time first_due = start_ + options_.warm_up;
+  const Duration length = options_.arrivals.length - options_.warm_up;
+  report_.offered_qps = static_cast<double>(num_measured_) / ToSeconds(length);
+  if (num_measured_ == 0) return;
+  report_.measured = std::max(last_end_ - first_due, length);
+  const int64_t failed = report_.tally.count(Outcome::kError) +
+                         report_.tally.count(Outcome::kLost);
+  report_.achieved_qps =
+      static_cast<double>(num_measured_ - failed) / ToSeconds(report_.measured);
+  if (!usage_at_start_.has_value()) return;
+  const auto usage = ReadProcessUsage(options_.process_id);
+  if (!usage.ok()) return;
+  report_.cpu_us_per_query = ToSeconds(usage->cpu - usage_at_start_->cpu) *
+                             1e6 / static_cast<double>(num_measured_);
+  report_.rss_mb = static_cast<double>(usage->resident_bytes) / 1e6;
+}
+
+}  // namespace
+
+void LoadReport::FillEntry(RunEntry* entry) const {
+  tally.FillEntry(entry);
+  entry->offered_qps = offered_qps;
+  entry->achieved_qps = achieved_qps;
+  entry->cpu_us_per_query = cpu_us_per_query;
+  entry->rss_mb = rss_mb;
+}
+
+absl::StatusOr<LoadReport> RunLoad(const LoadOptions& options,
+                                   const TestData& data,
+                                   const std::vector<int>& reference,
+                                   InferWire* wire) {
+  if (options.warm_up < Duration{0} ||
+      options.warm_up >= options.arrivals.length) {
+    return absl::InvalidArgumentError("warm-up must end before the run does");
+  }
+  if (!reference.empty() &&
+      reference.size() != static_cast<size_t>(data.num_samples)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("reference is of another data set: got ", reference.size(),
+                     " rows, want ", data.num_samples));
+  }
+  PARM_ASSIGN_OR_RETURN(ArrivalSchedule schedule,
+                        ArrivalSchedule::Create(options.arrivals));
+  return Run(options, data, reference, wire, std::move(schedule)).Execute();
+}
+
+}  // namespace parm

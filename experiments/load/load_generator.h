@@ -1,0 +1,58 @@
+#pragma once
+
+// The open-loop run: sends each query when its schedule says so, whatever has
+// become of those before it, and tallies every one of them.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "base/time.h"
+#include "experiments/load/arrival_schedule.h"
+#include "experiments/load/http_client.h"
+#include "experiments/load/infer_wire.h"
+#include "experiments/load/load_tally.h"
+#include "experiments/load/test_data.h"
+
+namespace parm {
+
+struct LoadOptions {
+  HttpClientOptions client;
+  ArrivalOptions arrivals;  // length: warm-up and measured part together
+  /// Queries due before it are sent and answered but not tallied.
+  Duration warm_up{0};
+  Duration deadline = Milliseconds(500);
+  /// The sending thread stops sleeping this long before a query is due and
+  /// watches the clock instead, as sleeps end late.
+  Duration spin = Microseconds(100);
+  /// Watched for CPU time and memory; 0: nobody.
+  int64_t process_id = 0;
+};
+
+struct LoadReport {
+  LoadTally tally;
+  int64_t warm_up_queries = 0;
+  /// From the first measured due time to the last end.
+  Duration measured{0};
+  int64_t largest_in_flight = 0;
+  Figure offered_qps;
+  Figure achieved_qps;  // answers that hold a prediction
+  Figure cpu_us_per_query;
+  Figure rss_mb;
+  /// The first error that the server told, for a message.
+  std::string first_error;
+
+  void FillEntry(RunEntry* entry) const;
+};
+
+/// Runs the schedule to its end and waits for the last answer or its timeout.
+/// `reference` holds the deployed model's class per sample, or is empty.
+/// Errors: kUnavailable if the server takes no connection at the start;
+/// kInvalidArgument for options out of range or a reference of another size.
+absl::StatusOr<LoadReport> RunLoad(const LoadOptions& options,
+                                   const TestData& data,
+                                   const std::vector<int>& reference,
+                                   InferWire* wire);
+
+}  // namespace parm

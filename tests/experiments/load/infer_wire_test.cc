@@ -1,0 +1,139 @@
+#include "experiments/load/infer_wire.h"
+
+#include <cmath>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "proto/oip/infer_request_codec.h"
+#include "tests/support/matchers.h"
+
+namespace parm {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+TestData TwoImages() {
+  return {.num_samples = 2,
+          .height = 1,
+          .width = 2,
+          .pixels = {1, 2, 250, 255},
+          .labels = {0, 1}};
+}
+
+oip::ModelMetadata Model(DataType datatype, std::vector<int64_t> shape) {
+  return {.name = "m",
+          .inputs = {{.name = "x", .datatype = datatype, .shape = shape}}};
+}
+
+/// The request of one sample as a server parses it.
+absl::StatusOr<oip::InferRequest> Parsed(const InferWire& wire, size_t sample) {
+  const std::string message =
+      std::string(wire.head()) + std::string(wire.body(sample));
+  const size_t end = message.find("\r\n\r\n") + 4;
+  const std::string key = "Inference-Header-Content-Length: ";
+  oip::Body body = oip::BodyOf(message.substr(end));
+  body.json_bytes = std::stoul(message.substr(message.find(key) + key.size()));
+  const std::string length = "\r\nContent-Length: ";
+  EXPECT_EQ(std::stoul(message.substr(message.find(length) + length.size())),
+            body.size);
+  oip::InferRequestParser parser;
+  return parser.Parse(body);
+}
+
+HttpReply Reply(const oip::InferResponse& response) {
+  const auto encoded = oip::WriteInferResponse(response, {}, true);
+  EXPECT_THAT(encoded, IsOk());
+  HttpReply reply{.status = 200, .json_bytes = encoded->json.size()};
+  reply.body = encoded->json;
+  for (const Buffer& tensor : encoded->tensors) {
+    reply.body.append(reinterpret_cast<const char*>(tensor.bytes().data()),
+                      tensor.size());
+  }
+  return reply;
+}
+
+HttpReply RowReply(const std::vector<float>& row) {
+  const auto bytes =
+      absl::MakeConstSpan(reinterpret_cast<const std::byte*>(row.data()),
+                          row.size() * sizeof(float));
+  oip::InferResponse response{.model_name = "m"};
+  response.outputs.push_back(
+      {.spec = {.name = "y",
+                .datatype = DataType::kFp32,
+                .shape = {1, static_cast<int64_t>(row.size())}},
+       .data = Buffer::CopyOf(bytes)});
+  return Reply(response);
+}
+
+InferWire AnyWire() {
+  auto wire = InferWire::Create({.model = "m"},
+                                Model(DataType::kUint8, {-1, 2}), TwoImages());
+  EXPECT_THAT(wire, IsOk());
+  return *std::move(wire);
+}
+
+TEST(InferWireTest, WritesRawPixelsAsTheModelAsks) {
+  PARM_ASSERT_OK_AND_ASSIGN(
+      const InferWire floats,
+      InferWire::Create({.model = "m"}, Model(DataType::kFp32, {-1, 1, 1, 2}),
+                        TwoImages()));
+  PARM_ASSERT_OK_AND_ASSIGN(oip::InferRequest request, Parsed(floats, 1));
+  ASSERT_EQ(request.inputs.size(), 1U);
+  EXPECT_THAT(request.inputs[0].spec.shape, ElementsAre(1, 1, 1, 2));
+  float pixels[2];
+  ASSERT_EQ(request.inputs[0].data.size(), sizeof(pixels));
+  std::memcpy(pixels, request.inputs[0].data.bytes().data(), sizeof(pixels));
+  EXPECT_THAT(pixels, ElementsAre(250.0F, 255.0F));
+  EXPECT_TRUE(request.binary_outputs);
+
+  PARM_ASSERT_OK_AND_ASSIGN(request, Parsed(AnyWire(), 0));
+  EXPECT_EQ(request.inputs[0].spec.datatype, DataType::kUint8);
+  EXPECT_THAT(request.inputs[0].data.bytes(),
+              ElementsAre(std::byte{1}, std::byte{2}));
+}
+
+TEST(InferWireTest, SendsDeadlineAndModeWhenAsked) {
+  PARM_ASSERT_OK_AND_ASSIGN(
+      const InferWire wire,
+      InferWire::Create({.model = "m", .deadline_us = 500'000, .mode = "fast"},
+                        Model(DataType::kUint8, {-1, 2}), TwoImages()));
+  PARM_ASSERT_OK_AND_ASSIGN(const oip::InferRequest request, Parsed(wire, 0));
+  ASSERT_EQ(request.parameters.size(), 2U);
+  EXPECT_EQ(request.parameters[0].first, "parm_deadline_us");
+  EXPECT_EQ(std::get<std::string>(request.parameters[1].second), "fast");
+}
+
+TEST(InferWireTest, RefusesModelsThatTakeNoSuchImage) {
+  for (const auto& model :
+       {Model(DataType::kFp32, {-1, 3}), Model(DataType::kFp32, {-1, -1}),
+        Model(DataType::kInt64, {-1, 2}), oip::ModelMetadata{}}) {
+    EXPECT_THAT(InferWire::Create({.model = "m"}, model, TwoImages()),
+                StatusIs(absl::StatusCode::kInvalidArgument));
+  }
+  EXPECT_THAT(
+      InferWire::Create({.model = "m", .input = "z"},
+                        Model(DataType::kUint8, {-1, 2}), TwoImages()),
+      StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("no such input")));
+}
+
+TEST(InferWireTest, PredictsTheLargestOutput) {
+  InferWire wire = AnyWire();
+  EXPECT_THAT(wire.PredictedClass(RowReply({-3, 0.5F, 7, 7})), IsOkAndHolds(2));
+}
+
+TEST(InferWireTest, AnswersWithoutAPredictionAreDataLoss) {
+  InferWire wire = AnyWire();
+  EXPECT_THAT(wire.PredictedClass({.status = 200, .body = "{"}),
+              StatusIs(absl::StatusCode::kDataLoss));
+  EXPECT_THAT(wire.PredictedClass(Reply({.model_name = "m"})),
+              StatusIs(absl::StatusCode::kDataLoss));
+  EXPECT_THAT(wire.PredictedClass(RowReply({NAN, NAN})),
+              StatusIs(absl::StatusCode::kDataLoss));
+}
+
+}  // namespace
+}  // namespace parm

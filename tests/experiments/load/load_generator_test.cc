@@ -1,0 +1,221 @@
+#include "experiments/load/load_generator.h"
+
+#include <unistd.h>
+
+#include <atomic>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "experiments/bench/null_server.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "proto/oip/metadata_json.h"
+#include "tests/support/matchers.h"
+
+namespace parm {
+namespace {
+
+using ::testing::Gt;
+using ::testing::HasSubstr;
+using ::testing::Optional;
+
+/// Ten images of 2 x 2; the first pixel of image i is its label, i.
+TestData TenImages() {
+  TestData data{.num_samples = 10, .height = 2, .width = 2};
+  for (uint8_t i = 0; i < 10; ++i) {
+    data.pixels.insert(data.pixels.end(), {i, 200, 201, 202});
+    data.labels.push_back(i);
+  }
+  return data;
+}
+
+float FirstPixel(absl::Span<const std::byte> tensor) {
+  float value = 0;
+  std::memcpy(&value, tensor.data(), sizeof(value));
+  return value;
+}
+
+std::unique_ptr<NullServer> Serve(
+    std::function<NullAnswer(absl::Span<const std::byte>)> answer) {
+  auto server = NullServer::Create({.input = {.name = "image",
+                                              .datatype = DataType::kFp32,
+                                              .shape = {-1, 4}},
+                                    .answer = std::move(answer)});
+  EXPECT_THAT(server, IsOk());
+  return *std::move(server);
+}
+
+LoadOptions Options(const NullServer& server, double rate_qps) {
+  return {.client = {.port = server.port(), .initial_connections = 2},
+          .arrivals = {
+              .rate_qps = rate_qps, .length = Milliseconds(500), .seed = 3}};
+}
+
+absl::StatusOr<LoadReport> RunAgainst(const LoadOptions& options,
+                                      const std::vector<int>& reference = {}) {
+  const TestData data = TenImages();
+  auto reply = HttpGet(options.client, "/v2/models/fashion");
+  EXPECT_THAT(reply, IsOk());
+  auto metadata = oip::ParseModelMetadata(oip::BodyOf(std::move(reply->body)));
+  EXPECT_THAT(metadata, IsOk());
+  auto wire = InferWire::Create(
+      {.host_header = "127.0.0.1", .model = "fashion"}, *metadata, data);
+  EXPECT_THAT(wire, IsOk());
+  return RunLoad(options, data, reference, &*wire);
+}
+
+RunEntry EntryOf(const LoadReport& report) {
+  RunEntry entry;
+  report.FillEntry(&entry);
+  return entry;
+}
+
+TEST(LoadGeneratorTest, EveryQueryOfTheScheduleIsAnswered) {
+  std::atomic<int> num_requests = 0;
+  const auto server = Serve([&](absl::Span<const std::byte> tensor) {
+    ++num_requests;
+    return NullAnswer{.predicted_class = static_cast<int>(FirstPixel(tensor))};
+  });
+  LoadOptions options = Options(*server, 1'000);
+  PARM_ASSERT_OK_AND_ASSIGN(const LoadReport report, RunAgainst(options));
+  auto schedule = ArrivalSchedule::Create(options.arrivals);
+  int num_due = 0;
+  while (schedule->Next().has_value()) ++num_due;
+
+  const RunEntry entry = EntryOf(report);
+  EXPECT_EQ(entry.queries, num_due);
+  EXPECT_EQ(entry.answers.exact, num_due);
+  EXPECT_EQ(num_requests, num_due);
+  EXPECT_THAT(entry.accuracy.delivered, Optional(1.0));
+  EXPECT_THAT(entry.latency_ms.max, Optional(Gt(0.0)));
+  EXPECT_GE(*entry.latency_ms.max, *entry.send_lag_ms.max);
+}
+
+TEST(LoadGeneratorTest, AnswersAreCountedBySourceAndCorrectness) {
+  // Odd images are reconstructed; of those only 1, 3 and 5 rightly.
+  const auto server = Serve([](absl::Span<const std::byte> tensor) {
+    const int label = static_cast<int>(FirstPixel(tensor));
+    return NullAnswer{.source = label % 2 == 1 ? "reconstructed" : "exact",
+                      .predicted_class = label > 6 ? 0 : label};
+  });
+  LoadOptions options = Options(*server, 1'000);
+  options.arrivals.law = ArrivalLaw::kConstant;  // 500: each image 50 times
+  const std::vector<int> reference = {0, 0, 0, 0, 0, 5, 6, 7, 8, 9};
+  PARM_ASSERT_OK_AND_ASSIGN(const LoadReport report,
+                            RunAgainst(options, reference));
+  const RunEntry entry = EntryOf(report);
+  EXPECT_EQ(entry.answers.exact, 250);
+  EXPECT_EQ(entry.answers.reconstructed, 250);
+  EXPECT_THAT(entry.accuracy.exact, Optional(0.8));
+  EXPECT_THAT(entry.accuracy.reconstructed, Optional(0.6));
+  EXPECT_THAT(entry.accuracy.delivered, Optional(0.7));
+  EXPECT_THAT(entry.accuracy.deployed, Optional(0.6));
+}
+
+TEST(LoadGeneratorTest, ErrorsSilenceAndHangUpsAreCounted) {
+  const auto server = Serve([](absl::Span<const std::byte> tensor) {
+    switch (static_cast<int>(FirstPixel(tensor))) {
+      case 1:
+        return NullAnswer{.status = 503};
+      case 2:
+        return NullAnswer{.kind = NullAnswer::Kind::kSilence};
+      case 3:
+        return NullAnswer{.kind = NullAnswer::Kind::kHangUp};
+      case 4:
+        return NullAnswer{.source = "guessed"};
+      default:
+        return NullAnswer{};
+    }
+  });
+  LoadOptions options = Options(*server, 200);
+  options.arrivals.law = ArrivalLaw::kConstant;  // 100: each image 10 times
+  options.client.reply_timeout = Milliseconds(100);
+  PARM_ASSERT_OK_AND_ASSIGN(const LoadReport report, RunAgainst(options));
+  const RunEntry entry = EntryOf(report);
+  EXPECT_EQ(entry.queries, 100);
+  EXPECT_EQ(entry.answers.exact, 60);
+  EXPECT_EQ(entry.answers.error, 20);
+  EXPECT_EQ(entry.answers.lost, 20);
+  EXPECT_EQ(entry.shed, 10);
+  EXPECT_FALSE(report.first_error.empty());
+  // Worst, not missing: failures count as the deadline at least.
+  EXPECT_GE(*entry.latency_ms.p90, 500.0);
+}
+
+TEST(LoadGeneratorTest, ConnectionsStayWithinTheirBound) {
+  const auto server = Serve([](absl::Span<const std::byte>) {
+    return NullAnswer{.kind = NullAnswer::Kind::kSilence};
+  });
+  LoadOptions options = Options(*server, 200);
+  options.client.max_connections = 3;
+  options.client.reply_timeout = Milliseconds(50);
+  PARM_ASSERT_OK_AND_ASSIGN(const LoadReport report, RunAgainst(options));
+  EXPECT_LE(report.largest_in_flight, 3);
+  const RunEntry entry = EntryOf(report);
+  EXPECT_GT(entry.queries, 0);
+  EXPECT_EQ(entry.answers.lost, entry.queries);
+  // Those that waited for a connection left late, and the run says so.
+  EXPECT_THAT(entry.refused, Optional(HasSubstr("over 1 ms late")));
+}
+
+TEST(LoadGeneratorTest, WarmUpIsSentButNotCounted) {
+  std::atomic<int> num_requests = 0;
+  const auto server = Serve([&](absl::Span<const std::byte>) {
+    ++num_requests;
+    return NullAnswer{};
+  });
+  LoadOptions options = Options(*server, 400);
+  options.arrivals.law = ArrivalLaw::kConstant;
+  options.warm_up = Milliseconds(250);
+  options.process_id = ::getpid();
+  PARM_ASSERT_OK_AND_ASSIGN(const LoadReport report, RunAgainst(options));
+  EXPECT_EQ(report.warm_up_queries, 100);
+  EXPECT_EQ(EntryOf(report).queries, 100);
+  EXPECT_EQ(num_requests, 200);
+  EXPECT_THAT(report.cpu_us_per_query, Optional(Gt(0.0)));
+  EXPECT_THAT(report.rss_mb, Optional(Gt(0.0)));
+}
+
+TEST(LoadGeneratorTest, ServerThatIsNotThereIsUnavailable) {
+  uint16_t port = 0;
+  {
+    const auto server =
+        Serve([](absl::Span<const std::byte>) { return NullAnswer{}; });
+    port = server->port();
+  }
+  EXPECT_THAT(HttpGet({.port = port}, "/v2"),
+              StatusIs(absl::StatusCode::kUnavailable));
+  const TestData data = TenImages();
+  auto wire = InferWire::Create(
+      {.model = "fashion"},
+      {.inputs = {{.name = "x", .datatype = DataType::kUint8, .shape = {4}}}},
+      data);
+  ASSERT_THAT(wire, IsOk());
+  LoadOptions options{.client = {.port = port},
+                      .arrivals = {.rate_qps = 1, .length = Milliseconds(1)}};
+  EXPECT_THAT(RunLoad(options, data, {}, &*wire),
+              StatusIs(absl::StatusCode::kUnavailable));
+}
+
+TEST(LoadGeneratorTest, RefusesOptionsThatMakeNoSense) {
+  const TestData data = TenImages();
+  auto wire = InferWire::Create(
+      {.model = "fashion"},
+      {.inputs = {{.name = "x", .datatype = DataType::kUint8, .shape = {4}}}},
+      data);
+  ASSERT_THAT(wire, IsOk());
+  LoadOptions options{.arrivals = {.rate_qps = 1, .length = Milliseconds(1)},
+                      .warm_up = Milliseconds(1)};
+  EXPECT_THAT(RunLoad(options, data, {}, &*wire),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+  options.warm_up = Duration{0};
+  EXPECT_THAT(RunLoad(options, data, {1, 2}, &*wire),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("another data set")));
+}
+
+}  // namespace
+}  // namespace parm
