@@ -105,6 +105,7 @@ double NoRounding(const CodeSpec& /*spec*/, DataType /*datatype*/) { return 0; }
 const ReferenceScheme kReferences[] = {
     {.scheme = "sum",
      .datatypes = {DataType::kFp32, DataType::kUint8},
+     .sample_shape = {3, 5},
      .encode_tolerance = 1e-6,
      .encode = SumEncode,
      .magnitude = SumMagnitude,
@@ -112,6 +113,7 @@ const ReferenceScheme kReferences[] = {
      .answer_rounding = SumAnswerRounding},
     {.scheme = "pack",
      .datatypes = {DataType::kFp32, DataType::kUint8, DataType::kInt64},
+     .sample_shape = {3, 5},
      .encode_tolerance = 0,
      .encode = PackEncode,
      .magnitude = PackMagnitude,

@@ -57,8 +57,10 @@ class LinearModel {
 /// One scheme, seen from the contract.
 struct ReferenceScheme {
   std::string scheme;
-  /// Of members, such that all of them are encoded.
+  /// Of members; FP32 is always tried.
   std::vector<DataType> datatypes;
+  /// Of one sample of a member.
+  std::vector<int64_t> sample_shape;
   /// Of an encoded value, relative to the sum of magnitudes added up in it.
   double encode_tolerance = 0;
 
