@@ -31,22 +31,41 @@ const float* Floats(const std::byte* bytes) {
   return reinterpret_cast<const float*>(bytes);
 }
 
-// Four vectors per turn of the outer loop, so that the loop over inputs costs
-// little beside its loads. kUnitWeights: all weights are 1.
+// Floats up to the first of `out` that starts a vector; 0 if none does. Vectors
+// that straddle cache lines cost half the speed, and large buffers of one
+// allocator tend to be off by the same few bytes, inputs as well as output.
+size_t FloatsToAlignment(const float* out, size_t lanes) {
+  const auto address = reinterpret_cast<uintptr_t>(out);
+  const size_t vector_bytes = lanes * sizeof(float);
+  if (address % sizeof(float) != 0) return 0;
+  return (vector_bytes - address % vector_bytes) % vector_bytes / sizeof(float);
+}
+
+// kUnitWeights: all weights are 1. Returns how many elements are done.
 template <bool kUnitWeights>
-size_t WeightedSumBlocks(const float* HWY_RESTRICT weights,
-                         const std::byte* const* HWY_RESTRICT inputs,
-                         size_t num_inputs, size_t count,
-                         float* HWY_RESTRICT out) {
+size_t WeightedSumVectors(const float* HWY_RESTRICT weights,
+                          const std::byte* const* inputs, size_t num_inputs,
+                          size_t count, float* HWY_RESTRICT out) {
   const hn::ScalableTag<float> d;
   using V = hn::Vec<decltype(d)>;
   const size_t lanes = hn::Lanes(d);
+  const float* HWY_RESTRICT floats[kMaxKernelInputs] = {};
+  for (size_t j = 0; j < num_inputs; ++j) floats[j] = Floats(inputs[j]);
   const auto load = [&](size_t j, size_t i) HWY_ATTR {
-    const V value = hn::LoadU(d, Floats(inputs[j]) + i);
+    const V value = hn::LoadU(d, floats[j] + i);
     if constexpr (kUnitWeights) return value;
     return hn::Mul(hn::Set(d, weights[j]), value);
   };
-  size_t i = 0;
+  const auto add_at = [&](size_t i) HWY_ATTR {
+    V sum = load(0, i);
+    for (size_t j = 1; j < num_inputs; ++j) sum = hn::Add(sum, load(j, i));
+    hn::StoreU(sum, d, out + i);
+  };
+  if (count < lanes) return 0;
+  // The first vector overlaps the second, which writes the same values again.
+  add_at(0);
+  size_t i = FloatsToAlignment(out, lanes);
+  if (i == 0) i = lanes;
   for (; i + 4 * lanes <= count; i += 4 * lanes) {
     V sum0 = load(0, i);
     V sum1 = load(0, i + lanes);
@@ -63,11 +82,7 @@ size_t WeightedSumBlocks(const float* HWY_RESTRICT weights,
     hn::StoreU(sum2, d, out + i + 2 * lanes);
     hn::StoreU(sum3, d, out + i + 3 * lanes);
   }
-  for (; i + lanes <= count; i += lanes) {
-    V sum = load(0, i);
-    for (size_t j = 1; j < num_inputs; ++j) sum = hn::Add(sum, load(j, i));
-    hn::StoreU(sum, d, out + i);
-  }
+  for (; i + lanes <= count; i += lanes) add_at(i);
   return i;
 }
 
@@ -78,11 +93,10 @@ void WeightedSumTarget(absl::Span<const float> weights,
       std::all_of(weights.begin(), weights.end(),
                   [](float weight) { return weight == 1.0F; });
   auto* out_floats = reinterpret_cast<float*>(out);
+  const auto vectors =
+      unit_weights ? WeightedSumVectors<true> : WeightedSumVectors<false>;
   const size_t done =
-      unit_weights ? WeightedSumBlocks<true>(weights.data(), inputs.data(),
-                                             inputs.size(), count, out_floats)
-                   : WeightedSumBlocks<false>(weights.data(), inputs.data(),
-                                              inputs.size(), count, out_floats);
+      vectors(weights.data(), inputs.data(), inputs.size(), count, out_floats);
   if (done == count) return;
   const size_t done_bytes = done * sizeof(float);
   WeightedSumPlain(weights, Rest(inputs, done_bytes).span(), count - done,
@@ -97,11 +111,11 @@ void RoundedMeanTarget(absl::Span<const std::byte* const> inputs, size_t count,
   const hn::RebindToSigned<decltype(d16)> d_signed;
   const hn::Rebind<uint8_t, decltype(d16)> d8;
   const size_t lanes = hn::Lanes(d16);
+  auto* means = reinterpret_cast<uint8_t*>(out);
 
-  // (2 * sum + n) / (2 * n) == (sum + n / 2) / n, as 2 * n is even. The
-  // division is a multiplication by the rounded-up reciprocal: exact, because
-  // (255 * n + n / 2) * (n - 1) < 2^16 for every n <= 16 that does not divide
-  // 2^16. The test tries every sum.
+  // In integers, (2 * sum + n) / (2 * n) == (sum + n / 2) / n =: x / n. That is
+  // a multiplication by ceil(2^16 / n), exact because x * (n - 1) < 2^16 for
+  // every n <= 16 that does not divide 2^16. The test tries every sum.
   const auto n = static_cast<uint32_t>(num_inputs);
   const auto half = hn::Set(d16, static_cast<uint16_t>(n / 2));
   const auto reciprocal =
@@ -112,8 +126,7 @@ void RoundedMeanTarget(absl::Span<const std::byte* const> inputs, size_t count,
   };
   const auto store = [&](hn::Vec<decltype(d16)> sum, size_t i) HWY_ATTR {
     const auto mean = hn::MulHigh(hn::Add(sum, half), reciprocal);
-    hn::StoreU(hn::DemoteTo(d8, hn::BitCast(d_signed, mean)), d8,
-               reinterpret_cast<uint8_t*>(out) + i);
+    hn::StoreU(hn::DemoteTo(d8, hn::BitCast(d_signed, mean)), d8, means + i);
   };
   size_t i = 0;
   for (; i + 2 * lanes <= count; i += 2 * lanes) {
