@@ -8,6 +8,7 @@
 
 #include "base/latency_histogram.h"
 #include "frontend/core/action.h"
+#include "frontend/core/rare_paths.h"
 
 namespace parm::core {
 
@@ -48,6 +49,7 @@ struct CoreCounters {
   uint64_t workers_silent = 0;
   uint64_t workers_restarted = 0;
   uint64_t probes = 0;
+  RarePaths rare_paths;  // for tests: which rare branches were taken
 };
 
 /// Entries alive in each table of the core.

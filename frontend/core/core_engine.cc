@@ -1,0 +1,380 @@
+#include "frontend/core/core_engine.h"
+
+#include <algorithm>
+#include <utility>
+#include <variant>
+
+#include "base/status_macros.h"
+
+namespace parm::core {
+
+CoreEngine::CoreEngine(CoreOptions options, const PolicyFactory& create_policy)
+    : state_(std::move(options)),
+      workers_(state_.options.num_workers),
+      batcher_(state_, *this),
+      dispatcher_(state_, workers_, *this),
+      builder_(state_),
+      answers_(state_, workers_, batcher_, dispatcher_),
+      resolver_(state_, workers_, dispatcher_, answers_, *this),
+      reviewer_(state_, dispatcher_, answers_, *this),
+      worker_timers_(state_.options.num_workers) {
+  for (const ModelOptions& model : state_.options.models) {
+    policies_.push_back(create_policy(model));
+  }
+}
+
+void CoreEngine::Handle(Time now, const Event& event, ActionSink& out) {
+  const Turn turn{.now = now, .out = out};
+  // What was due before this event comes first, so that an answer at its
+  // deadline does not depend on what else arrives.
+  RunTimers(turn);
+  std::visit([&](const auto& happened) { On(turn, happened); }, event);
+  // Freeing work makes room, and sending work touches groups: go on until both
+  // are done. Each round answers, sends or frees something, so it ends.
+  while (reviewer_.Run(turn) || dispatcher_.Pump(turn)) {
+  }
+  AskForWake(turn);
+}
+
+CoreSizes CoreEngine::sizes() const {
+  return {.queries = state_.queries.size(),
+          .batches = state_.batches.size(),
+          .tasks = state_.tasks.size(),
+          .groups = state_.groups.size(),
+          .open_groups = builder_.num_open(),
+          .timers = state_.timers.size(),
+          .buffered_bytes = state_.buffered_bytes};
+}
+
+std::optional<AnswerError> CoreEngine::WhyNot(const Turn& turn,
+                                              const QueryArrived& event) {
+  CoreCounters& counters = state_.counters;
+  if (state_.draining) {
+    state_.Mark(RarePath::kShedDraining);
+    return AnswerError::kDraining;
+  }
+  if (event.deadline <= turn.now) return AnswerError::kDeadlineExceeded;
+  if (state_.open_queries >= state_.options.max_queries) {
+    state_.Mark(RarePath::kShedQueries);
+    ++counters.shed_queries;
+    return AnswerError::kOverloaded;
+  }
+  if (state_.buffered_bytes + event.bytes > state_.options.max_buffered_bytes) {
+    state_.Mark(RarePath::kShedBytes);
+    ++counters.shed_bytes;
+    return AnswerError::kOverloaded;
+  }
+  const Bundle* const bundle = workers_.Find(event.deployed);
+  if (bundle == nullptr || bundle->workers.empty()) {
+    state_.Mark(RarePath::kNoWorkerAtOnce);
+    return AnswerError::kNoWorker;
+  }
+  const auto any_full = [this] {
+    return state_.queries.full() || state_.batches.full() ||
+           state_.tasks.full() || state_.groups.full();
+  };
+  if (any_full()) reviewer_.EvictLingerer(turn);
+  // Without a free group or task a query is served all the same.
+  if (state_.queries.full() || state_.batches.full()) {
+    state_.Mark(RarePath::kShedTableFull);
+    ++counters.shed_queries;
+    return AnswerError::kOverloaded;
+  }
+  return std::nullopt;
+}
+
+void CoreEngine::On(const Turn& turn, const QueryArrived& event) {
+  PARM_CHECK(Raw(event.model) < state_.options.models.size());
+  if (const std::optional<AnswerError> error = WhyNot(turn, event)) {
+    answers_.Refuse(turn, event, *error);
+    return;
+  }
+  Query* const query = state_.queries.Allocate();
+  query->id = event.query;
+  query->model = event.model;
+  query->mode = event.mode;
+  query->samples = event.samples;
+  query->bytes = event.bytes;
+  query->input = event.input;
+  query->arrived = turn.now;
+  query->deadline = event.deadline;
+  state_.query_index.Insert(Raw(event.query), query);
+  ++state_.open_queries;
+  state_.buffered_bytes += event.bytes;
+  state_.timers.Arm(&query->timer, event.deadline, TimerKind::kQueryDeadline,
+                    Slab<Query>::IndexOf(*query));
+  batcher_.Add(turn, *query,
+               {.model = event.model,
+                .deployed = event.deployed,
+                .signature = event.signature});
+}
+
+void CoreEngine::On(const Turn& turn, const QueryAbandoned& event) {
+  Query* const* const found = state_.query_index.Find(Raw(event.query));
+  if (found != nullptr) answers_.Abandon(turn, **found);
+}
+
+void CoreEngine::On(const Turn& turn, const WorkerUp& event) {
+  Worker& worker = workers_.at(event.worker);
+  for (const ServedBundle& served : event.bundles) {
+    PARM_CHECK(Raw(served.model) < state_.options.models.size());
+  }
+  if (worker.state != WorkerState::kUnknown && worker.nonce != event.nonce) {
+    state_.Mark(RarePath::kWorkerRestarted);
+    ++state_.counters.workers_restarted;
+    // Not alive while its lost tasks look for a worker.
+    worker.state = WorkerState::kDown;
+    resolver_.OnWorkerLost(turn, worker);
+  }
+  workers_.SetServed(worker, event);
+  worker.state = WorkerState::kAlive;
+  worker.draining = false;
+  worker.last_heard = turn.now;
+  worker.penalised_until = Time{};
+  ArmWorkerTimer(worker, turn.now + state_.options.heartbeat_timeout);
+  dispatcher_.NoteRoom(worker);
+}
+
+void CoreEngine::On(const Turn& turn, const WorkerDown& event) {
+  Worker& worker = workers_.at(event.worker);
+  if (worker.state == WorkerState::kUnknown ||
+      worker.state == WorkerState::kDown) {
+    return;
+  }
+  state_.Mark(RarePath::kWorkerLost);
+  ++state_.counters.workers_lost;
+  worker.state = WorkerState::kDown;
+  resolver_.OnWorkerLost(turn, worker);
+  dispatcher_.NoteRoomBeside(worker);
+  ArmWorkerTimer(worker, turn.now + state_.options.probe_interval);
+}
+
+void CoreEngine::NoteHeard(const Turn& turn, WorkerId id) {
+  Worker& worker = workers_.at(id);
+  if (worker.state == WorkerState::kUnknown) return;
+  worker.last_heard = turn.now;
+  if (worker.state == WorkerState::kAlive) return;
+  state_.Mark(RarePath::kWorkerHeardAgain);
+  worker.state = WorkerState::kAlive;
+  ArmWorkerTimer(worker, turn.now + state_.options.heartbeat_timeout);
+  dispatcher_.NoteRoom(worker);
+}
+
+void CoreEngine::On(const Turn& turn, const WorkerHeard& event) {
+  NoteHeard(turn, event.worker);
+}
+
+void CoreEngine::On(const Turn& turn, const WorkerDraining& event) {
+  Worker& worker = workers_.at(event.worker);
+  NoteHeard(turn, event.worker);
+  worker.draining = true;
+  dispatcher_.NoteRoomBeside(worker);
+}
+
+void CoreEngine::On(const Turn& turn, const TaskStarted& event) {
+  NoteHeard(turn, event.worker);
+}
+
+void CoreEngine::On(const Turn& turn, const TaskReplied& event) {
+  NoteHeard(turn, event.worker);
+  resolver_.OnReply(turn, event);
+}
+
+void CoreEngine::On(const Turn& turn, const TaskNotSent& event) {
+  resolver_.OnNotSent(turn, event);
+}
+
+void CoreEngine::On(const Turn& turn, const ParityEncoded& event) {
+  resolver_.OnParityEncoded(turn, event);
+}
+
+void CoreEngine::On(const Turn& turn, const MemberDecoded& event) {
+  resolver_.OnMemberDecoded(turn, event);
+}
+
+void CoreEngine::On(const Turn& /*turn*/, const OutputsCompared& event) {
+  PARM_CHECK(Raw(event.model) < state_.options.models.size());
+  resolver_.OnCompared(event);
+}
+
+void CoreEngine::On(const Turn& /*turn*/, const TimerFired& /*event*/) {}
+
+void CoreEngine::On(const Turn& turn, const DrainRequested& /*event*/) {
+  state_.draining = true;
+  batcher_.FlushAll(turn);
+}
+
+void CoreEngine::RunTimers(const Turn& turn) {
+  if (wake_at_ <= turn.now) wake_at_ = kNever;
+  FiredTimer fired;
+  while (worker_timers_.PopDue(turn.now, &fired)) {
+    Worker& worker = workers_.at(WorkerId{fired.record});
+    worker.timer = TimerHandle{};
+    OnWorkerTimer(turn, worker);
+  }
+  while (state_.timers.PopDue(turn.now, &fired)) {
+    switch (fired.kind) {
+      case TimerKind::kQueryDeadline: {
+        Query& query = state_.queries.At(fired.record);
+        query.timer = TimerHandle{};
+        answers_.OnDeadline(turn, query);
+        break;
+      }
+      case TimerKind::kBatchTimeout: {
+        Batch& batch = state_.batches.At(fired.record);
+        batch.timer = TimerHandle{};
+        batcher_.OnTimeout(turn, batch);
+        break;
+      }
+      case TimerKind::kDecodeTrigger: {
+        Batch& batch = state_.batches.At(fired.record);
+        batch.timer = TimerHandle{};
+        state_.Touch(batch);
+        break;
+      }
+      case TimerKind::kPolicy: {
+        Batch& batch = state_.batches.At(fired.record);
+        batch.policy_timer = TimerHandle{};
+        if (batch.num_open > 0) {
+          PolicyOf(batch.model).OnTimer(turn, batch, *this);
+        }
+        break;
+      }
+      case TimerKind::kTaskEnd: {
+        Task& task = state_.tasks.At(fired.record);
+        task.timer = TimerHandle{};
+        resolver_.OnTaskTimer(turn, task);
+        break;
+      }
+      case TimerKind::kGroupTimeout: {
+        Group& group = state_.groups.At(fired.record);
+        group.timer = TimerHandle{};
+        CloseGroup(turn, group);
+        break;
+      }
+      case TimerKind::kGroupRelease: {
+        Group& group = state_.groups.At(fired.record);
+        group.timer = TimerHandle{};
+        reviewer_.GiveUp(turn, group);
+        break;
+      }
+      case TimerKind::kWorker:
+        break;  // only in worker_timers_
+    }
+  }
+}
+
+void CoreEngine::ArmWorkerTimer(Worker& worker, Time at) {
+  worker_timers_.Arm(&worker.timer, at, TimerKind::kWorker, Raw(worker.id));
+}
+
+void CoreEngine::OnWorkerTimer(const Turn& turn, Worker& worker) {
+  if (worker.state == WorkerState::kAlive) {
+    const Time silent_at = worker.last_heard + state_.options.heartbeat_timeout;
+    if (turn.now < silent_at) {
+      ArmWorkerTimer(worker, silent_at);
+      return;
+    }
+    state_.Mark(RarePath::kWorkerSilent);
+    ++state_.counters.workers_silent;
+    worker.state = WorkerState::kSilent;
+    resolver_.OnWorkerSilent(turn, worker);
+    dispatcher_.NoteRoomBeside(worker);
+  }
+  ++state_.counters.probes;
+  turn.out.Emit(ProbeWorker{.worker = worker.id});
+  ArmWorkerTimer(worker, turn.now + state_.options.probe_interval);
+}
+
+void CoreEngine::AskForWake(const Turn& turn) {
+  const Time earliest =
+      std::min(state_.timers.Earliest(), worker_timers_.Earliest());
+  // An earlier wake than needed is harmless: it comes, and asks again.
+  if (earliest >= wake_at_) return;
+  wake_at_ = earliest;
+  turn.out.Emit(WakeAt{.time = earliest});
+}
+
+void CoreEngine::OnBatchReady(const Turn& turn, Batch& batch) {
+  dispatcher_.Submit(turn, batch);
+}
+
+Group* CoreEngine::GroupToJoin(const Batch& batch) {
+  return PolicyOf(batch.model).JoinsGroup(batch) ? builder_.Find(batch)
+                                                 : nullptr;
+}
+
+void CoreEngine::OnFirstDispatch(const Turn& turn, Batch& batch) {
+  RedundancyPolicy& policy = PolicyOf(batch.model);
+  if (policy.JoinsGroup(batch)) {
+    Group* const group = builder_.Join(turn, batch);
+    if (group == nullptr) {
+      ++state_.model_counters(batch.model).groups_unprotected;
+    } else if (GroupBuilder::IsFull(state_, *group)) {
+      CloseGroup(turn, *group);
+    }
+  }
+  policy.OnFirstDispatch(turn, batch, *this);
+}
+
+void CoreEngine::CloseGroup(const Turn& turn, Group& group) {
+  const bool full = GroupBuilder::IsFull(state_, group);
+  builder_.Close(group);
+  const ModelOptions& model = state_.model_options(group.key.model);
+  ModelCounters& counters = state_.model_counters(group.key.model);
+  ++(full ? counters.groups_closed_full : counters.groups_closed_short);
+  const auto end = group.members.begin() + group.num_members;
+  if (std::all_of(group.members.begin(), end,
+                  [](const Batch* member) { return member->num_open == 0; })) {
+    state_.Mark(RarePath::kGroupNeedsNoParity);
+    state_.Touch(group);
+    return;
+  }
+  const bool may_code =
+      full || (model.pad_short_groups && model.code->supports_short_groups());
+  const std::optional<uint8_t> priority =
+      may_code ? PolicyOf(group.key.model).AdmitParity(turn, group, *this)
+               : std::nullopt;
+  if (!priority) {
+    state_.Mark(RarePath::kGroupUnprotected);
+    ++counters.groups_unprotected;
+    builder_.Dissolve(group);
+    return;
+  }
+  if (!full) state_.Mark(RarePath::kGroupShortPadded);
+  builder_.Encode(turn, group, *priority);
+  state_.Touch(group);
+}
+
+void CoreEngine::OnParityUnplaced(const Turn& /*turn*/, Parity& parity) {
+  state_.Mark(RarePath::kParityUnplaced);
+  ++state_.model_counters(parity.group->key.model).groups_parity_unplaced;
+  state_.Touch(*parity.group);
+}
+
+void CoreEngine::OnCopyFailed(const Turn& turn, Batch& batch,
+                              AttemptType attempt) {
+  PolicyOf(batch.model).OnCopyFailed(turn, batch, attempt, *this);
+}
+
+void CoreEngine::OnDecodeHeld(const Turn& turn, Batch& batch) {
+  PolicyOf(batch.model).OnDecodeHeld(turn, batch, *this);
+}
+
+bool CoreEngine::SendCopy(const Turn& turn, Batch& batch, AttemptType attempt,
+                          uint8_t priority) {
+  if (batch.stage != BatchStage::kSent || batch.num_open == 0) return false;
+  return dispatcher_.SendCopy(turn, batch, attempt, priority,
+                              Dispatcher::Wait::kNever, batch.worker);
+}
+
+void CoreEngine::ArmTimer(Batch& batch, Time at) {
+  state_.timers.Arm(&batch.policy_timer, at, TimerKind::kPolicy,
+                    Slab<Batch>::IndexOf(batch));
+}
+
+double CoreEngine::BusyShare(BundleKey bundle) const {
+  return workers_.BusyShare(bundle);
+}
+
+}  // namespace parm::core

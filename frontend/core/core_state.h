@@ -1,0 +1,90 @@
+#pragma once
+
+// What the parts of the core share: tables, timers, counters. Every table has
+// its full size from the start, so that a burst finds its memory there and
+// nothing grows with time.
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "base/time.h"
+#include "frontend/core/action.h"
+#include "frontend/core/core_counters.h"
+#include "frontend/core/core_options.h"
+#include "frontend/core/fixed_map.h"
+#include "frontend/core/latency_trigger.h"
+#include "frontend/core/rare_paths.h"
+#include "frontend/core/records.h"
+#include "frontend/core/slab.h"
+#include "frontend/core/timer_queue.h"
+
+namespace parm::core {
+
+/// One call of Handle: the time, and where actions go.
+struct Turn {
+  Time now;
+  ActionSink& out;
+};
+
+/// Errors: kInvalidArgument, naming the option.
+absl::Status ValidateOptions(const CoreOptions& options);
+
+uint64_t Hash(const LayoutKey& key);
+
+struct CoreState {
+  /// Needs: ValidateOptions(options) is OK.
+  explicit CoreState(CoreOptions core_options);
+
+  const ModelOptions& model_options(ModelId model) const {
+    return options.models[Raw(model)];
+  }
+  ModelCounters& model_counters(ModelId model) {
+    return counters.models[Raw(model)];
+  }
+  /// The trigger of a model's tasks of this batch size. Beyond 16 sizes all
+  /// further ones share the last.
+  LatencyTrigger& trigger(ModelId model, uint32_t samples);
+
+  /// When a batch that is dispatched at `now` counts as late.
+  Time TriggerTime(Time now, const Batch& batch);
+
+  /// Uniform in [0, 1), from the seed.
+  double Random();
+
+  void Touch(Batch& batch);
+  void Touch(Group& group);
+
+  /// Buffer 0 is none.
+  static void Release(const Turn& turn, BufferId* buffer);
+
+  const CoreOptions options;
+  CoreCounters counters;
+  Slab<Query> queries;
+  Slab<Batch> batches;
+  Slab<Task> tasks;
+  Slab<Group> groups;
+  FixedMap<uint64_t, Query*> query_index;
+  TimerQueue timers;
+  uint32_t open_queries = 0;
+  uint64_t buffered_bytes = 0;
+  bool draining = false;
+  // To be looked at before Handle returns.
+  IntrusiveList<Batch, &Batch::touched> touched_batches;
+  IntrusiveList<Group, &Group::touched> touched_groups;
+  // Answered, but an original may still tell how good a decode was.
+  IntrusiveList<Group, &Group::lingering> lingering_groups;
+
+  void Mark(RarePath path) { counters.rare_paths.Mark(path); }
+
+ private:
+  struct SizedTrigger {
+    uint32_t samples = 0;  // 0: free
+    LatencyTrigger trigger;
+  };
+  std::vector<std::vector<SizedTrigger>> triggers_;  // by model
+  uint64_t random_counter_;
+};
+
+}  // namespace parm::core

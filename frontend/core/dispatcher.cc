@@ -1,0 +1,354 @@
+#include "frontend/core/dispatcher.h"
+
+#include <algorithm>
+
+#include "base/status_macros.h"
+
+namespace parm::core {
+
+Dispatcher::Dispatcher(CoreState& state, WorkerTable& workers,
+                       DispatchObserver& observer)
+    : state_(state), workers_(workers), observer_(observer) {
+  freed_.reserve(workers.size());
+  uint32_t largest_batch = 1;
+  for (const ModelOptions& model : state.options.models) {
+    largest_batch = std::max(largest_batch, model.max_batch_size);
+  }
+  inputs_.reserve(std::min(largest_batch, state.options.max_queries));
+}
+
+void Dispatcher::Submit(const Turn& turn, Batch& batch) {
+  Bundle& bundle = workers_.FindOrAdd(batch.deployed);
+  Worker* worker = nullptr;
+  if (bundle.waiting.empty() && HasTaskRecord()) {
+    worker = workers_.Pick(
+        bundle, {.group = observer_.GroupToJoin(batch), .now = turn.now});
+  }
+  if (worker == nullptr) {
+    state_.Mark(RarePath::kBatchWaited);
+    StandInLine(turn, batch, bundle, AttemptType::kOriginal);
+    return;
+  }
+  SendBatch(turn, batch, *worker, AttemptType::kOriginal, /*priority=*/0);
+}
+
+bool Dispatcher::SendCopy(const Turn& turn, Batch& batch, AttemptType attempt,
+                          uint8_t priority, Wait wait, WorkerId avoid) {
+  if (batch.num_copies == kMaxCopies || batch.waiting) return false;
+  Bundle& bundle = workers_.FindOrAdd(batch.deployed);
+  Worker* worker = nullptr;
+  if (HasTaskRecord()) {
+    worker = workers_.Pick(bundle, {.redundant = priority > 0,
+                                    .group = batch.group,
+                                    .avoid = avoid,
+                                    .now = turn.now});
+  }
+  if (worker != nullptr) {
+    SendBatch(turn, batch, *worker, attempt, priority);
+    return true;
+  }
+  if (wait == Wait::kNever) return false;
+  batch.avoid = avoid;
+  StandInLine(turn, batch, bundle, attempt);
+  return true;
+}
+
+void Dispatcher::StandInLine(const Turn& turn, Batch& batch, Bundle& bundle,
+                             AttemptType attempt) {
+  batch.waiting = true;
+  batch.waiting_attempt = attempt;
+  batch.waiting_since = turn.now;
+  if (batch.stage == BatchStage::kSent) {
+    bundle.waiting.PushFront(batch);
+  } else {
+    batch.stage = BatchStage::kWaiting;
+    bundle.waiting.PushBack(batch);
+  }
+}
+
+void Dispatcher::Withdraw(Batch& batch) {
+  Bundle* const bundle = workers_.Find(batch.deployed);
+  PARM_CHECK(batch.waiting && bundle != nullptr);
+  bundle->waiting.Remove(batch);
+  batch.waiting = false;
+}
+
+void Dispatcher::Withdraw(Parity& parity) {
+  PARM_CHECK(parity.stage == ParityStage::kWaiting);
+  parity.bundle->waiting_parities.Remove(parity);
+  parity.bundle = nullptr;
+  parity.stage = ParityStage::kGone;
+}
+
+void Dispatcher::PrepareFirstDispatch(const Turn& turn, Batch& batch) {
+  batch.stage = BatchStage::kSent;
+  batch.samples = 0;
+  batch.deadline = Time::min();
+  ModelCounters& counters = state_.model_counters(batch.model);
+  for (Query* query = batch.queries.front(); query != nullptr;
+       query = decltype(batch.queries)::Next(*query)) {
+    query->first_sample = batch.samples;
+    batch.samples += query->samples;
+    batch.deadline = std::max(batch.deadline, query->deadline);
+    counters.dispatch_delay.Record(turn.now - query->arrived);
+  }
+  batch.num_queries = static_cast<uint32_t>(batch.queries.size());
+  batch.trigger = state_.TriggerTime(turn.now, batch);
+}
+
+Task& Dispatcher::NewTask(const Turn& turn, Worker& worker, ModelId model,
+                          AttemptType attempt, uint8_t priority,
+                          uint32_t samples, Time deadline) {
+  Task* const task = state_.tasks.Allocate();
+  PARM_CHECK(task != nullptr);
+  task->worker = worker.id;
+  task->model = model;
+  task->attempt = attempt;
+  task->redundant = priority > 0;
+  task->samples = samples;
+  task->deadline = deadline;
+  worker.tasks.PushBack(*task);
+  ++worker.outstanding;
+  worker.outstanding_samples += samples;
+  worker.outstanding_redundant += task->redundant ? 1 : 0;
+  ++state_.model_counters(model).tasks[static_cast<size_t>(attempt)];
+  state_.timers.Arm(
+      &task->timer,
+      std::max(turn.now, deadline) + state_.options.heartbeat_timeout,
+      TimerKind::kTaskEnd, Slab<Task>::IndexOf(*task));
+  return *task;
+}
+
+void Dispatcher::SendBatch(const Turn& turn, Batch& batch, Worker& worker,
+                           AttemptType attempt, uint8_t priority) {
+  const bool first = batch.stage != BatchStage::kSent;
+  if (first) PrepareFirstDispatch(turn, batch);
+  Task& task = NewTask(turn, worker, batch.model, attempt, priority,
+                       batch.samples, batch.deadline);
+  task.batch = &batch;
+  task.trigger = &state_.trigger(batch.model, batch.samples);
+  task.trigger->Dispatched(task.copy, turn.now);
+  batch.copies[batch.num_copies++] = &task;
+  batch.worker = worker.id;
+  inputs_.clear();
+  for (const Query* query = batch.queries.front(); query != nullptr;
+       query = decltype(batch.queries)::Next(*query)) {
+    inputs_.push_back(query->input);
+  }
+  turn.out.Emit(DispatchTask{.task = TaskId{task.slab_id},
+                             .worker = worker.id,
+                             .bundle = batch.deployed,
+                             .model = batch.model,
+                             .attempt = attempt,
+                             .priority = priority,
+                             .deadline = batch.deadline,
+                             .inputs = inputs_});
+  if (first) observer_.OnFirstDispatch(turn, batch);
+}
+
+void Dispatcher::SubmitParity(const Turn& turn, Parity& parity) {
+  const LayoutKey& key = parity.group->key;
+  Bundle* const bundle = workers_.FindParity(key.deployed, parity.index);
+  if (bundle == nullptr || !WorkerTable::AnyTakesTasks(*bundle)) {
+    parity.stage = ParityStage::kGone;
+    observer_.OnParityUnplaced(turn, parity);
+    return;
+  }
+  Worker* worker = nullptr;
+  if (HasTaskRecord()) {
+    worker = workers_.Pick(*bundle, {.redundant = parity.priority > 0,
+                                     .group = parity.group,
+                                     .now = turn.now});
+  }
+  if (worker != nullptr &&
+      WorkerTable::MayTakeParity(*worker, *bundle, *parity.group)) {
+    SendParity(turn, parity, *bundle, *worker);
+    return;
+  }
+  state_.Mark(RarePath::kParityWaited);
+  parity.stage = ParityStage::kWaiting;
+  parity.bundle = bundle;
+  bundle->waiting_parities.PushBack(parity);
+}
+
+void Dispatcher::SendParity(const Turn& turn, Parity& parity, Bundle& bundle,
+                            Worker& worker) {
+  const Group& group = *parity.group;
+  Task& task = NewTask(turn, worker, group.key.model, AttemptType::kParity,
+                       parity.priority, group.key.samples, group.deadline);
+  task.parity = &parity;
+  parity.task = &task;
+  parity.worker = worker.id;
+  parity.stage = ParityStage::kSent;
+  turn.out.Emit(DispatchTask{.task = TaskId{task.slab_id},
+                             .worker = worker.id,
+                             .bundle = bundle.served.bundle,
+                             .model = group.key.model,
+                             .attempt = AttemptType::kParity,
+                             .priority = parity.priority,
+                             .deadline = group.deadline,
+                             .inputs = absl::MakeConstSpan(&parity.query, 1)});
+}
+
+void Dispatcher::Cancel(const Turn& turn, Task& task) {
+  if (task.cancelled) return;
+  task.cancelled = true;
+  ++state_.counters.tasks_cancelled;
+  turn.out.Emit(
+      CancelTask{.task = TaskId{task.slab_id}, .worker = task.worker});
+}
+
+void Dispatcher::Orphan(Task& task) {
+  if (task.batch != nullptr) {
+    Batch& batch = *task.batch;
+    const auto copies = batch.copies.begin();
+    const auto end = copies + batch.num_copies;
+    const auto found = std::find(copies, end, &task);
+    PARM_CHECK(found != end);
+    std::copy(found + 1, end, found);
+    batch.copies[--batch.num_copies] = nullptr;
+    task.batch = nullptr;
+  }
+  if (task.parity != nullptr) {
+    task.parity->task = nullptr;
+    task.parity = nullptr;
+  }
+}
+
+void Dispatcher::FreeSlot(Task& task) {
+  if (!task.holds_slot) return;
+  task.holds_slot = false;
+  Worker& worker = workers_.at(task.worker);
+  --worker.outstanding;
+  worker.outstanding_samples -= task.samples;
+  worker.outstanding_redundant -= task.redundant ? 1 : 0;
+  NoteRoom(worker);
+}
+
+bool Dispatcher::HasTaskRecord() {
+  starved_ |= state_.tasks.full();
+  return !state_.tasks.full();
+}
+
+void Dispatcher::End(const Turn& turn, Task& task, Outcome outcome) {
+  Orphan(task);
+  FreeSlot(task);
+  workers_.at(task.worker).tasks.Remove(task);
+  if (task.trigger != nullptr) {
+    if (outcome == Outcome::kAnswered) {
+      task.trigger->Replied(task.copy, turn.now);
+    } else {
+      task.trigger->Ended(task.copy, turn.now);
+    }
+  }
+  state_.timers.Disarm(&task.timer);
+  state_.tasks.Free(&task);
+  if (!starved_) return;
+  starved_ = false;
+  for (uint32_t i = 0; i < workers_.size(); ++i) {
+    NoteRoom(workers_.at(WorkerId{i}));
+  }
+}
+
+bool Dispatcher::OnTaskTimer(const Turn& turn, Task& task) {
+  const Time horizon = task.deadline + state_.options.feedback_horizon;
+  const bool awaited = task.batch != nullptr || task.parity != nullptr;
+  if (task.holds_slot) state_.Mark(RarePath::kTaskSlotGivenUp);
+  if (awaited && turn.now < horizon) {
+    FreeSlot(task);
+    state_.timers.Arm(&task.timer, horizon, TimerKind::kTaskEnd,
+                      Slab<Task>::IndexOf(task));
+    return false;
+  }
+  if (awaited) state_.Mark(RarePath::kTaskRecordGivenUp);
+  End(turn, task, Outcome::kNoAnswer);
+  return true;
+}
+
+void Dispatcher::NoteRoom(Worker& worker) {
+  if (worker.freed) return;
+  worker.freed = true;
+  freed_.push_back(&worker);
+}
+
+void Dispatcher::NoteRoomBeside(const Worker& worker) {
+  for (const Bundle* bundle : worker.bundles) {
+    for (Worker* other : bundle->workers) NoteRoom(*other);
+  }
+}
+
+bool Dispatcher::Pump(const Turn& turn) {
+  bool sent = false;
+  while (!freed_.empty()) {
+    Worker& worker = *freed_.back();
+    freed_.pop_back();
+    worker.freed = false;
+    while (TakeNext(turn, worker)) sent = true;
+  }
+  return sent;
+}
+
+Batch* Dispatcher::NextBatchFor(const Worker& worker, Bundle** bundle) {
+  Batch* best = nullptr;
+  for (Bundle* const served : worker.bundles) {
+    int looked_at = 0;
+    for (Batch* batch = served->waiting.front();
+         batch != nullptr && looked_at < kLookahead;
+         batch = decltype(served->waiting)::Next(*batch), ++looked_at) {
+      if (batch->avoid == worker.id &&
+          std::any_of(served->workers.begin(), served->workers.end(),
+                      [&](const Worker* other) {
+                        return other != &worker && other->takes_tasks();
+                      })) {
+        continue;
+      }
+      if (best == nullptr || batch->waiting_since < best->waiting_since) {
+        best = batch;
+        *bundle = served;
+      }
+      break;
+    }
+  }
+  return best;
+}
+
+Parity* Dispatcher::NextParityFor(const Worker& worker, Bundle** bundle) {
+  for (Bundle* const served : worker.bundles) {
+    int looked_at = 0;
+    for (Parity* parity = served->waiting_parities.front();
+         parity != nullptr && looked_at < kLookahead;
+         parity = decltype(served->waiting_parities)::Next(*parity),
+                 ++looked_at) {
+      if (!WorkerTable::MayTakeParity(worker, *served, *parity->group)) {
+        continue;
+      }
+      *bundle = served;
+      return parity;
+    }
+  }
+  return nullptr;
+}
+
+bool Dispatcher::TakeNext(const Turn& turn, Worker& worker) {
+  if (!HasTaskRecord()) return false;
+  Bundle* bundle = nullptr;
+  if (WorkerTable::HasSlot(worker, /*redundant=*/false)) {
+    if (Batch* const batch = NextBatchFor(worker, &bundle)) {
+      bundle->waiting.Remove(*batch);
+      batch->waiting = false;
+      SendBatch(turn, *batch, worker, batch->waiting_attempt, /*priority=*/0);
+      return true;
+    }
+  }
+  if (WorkerTable::HasSlot(worker, /*redundant=*/true)) {
+    if (Parity* const parity = NextParityFor(worker, &bundle)) {
+      bundle->waiting_parities.Remove(*parity);
+      parity->bundle = nullptr;
+      SendParity(turn, *parity, *bundle, worker);
+      return true;
+    }
+  }
+  return false;
+}
+
+}  // namespace parm::core

@@ -1,0 +1,78 @@
+#pragma once
+
+// When is a query late? The time from dispatch to reply of each copy, of one
+// model and batch size, gives the delay after which a held reconstruction may
+// be released. Built so that slow modes cannot push it up without end:
+//  - each copy's own time counts, never the winner's, so that what the trigger
+//    causes does not feed back into it;
+//  - a copy that is still out counts by its age, a cancelled or lost one by the
+//    age at which it ended, if that is above the median (below, it says
+//    nothing);
+//  - the delay is min(quantile, 3 x median): a slow mode that holds more than
+//    1 - quantile of the copies cannot become the quantile.
+// Source: reference/tail-lessons.md 1, codes.md 7.1.
+
+#include <array>
+#include <cstdint>
+#include <optional>
+
+#include "base/time.h"
+#include "frontend/core/intrusive_list.h"
+
+namespace parm::core {
+
+/// Threads: owned by one.
+class LatencyTrigger {
+ public:
+  /// The part of a copy's record that the trigger watches.
+  struct Copy {
+    Time dispatched{};
+    Link<Copy> link;
+  };
+
+  /// Fewer samples than this give no delay.
+  static constexpr uint32_t kMinSamples = 32;
+
+  /// quantile: 0..1.
+  explicit LatencyTrigger(double quantile) : quantile_(quantile) {}
+
+  void Dispatched(Copy& copy, Time now);
+  /// The copy's answer came.
+  void Replied(Copy& copy, Time now);
+  /// The copy ended without an answer: cancelled, lost or refused.
+  void Ended(Copy& copy, Time now);
+
+  /// From dispatch to lateness; nullopt while too few samples are known.
+  /// Cost: every 32nd sample a pass over the buckets and the oldest copies out.
+  std::optional<Duration> Delay(Time now);
+
+ private:
+  // Sixteen buckets per power of two from 1 us to 68 s: relative error 1/16.
+  static constexpr int kSubBits = 4;
+  static constexpr int kLowBits = 10;
+  static constexpr int kHighBits = 36;
+  static constexpr size_t kNumBuckets = ((kHighBits - kLowBits) << kSubBits);
+  static constexpr uint32_t kWindow = 2048;
+  static constexpr uint32_t kRefresh = 32;
+  static constexpr int kMedianFactor = 3;
+  static constexpr int kMaxCopiesLookedAt = 1024;
+  using Counts = std::array<uint32_t, kNumBuckets>;
+
+  static size_t BucketOf(Duration value);
+  static Duration UpperBound(size_t bucket);
+  void Record(Duration value);
+  void Refresh(Time now);
+
+  const double quantile_;
+  IntrusiveList<Copy, &Copy::link> out_;  // oldest first
+  // Two windows: the older one is dropped when the newer one is full.
+  Counts newer_{};
+  Counts older_{};
+  uint32_t num_newer_ = 0;
+  uint32_t num_older_ = 0;
+  uint32_t since_refresh_ = 0;
+  Duration median_{0};
+  std::optional<Duration> delay_;
+};
+
+}  // namespace parm::core

@@ -1,0 +1,78 @@
+#pragma once
+
+// The seam where redundancy policies plug into the core. A policy decides what
+// extra work a batch gets; the core does that work and alone decides what
+// answers a query. One object per model; it may keep budgets and estimates.
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+
+#include "base/ids.h"
+#include "base/time.h"
+#include "frontend/core/core_options.h"
+#include "frontend/core/core_state.h"
+
+namespace parm::core {
+
+/// What a policy may ask for.
+class PolicyHost {
+ public:
+  virtual ~PolicyHost() = default;
+
+  /// Sends one more copy of the batch to another worker, if one has a slot now.
+  /// Its answer is labelled by the attempt: kHedge gives AnswerSource::kHedged.
+  /// Priority: 0 ordinary, 1 only when the worker has nothing ordinary.
+  virtual bool SendCopy(const Turn& turn, Batch& batch, AttemptType attempt,
+                        uint8_t priority) = 0;
+
+  /// OnTimer runs at `at`, once, if the batch is still unanswered; replaces
+  /// the time asked for before.
+  virtual void ArmTimer(Batch& batch, Time at) = 0;
+
+  /// Share of the lanes that serve this bundle and have work, 0..1; 1 if no
+  /// worker takes tasks.
+  virtual double BusyShare(BundleKey bundle) const = 0;
+};
+
+/// The base class is a policy that adds nothing. A policy reads the batch and
+/// never changes it.
+/// Threads: as the core that owns it.
+class RedundancyPolicy {
+ public:
+  virtual ~RedundancyPolicy() = default;
+
+  /// Whether the batch becomes a member of a coding group when it is first
+  /// dispatched. Must not change its mind between two calls for one batch.
+  virtual bool JoinsGroup(const Batch& /*batch*/) const { return false; }
+
+  /// A group has closed: the priority of its parity queries, or nullopt to
+  /// leave it unprotected (a gate on load).
+  virtual std::optional<uint8_t> AdmitParity(const Turn& /*turn*/,
+                                             const Group& /*group*/,
+                                             const PolicyHost& /*host*/) {
+    return 1;
+  }
+
+  /// The batch has left for its first worker.
+  virtual void OnFirstDispatch(const Turn& /*turn*/, Batch& /*batch*/,
+                               PolicyHost& /*host*/) {}
+
+  /// The time asked for with ArmTimer has come.
+  virtual void OnTimer(const Turn& /*turn*/, Batch& /*batch*/,
+                       PolicyHost& /*host*/) {}
+
+  /// A copy ended without an answer, and queries still wait; the core has
+  /// already sent its one retry if one was due.
+  virtual void OnCopyFailed(const Turn& /*turn*/, Batch& /*batch*/,
+                            AttemptType /*attempt*/, PolicyHost& /*host*/) {}
+
+  /// A reconstruction is here but not trusted enough to be released.
+  virtual void OnDecodeHeld(const Turn& /*turn*/, Batch& /*batch*/,
+                            PolicyHost& /*host*/) {}
+};
+
+/// The policy that a model's options name.
+std::unique_ptr<RedundancyPolicy> CreatePolicy(const ModelOptions& model);
+
+}  // namespace parm::core

@@ -1,0 +1,200 @@
+#include "frontend/core/worker_table.h"
+
+#include <algorithm>
+#include <compare>
+
+#include "base/status_macros.h"
+
+namespace parm::core {
+
+namespace {
+
+// Orders candidates: the least wins.
+struct Rank {
+  bool penalised;
+  bool same_worker;
+  uint64_t wait;  // 0 if a lane is idle
+  bool same_domain;
+  uint64_t load;
+  auto operator<=>(const Rank&) const = default;
+};
+
+// Samples ahead of a new task, per lane, in 1/65536.
+uint64_t LoadOf(const Worker& worker) {
+  return (worker.outstanding_samples << 16) / worker.lanes;
+}
+
+// Calls visit(worker id) for everybody who was sent a part of the group.
+template <typename Visit>
+bool AnyPartAt(const Group& group, Visit visit) {
+  for (int i = 0; i < group.num_members; ++i) {
+    const Batch* member = group.members[static_cast<size_t>(i)];
+    if (member->worker != kNoWorker && visit(member->worker)) return true;
+  }
+  for (int i = 0; i < group.num_parities; ++i) {
+    const Parity& parity = group.parities[static_cast<size_t>(i)];
+    if (parity.worker != kNoWorker && visit(parity.worker)) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+WorkerTable::WorkerTable(uint32_t num_workers) : workers_(num_workers) {
+  for (uint32_t i = 0; i < num_workers; ++i) workers_[i].id = WorkerId{i};
+}
+
+Worker& WorkerTable::at(WorkerId id) {
+  PARM_CHECK(Raw(id) < workers_.size());
+  return workers_[Raw(id)];
+}
+
+void WorkerTable::Forget(Worker& worker) {
+  for (Bundle* bundle : worker.bundles) {
+    std::erase(bundle->workers, &worker);
+    bundle->rotation = 0;
+  }
+  worker.bundles.clear();
+  worker.serves_deployed = false;
+  std::erase_if(bundles_, [](const std::unique_ptr<Bundle>& bundle) {
+    return bundle->workers.empty() && bundle->waiting.empty() &&
+           bundle->waiting_parities.empty();
+  });
+}
+
+void WorkerTable::SetServed(Worker& worker, const WorkerUp& hello) {
+  Forget(worker);
+  worker.nonce = hello.nonce;
+  worker.fault_domain = hello.fault_domain;
+  worker.lanes = std::max(1U, hello.lanes);
+  worker.max_in_flight = std::max(1U, hello.max_in_flight);
+  for (const ServedBundle& served : hello.bundles) {
+    Bundle& bundle = FindOrAdd(served.bundle);
+    if (std::find(worker.bundles.begin(), worker.bundles.end(), &bundle) !=
+        worker.bundles.end()) {
+      continue;
+    }
+    bundle.served = served;
+    bundle.workers.push_back(&worker);
+    worker.bundles.push_back(&bundle);
+    worker.serves_deployed |= served.role == BundleRole::kDeployed;
+  }
+}
+
+Bundle* WorkerTable::Find(BundleKey key) const {
+  for (const std::unique_ptr<Bundle>& bundle : bundles_) {
+    if (bundle->served.bundle == key) return bundle.get();
+  }
+  return nullptr;
+}
+
+Bundle& WorkerTable::FindOrAdd(BundleKey key) {
+  if (Bundle* const found = Find(key)) return *found;
+  bundles_.push_back(std::make_unique<Bundle>());
+  bundles_.back()->served.bundle = key;
+  return *bundles_.back();
+}
+
+Bundle* WorkerTable::FindParity(BundleKey deployed, uint8_t parity_index) {
+  Bundle* best = nullptr;
+  int64_t most = -1;
+  for (const std::unique_ptr<Bundle>& bundle : bundles_) {
+    const ServedBundle& served = bundle->served;
+    if (bundle->workers.empty() || served.role != BundleRole::kParity ||
+        served.deployed != deployed || served.parity_index != parity_index) {
+      continue;
+    }
+    const int64_t alive = std::count_if(
+        bundle->workers.begin(), bundle->workers.end(),
+        [](const Worker* worker) { return worker->takes_tasks(); });
+    if (alive > most) {
+      most = alive;
+      best = bundle.get();
+    }
+  }
+  return best;
+}
+
+bool WorkerTable::AnyTakesTasks(const Bundle& bundle) {
+  return std::any_of(
+      bundle.workers.begin(), bundle.workers.end(),
+      [](const Worker* worker) { return worker->takes_tasks(); });
+}
+
+double WorkerTable::BusyShare(BundleKey key) const {
+  const Bundle* const bundle = Find(key);
+  if (bundle == nullptr) return 1;
+  uint64_t lanes = 0;
+  uint64_t busy = 0;
+  for (const Worker* worker : bundle->workers) {
+    if (!worker->takes_tasks()) continue;
+    lanes += worker->lanes;
+    busy += std::min(worker->lanes, worker->outstanding);
+  }
+  return lanes == 0 ? 1
+                    : static_cast<double>(busy) / static_cast<double>(lanes);
+}
+
+bool WorkerTable::HasSlot(const Worker& worker, bool redundant) {
+  if (!worker.takes_tasks() || worker.outstanding >= worker.max_in_flight) {
+    return false;
+  }
+  // Where ordinary tasks run too, redundant ones leave half of the slots.
+  return !redundant || !worker.serves_deployed || worker.outstanding == 0 ||
+         2 * (worker.outstanding_redundant + 1) <= worker.max_in_flight;
+}
+
+bool WorkerTable::HoldsPartOf(const Worker& worker, const Group& group) {
+  return AnyPartAt(group, [&](WorkerId id) { return id == worker.id; });
+}
+
+bool WorkerTable::SharesDomain(const Worker& worker, const Group& group) const {
+  return AnyPartAt(group, [&](WorkerId id) {
+    return workers_[Raw(id)].fault_domain == worker.fault_domain;
+  });
+}
+
+bool WorkerTable::MayTakeParity(const Worker& worker, const Bundle& bundle,
+                                const Group& group) {
+  if (!HoldsPartOf(worker, group)) return true;
+  return std::none_of(
+      bundle.workers.begin(), bundle.workers.end(), [&](const Worker* other) {
+        return other->takes_tasks() && !HoldsPartOf(*other, group);
+      });
+}
+
+Worker* WorkerTable::Pick(Bundle& bundle, const PickOptions& pick) {
+  const size_t n = bundle.workers.size();
+  Worker* best = nullptr;
+  Rank best_rank{};
+  size_t best_position = 0;
+  for (size_t step = 0; step < n; ++step) {
+    size_t position = bundle.rotation + step;
+    if (position >= n) position -= n;
+    Worker* const worker = bundle.workers[position];
+    if (!HasSlot(*worker, pick.redundant) || worker->id == pick.avoid) continue;
+    const uint64_t load = LoadOf(*worker);
+    Rank rank = {
+        .penalised = worker->penalised_until > pick.now,
+        .same_worker = false,
+        .wait = worker->outstanding < worker->lanes ? 0 : load,
+        .same_domain = false,
+        .load = load,
+    };
+    if (pick.group != nullptr) {
+      rank.same_worker = HoldsPartOf(*worker, *pick.group);
+      rank.same_domain = SharesDomain(*worker, *pick.group);
+    }
+    if (best == nullptr || rank < best_rank) {
+      best = worker;
+      best_rank = rank;
+      best_position = position;
+    }
+  }
+  if (best != nullptr) {
+    bundle.rotation = best_position + 1 == n ? 0 : best_position + 1;
+  }
+  return best;
+}
+
+}  // namespace parm::core

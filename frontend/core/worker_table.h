@@ -1,0 +1,118 @@
+#pragma once
+
+// The workers and what they serve: who is alive, how much each has to do, and
+// which one takes the next task. Roles are what a worker's hello stated, also
+// after a restart; nothing is inferred.
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "absl/types/span.h"
+#include "base/ids.h"
+#include "base/time.h"
+#include "frontend/core/event.h"
+#include "frontend/core/intrusive_list.h"
+#include "frontend/core/records.h"
+
+namespace parm::core {
+
+enum class WorkerState : uint8_t {
+  kUnknown,  // never said hello
+  kAlive,
+  kSilent,  // nothing heard for heartbeat_timeout
+  kDown,    // connection lost
+};
+
+struct Worker;
+
+/// A bundle that some worker serves or served, and what waits for it.
+struct Bundle {
+  ServedBundle served;
+  std::vector<Worker*> workers;                // known, alive or not
+  size_t rotation = 0;                         // where ties begin
+  IntrusiveList<Batch, &Batch::wait> waiting;  // oldest first
+  IntrusiveList<Parity, &Parity::wait> waiting_parities;
+};
+
+struct Worker {
+  WorkerId id{};
+  WorkerState state = WorkerState::kUnknown;
+  bool draining = false;
+  bool freed = false;  // a slot became free; see Dispatcher::Pump
+  bool serves_deployed = false;
+  uint64_t nonce = 0;
+  uint32_t fault_domain = 0;
+  uint32_t lanes = 1;
+  uint32_t max_in_flight = 1;
+  uint32_t outstanding = 0;  // tasks that hold a slot
+  uint32_t outstanding_redundant = 0;
+  uint64_t outstanding_samples = 0;
+  Time last_heard{};
+  Time penalised_until{};  // refused or failed a task: others go first
+  TimerHandle timer{};
+  std::vector<Bundle*> bundles;
+  IntrusiveList<Task, &Task::on_worker> tasks;
+
+  bool takes_tasks() const { return state == WorkerState::kAlive && !draining; }
+};
+
+class WorkerTable {
+ public:
+  explicit WorkerTable(uint32_t num_workers);
+
+  /// Needs: the id is below num_workers.
+  Worker& at(WorkerId id);
+  size_t size() const { return workers_.size(); }
+
+  /// Takes over what a hello says. Bundles that no known worker serves any more
+  /// are forgotten once nothing waits for them.
+  void SetServed(Worker& worker, const WorkerUp& hello);
+
+  /// nullptr if no known worker serves it.
+  Bundle* Find(BundleKey key) const;
+  Bundle& FindOrAdd(BundleKey key);
+  /// The parity bundle made for a deployed one that has the most workers
+  /// taking tasks; nullptr if none was ever stated.
+  Bundle* FindParity(BundleKey deployed, uint8_t parity_index);
+
+  /// Whether some worker could take a task of this bundle, now or when it has
+  /// a free slot.
+  static bool AnyTakesTasks(const Bundle& bundle);
+
+  /// See PolicyHost::BusyShare.
+  double BusyShare(BundleKey key) const;
+
+  struct PickOptions {
+    bool redundant = false;
+    const Group* group = nullptr;  // keep away from its workers and domains
+    WorkerId avoid = kNoWorker;    // not this one, if another is alive
+    Time now{};
+  };
+
+  /// The worker that takes the next task of the bundle; nullptr if none has a
+  /// free slot. Least outstanding work, ties by rotation; a worker that holds a
+  /// part of the group, or was penalised, comes after all others; among those
+  /// with an idle lane another fault domain comes first. So keeping apart never
+  /// costs a task waiting time.
+  /// Cost: O(workers of the bundle x size of the group).
+  Worker* Pick(Bundle& bundle, const PickOptions& pick);
+
+  /// Whether this worker has a slot for a task of that kind.
+  static bool HasSlot(const Worker& worker, bool redundant);
+  /// Whether a member or parity of the group was sent to this worker.
+  static bool HoldsPartOf(const Worker& worker, const Group& group);
+  /// A parity query goes to a worker of its group only if no other one that
+  /// takes tasks serves its bundle.
+  static bool MayTakeParity(const Worker& worker, const Bundle& bundle,
+                            const Group& group);
+
+ private:
+  bool SharesDomain(const Worker& worker, const Group& group) const;
+  void Forget(Worker& worker);
+
+  std::vector<Worker> workers_;
+  std::vector<std::unique_ptr<Bundle>> bundles_;
+};
+
+}  // namespace parm::core

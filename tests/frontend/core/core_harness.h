@@ -1,0 +1,261 @@
+#pragma once
+
+// Drives a FrontendCore by hand on virtual time: short names for events, and a
+// record of the actions that came out.
+
+#include <algorithm>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "base/time.h"
+#include "encoder/code.h"
+#include "frontend/core/core_engine.h"
+#include "frontend/core/frontend_core.h"
+#include "gtest/gtest.h"
+
+namespace parm::core {
+
+inline constexpr ModelId kModel{0};
+inline constexpr BundleKey kDeployed{10};
+inline constexpr BundleKey kParity{20};
+
+/// An action with its spans copied out.
+struct Sent {
+  DispatchTask task;
+  std::vector<BufferId> inputs;
+};
+struct Encode {
+  EncodeParity action;
+  std::vector<std::vector<BufferId>> members;
+};
+struct Decode {
+  DecodeMember action;
+  std::vector<BufferId> outputs;
+};
+
+class Recorder final : public ActionSink {
+ public:
+  void Emit(const Action& action) override {
+    std::visit([this](const auto& a) { On(a); }, action);
+  }
+
+  std::vector<Sent> sent;
+  std::vector<CancelTask> cancelled;
+  std::vector<Encode> encodes;
+  std::vector<Decode> decodes;
+  std::vector<AnswerQuery> answers;
+  std::vector<CompareOutputs> compared;
+  std::vector<BufferId> released;
+  std::vector<ProbeWorker> probes;
+  std::optional<Time> wake;
+
+ private:
+  void On(const DispatchTask& a) {
+    sent.push_back({a, {a.inputs.begin(), a.inputs.end()}});
+  }
+  void On(const CancelTask& a) { cancelled.push_back(a); }
+  void On(const EncodeParity& a) {
+    Encode encode{a, {}};
+    for (const MemberInputs& member : a.members) {
+      encode.members.emplace_back(member.inputs.begin(), member.inputs.end());
+    }
+    encodes.push_back(encode);
+  }
+  void On(const DecodeMember& a) {
+    decodes.push_back({a, {a.outputs.begin(), a.outputs.end()}});
+  }
+  void On(const AnswerQuery& a) { answers.push_back(a); }
+  void On(const CompareOutputs& a) { compared.push_back(a); }
+  void On(const ReleaseBuffer& a) { released.push_back(a.buffer); }
+  void On(const ProbeWorker& a) { probes.push_back(a); }
+  void On(const WakeAt& a) { wake = a.time; }
+};
+
+inline std::shared_ptr<const Code> MakeCode(const CodeSpec& spec) {
+  return std::shared_ptr<const Code>(CreateCode(spec).value());
+}
+
+/// One model, policy none; answers wait for no group.
+inline CoreOptions PlainOptions(uint32_t num_workers) {
+  CoreOptions options;
+  options.models.push_back({.name = "m"});
+  options.num_workers = num_workers;
+  return options;
+}
+
+/// One model, coded; a decode is released 50 ms after the dispatch.
+inline CoreOptions CodedOptions(uint32_t num_workers, CodeSpec spec) {
+  CoreOptions options = PlainOptions(num_workers);
+  ModelOptions& model = options.models[0];
+  model.policy = PolicyKind::kCoded;
+  model.code = MakeCode(spec);
+  model.decode.trigger_max = Milliseconds(50);
+  options.loser_sample_rate = 0;
+  return options;
+}
+
+class CoreHarness {
+ public:
+  explicit CoreHarness(CoreOptions options)
+      : options_(options),
+        core_(FrontendCore::Create(std::move(options)).value()) {}
+  CoreHarness(CoreOptions options, const CoreEngine::PolicyFactory& policy)
+      : options_(options),
+        core_(std::make_unique<CoreEngine>(std::move(options), policy)) {}
+
+  struct UpOptions {
+    bool deployed = true;
+    bool parity = false;
+    uint32_t domain = 0;
+    uint32_t lanes = 1;
+    uint32_t max_in_flight = 1;
+    uint64_t nonce = 1;
+  };
+  void Up(uint32_t worker, UpOptions up) {
+    std::vector<ServedBundle> bundles;
+    if (up.deployed) {
+      bundles.push_back({kDeployed, kModel, BundleRole::kDeployed, kDeployed});
+    }
+    if (up.parity) {
+      bundles.push_back({kParity, kModel, BundleRole::kParity, kDeployed});
+    }
+    Handle(WorkerUp{.worker = WorkerId{worker},
+                    .nonce = up.nonce,
+                    .fault_domain = up.domain,
+                    .lanes = up.lanes,
+                    .max_in_flight = up.max_in_flight,
+                    .bundles = bundles});
+  }
+
+  struct QueryOptions {
+    uint32_t signature = 1;
+    uint32_t samples = 1;
+    Duration deadline = Milliseconds(500);
+    AnswerMode mode = AnswerMode::kBalanced;
+    uint64_t bytes = 100;
+  };
+  QueryId Arrive() { return Arrive({}); }
+  QueryId Arrive(QueryOptions query) {
+    const QueryId id{++last_query_};
+    const BufferId input = NewBuffer();
+    inputs_[id] = input;
+    Handle(QueryArrived{.query = id,
+                        .model = kModel,
+                        .deployed = kDeployed,
+                        .signature = query.signature,
+                        .samples = query.samples,
+                        .bytes = query.bytes,
+                        .input = input,
+                        .deadline = now_ + query.deadline,
+                        .mode = query.mode});
+    return id;
+  }
+  BufferId InputOf(QueryId query) const { return inputs_.at(query); }
+
+  /// The task succeeds; returns its output.
+  BufferId Reply(const Sent& sent) {
+    const BufferId output = NewBuffer();
+    Handle(TaskReplied{.task = sent.task.task,
+                       .worker = sent.task.worker,
+                       .status = TaskStatus::kOk,
+                       .output = output});
+    return output;
+  }
+  BufferId ReplyUndecodable(const Sent& sent) {
+    const BufferId output = NewBuffer();
+    Handle(TaskReplied{.task = sent.task.task,
+                       .worker = sent.task.worker,
+                       .status = TaskStatus::kOk,
+                       .output = output,
+                       .decodable = false});
+    return output;
+  }
+  void Fail(const Sent& sent, TaskStatus status, bool retryable = false) {
+    Handle(TaskReplied{.task = sent.task.task,
+                       .worker = sent.task.worker,
+                       .status = status,
+                       .retryable = retryable});
+  }
+  BufferId Encoded(const Encode& encode, uint64_t bytes = 100) {
+    const BufferId parity = NewBuffer();
+    Handle(ParityEncoded{.group = encode.action.group,
+                         .parity_index = encode.action.parity_index,
+                         .ok = true,
+                         .parity = parity,
+                         .bytes = bytes});
+    return parity;
+  }
+  BufferId Decoded(const Decode& decode, std::optional<float> confidence = {},
+                   double noise_gain = 1) {
+    const BufferId output = NewBuffer();
+    Handle(MemberDecoded{.group = decode.action.group,
+                         .member = decode.action.member,
+                         .ok = true,
+                         .output = output,
+                         .noise_gain = noise_gain,
+                         .confidence = confidence});
+    return output;
+  }
+
+  void Handle(const Event& event) { core_->Handle(now_, event, out); }
+
+  /// Lets time pass, firing every timer at its time. Heartbeats come from every
+  /// worker that is `heard`, as often as they must.
+  void Advance(Duration span) {
+    const Time end = now_ + span;
+    while (out.wake && *out.wake <= end) {
+      now_ = std::max(now_, *std::exchange(out.wake, std::nullopt));
+      for (const uint32_t worker : heard) {
+        Handle(WorkerHeard{.worker = WorkerId{worker}});
+      }
+      Handle(TimerFired{});
+    }
+    now_ = end;
+  }
+
+  bool Released(BufferId buffer) const {
+    return std::find(out.released.begin(), out.released.end(), buffer) !=
+           out.released.end();
+  }
+
+  /// Every buffer that was given to the core was released exactly once, and
+  /// its tables are empty.
+  void ExpectEmpty() {
+    EXPECT_EQ(out.released.size(), last_buffer_);
+    std::vector<BufferId> sorted = out.released;
+    std::sort(sorted.begin(), sorted.end());
+    EXPECT_EQ(std::unique(sorted.begin(), sorted.end()), sorted.end());
+    const CoreSizes sizes = core_->sizes();
+    EXPECT_EQ(sizes.queries, 0U);
+    EXPECT_EQ(sizes.batches, 0U);
+    EXPECT_EQ(sizes.tasks, 0U);
+    EXPECT_EQ(sizes.groups, 0U);
+    EXPECT_EQ(sizes.open_groups, 0U);
+    EXPECT_EQ(sizes.timers, 0U);
+    EXPECT_EQ(sizes.buffered_bytes, 0U);
+  }
+
+  const ModelCounters& model() const { return core_->counters().models[0]; }
+  const CoreCounters& counters() const { return core_->counters(); }
+  CoreSizes sizes() const { return core_->sizes(); }
+  Time now() const { return now_; }
+  BufferId NewBuffer() { return BufferId{++last_buffer_}; }
+
+  Recorder out;
+  std::vector<uint32_t> heard;
+
+ private:
+  CoreOptions options_;
+  std::unique_ptr<FrontendCore> core_;
+  Time now_ = Time{} + Milliseconds(1000);
+  uint64_t last_query_ = 0;
+  uint32_t last_buffer_ = 0;
+  std::map<QueryId, BufferId> inputs_;
+};
+
+}  // namespace parm::core
