@@ -48,13 +48,17 @@ DataType ParseDataType(absl::string_view name) {
 }
 
 absl::StatusOr<int64_t> NumElements(absl::Span<const int64_t> shape) {
-  int64_t count = 1;
+  bool is_empty = false;
   for (int64_t dimension : shape) {
     if (dimension < 0) {
       return absl::InvalidArgumentError(absl::StrCat(
           "a shape has a negative dimension: got ", ShapeToString(shape)));
     }
-    if (dimension == 0) return 0;
+    is_empty = is_empty || dimension == 0;
+  }
+  if (is_empty) return 0;
+  int64_t count = 1;
+  for (int64_t dimension : shape) {
     if (count > kMaxElements / dimension) {
       return absl::InvalidArgumentError(
           absl::StrCat("a shape is too large: got ", ShapeToString(shape)));
