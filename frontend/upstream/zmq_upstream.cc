@@ -1,0 +1,486 @@
+#include "frontend/upstream/zmq_upstream.h"
+
+#include <zmq.h>
+
+#include <algorithm>
+#include <cstring>
+#include <random>
+#include <unordered_map>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+#include "boost/asio/steady_timer.hpp"
+#include "frontend/upstream/routing_id.h"
+#include "frontend/upstream/zmq_frame.h"
+#include "frontend/upstream/zmq_watcher.h"
+#include "proto/wire_codec.h"
+
+namespace parm {
+namespace {
+
+constexpr char kMonitorAddress[] = "inproc://upstream-monitor";
+constexpr int kMaxBackoffFactor = 8;
+constexpr int kReconnectMs = 50;
+constexpr int kMaxReconnectMs = 500;
+// A connection whose peer is gone without a word (power, partition) is noticed
+// by ZMTP pings; a stopped process keeps answering nothing and is found by the
+// core first, from the age of its heartbeats.
+constexpr int kPingMs = 2'000;
+constexpr int kPingTimeoutMs = 10'000;
+
+using Clock = std::chrono::steady_clock;
+
+struct CloseContext {
+  void operator()(void* context) const { zmq_ctx_term(context); }
+};
+struct CloseSocket {
+  void operator()(void* socket) const { zmq_close(socket); }
+};
+using ContextPtr = std::unique_ptr<void, CloseContext>;
+using SocketPtr = std::unique_ptr<void, CloseSocket>;
+
+absl::Status ZmqError(absl::string_view what) {
+  return absl::InternalError(
+      absl::StrCat(what, ": ", zmq_strerror(zmq_errno())));
+}
+
+absl::Status SetInt(void* socket, int option, int value) {
+  if (zmq_setsockopt(socket, option, &value, sizeof(value)) == 0) {
+    return absl::OkStatus();
+  }
+  return ZmqError(absl::StrCat("cannot set ZeroMQ option ", option));
+}
+
+std::string RandomRoutingId() {
+  std::random_device device;
+  std::string id = "F";  // never a zero byte first: libzmq reserves those
+  for (int i = 0; i < 4; ++i) absl::StrAppend(&id, absl::Hex(device()));
+  return id;
+}
+
+// One configured worker. It is `up` from its Hello until its connection breaks.
+struct Link {
+  std::string endpoint;
+  uint32_t generation = 0;  // of its connection; part of its routing id
+  std::string routing_id;
+  bool up = false;
+  uint64_t nonce = 0;
+  bool hello_pending = false;
+  Time hello_due{};  // when a pending hello is given up
+  int backoff_factor = 1;
+};
+
+class Upstream final : public ZmqUpstream {
+ public:
+  Upstream(boost::asio::io_context& loop, UpstreamOptions options,
+           UpstreamListener* listener)
+      : options_(std::move(options)),
+        listener_(listener),
+        loop_(loop),
+        hello_timer_(loop) {}
+  ~Upstream() override { *alive_ = false; }
+
+  absl::Status Start();
+
+  absl::Status SendInfer(WorkerId worker, const InferTask& task,
+                         absl::Span<const oip::Tensor> tensors) override;
+  absl::Status SendCancel(WorkerId worker, TaskId task) override;
+  absl::Status SendProbe(WorkerId worker) override;
+  const UpstreamCounters& counters() const override { return counters_; }
+  bool connected(WorkerId worker) const override {
+    return links_.at(Raw(worker)).up;
+  }
+
+ private:
+  absl::Status OpenSockets();
+  absl::Status Connect(Link& link);
+  void Reconnect(WorkerId worker);
+  void AskHello(WorkerId worker);
+  void ArmHelloTimer();
+  void CheckHellos();
+
+  absl::Status Send(WorkerId worker, wire::Envelope envelope,
+                    absl::Span<const oip::Tensor> tensors);
+  bool DrainMessages();
+  bool DrainMonitor();
+  void HandleMessage(std::vector<ZmqFrame>& frames, bool truncated);
+  void HandleEnvelope(WorkerId worker, const wire::Envelope& envelope,
+                      std::vector<ZmqFrame>& frames);
+  void HandleHello(WorkerId worker, const wire::Hello& hello);
+  void HandleReply(WorkerId worker, const wire::Reply& reply,
+                   std::vector<ZmqFrame>& frames);
+  void HandleMalformed(WorkerId worker, uint64_t task_id);
+  bool KnownInstance(WorkerId worker, uint64_t nonce);
+  void HandleDisconnect(absl::string_view endpoint);
+
+  // Constant after Start.
+  const UpstreamOptions options_;
+  UpstreamListener* const listener_;
+  const std::string own_id_ = RandomRoutingId();
+  boost::asio::io_context& loop_;
+  std::unordered_map<std::string, WorkerId> worker_by_endpoint_;
+  ContextPtr context_;  // Ends after its sockets.
+  SocketPtr router_;
+  SocketPtr monitor_;
+
+  std::vector<Link> links_;  // by WorkerId
+  std::vector<ZmqFrame> frames_;
+  UpstreamCounters counters_;
+  boost::asio::steady_timer hello_timer_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  std::unique_ptr<ZmqWatcher> monitor_watcher_;
+  std::unique_ptr<ZmqWatcher> router_watcher_;
+};
+
+absl::Status Upstream::Start() {
+  PARM_RETURN_IF_ERROR(OpenSockets());
+  links_.resize(options_.workers.size());
+  for (size_t i = 0; i < links_.size(); ++i) {
+    const WorkerId worker{static_cast<uint32_t>(i)};
+    links_[i].endpoint = options_.workers[i].endpoint;
+    if (!worker_by_endpoint_.emplace(links_[i].endpoint, worker).second) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("two workers share one endpoint: ", links_[i].endpoint));
+    }
+    PARM_RETURN_IF_ERROR(Connect(links_[i]));
+    AskHello(worker);
+  }
+  monitor_watcher_ = std::make_unique<ZmqWatcher>(
+      loop_, monitor_.get(), [this] { return DrainMonitor(); });
+  router_watcher_ = std::make_unique<ZmqWatcher>(
+      loop_, router_.get(), [this] { return DrainMessages(); });
+  ArmHelloTimer();
+  return absl::OkStatus();
+}
+
+absl::Status Upstream::OpenSockets() {
+  context_.reset(zmq_ctx_new());
+  router_.reset(zmq_socket(context_.get(), ZMQ_ROUTER));
+  monitor_.reset(zmq_socket(context_.get(), ZMQ_PAIR));
+  if (router_ == nullptr || monitor_ == nullptr) {
+    return ZmqError("cannot open a ZeroMQ socket");
+  }
+  uint32_t max_in_flight = 1;
+  for (const UpstreamWorker& worker : options_.workers) {
+    max_in_flight = std::max(max_in_flight, worker.max_in_flight);
+  }
+  void* router = router_.get();
+  // libzmq returns credit in steps of half the mark, and cancels and probes
+  // share the pipe with tasks.
+  const int high_water_mark = static_cast<int>(4 * max_in_flight + 16);
+  PARM_RETURN_IF_ERROR(SetInt(router, ZMQ_SNDHWM, high_water_mark));
+  PARM_RETURN_IF_ERROR(SetInt(router, ZMQ_RCVHWM, high_water_mark));
+  PARM_RETURN_IF_ERROR(SetInt(router, ZMQ_LINGER, 0));
+  PARM_RETURN_IF_ERROR(SetInt(router, ZMQ_ROUTER_MANDATORY, 1));
+  PARM_RETURN_IF_ERROR(SetInt(router, ZMQ_RECONNECT_IVL, kReconnectMs));
+  PARM_RETURN_IF_ERROR(SetInt(router, ZMQ_RECONNECT_IVL_MAX, kMaxReconnectMs));
+  PARM_RETURN_IF_ERROR(SetInt(router, ZMQ_HEARTBEAT_IVL, kPingMs));
+  PARM_RETURN_IF_ERROR(SetInt(router, ZMQ_HEARTBEAT_TIMEOUT, kPingTimeoutMs));
+  const int64_t max_bytes = options_.max_message_bytes;
+  if (zmq_setsockopt(router, ZMQ_MAXMSGSIZE, &max_bytes, sizeof(max_bytes)) ||
+      zmq_socket_monitor(router, kMonitorAddress, ZMQ_EVENT_DISCONNECTED) ||
+      zmq_connect(monitor_.get(), kMonitorAddress)) {
+    return ZmqError("cannot set up the ROUTER socket");
+  }
+  return absl::OkStatus();
+}
+
+// Opens the link's next connection. Its routing ids are new ones on both sides:
+// libzmq must not see the old one again before its pipe has ended, and a worker
+// that still holds the old connection would ignore a second of the same name.
+absl::Status Upstream::Connect(Link& link) {
+  const auto index = static_cast<uint32_t>(&link - links_.data());
+  link.routing_id = EncodeRoutingId(WorkerId{index}, ++link.generation);
+  const std::string own_id = absl::StrCat(own_id_, ".", link.generation);
+  if (zmq_setsockopt(router_.get(), ZMQ_CONNECT_ROUTING_ID,
+                     link.routing_id.data(), link.routing_id.size()) != 0 ||
+      zmq_setsockopt(router_.get(), ZMQ_ROUTING_ID, own_id.data(),
+                     own_id.size()) != 0) {
+    return ZmqError("cannot set a routing id");
+  }
+  if (zmq_connect(router_.get(), link.endpoint.c_str()) != 0) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "not an endpoint that ZeroMQ can connect to: ", link.endpoint, " (",
+        zmq_strerror(zmq_errno()), ")"));
+  }
+  return absl::OkStatus();
+}
+
+// Drops the connection with all that is queued in it (which would otherwise
+// reach the worker's successor) and opens the next.
+void Upstream::Reconnect(WorkerId worker) {
+  Link& link = links_[Raw(worker)];
+  ++counters_.reconnects;
+  link.up = false;
+  zmq_disconnect(router_.get(), link.endpoint.c_str());
+  // The endpoint was accepted at start; a failure now (out of descriptors)
+  // leaves the link down and CheckHellos tries again.
+  if (Connect(link).ok()) AskHello(worker);
+}
+
+// One HelloRequest per connection: the pipe holds it until the handshake is
+// done, so a second one would only pile up while the worker is down.
+void Upstream::AskHello(WorkerId worker) {
+  Link& link = links_[Raw(worker)];
+  link.hello_pending = true;
+  link.hello_due = Clock::now() + options_.hello_timeout * link.backoff_factor;
+  link.backoff_factor = std::min(2 * link.backoff_factor, kMaxBackoffFactor);
+  wire::Envelope envelope;
+  envelope.mutable_hello_request()->set_frontend_id(options_.frontend_id);
+  // Refused only if the pipe is gone or full; hello_due covers that.
+  Send(worker, std::move(envelope), {}).IgnoreError();
+}
+
+void Upstream::ArmHelloTimer() {
+  hello_timer_.expires_after(options_.hello_timeout / 4);
+  hello_timer_.async_wait(
+      [this, alive = alive_](const boost::system::error_code& error) {
+        if (error || !*alive) return;
+        CheckHellos();
+        ArmHelloTimer();
+      });
+}
+
+void Upstream::CheckHellos() {
+  const Time now = Clock::now();
+  for (size_t i = 0; i < links_.size(); ++i) {
+    Link& link = links_[i];
+    if (!link.hello_pending || now < link.hello_due) continue;
+    const WorkerId worker{static_cast<uint32_t>(i)};
+    if (link.up) {
+      AskHello(worker);
+    } else {
+      Reconnect(worker);
+    }
+  }
+}
+
+absl::Status Upstream::SendInfer(WorkerId worker, const InferTask& task,
+                                 absl::Span<const oip::Tensor> tensors) {
+  if (!links_[Raw(worker)].up) {
+    ++counters_.sends_refused;
+    return absl::UnavailableError("the worker is not connected");
+  }
+  wire::Envelope envelope;
+  wire::Infer& infer = *envelope.mutable_infer();
+  infer.set_task_id(Raw(task.task));
+  infer.set_bundle_sha256(task.bundle_sha256.data(), task.bundle_sha256.size());
+  infer.set_priority(task.priority);
+  infer.set_remaining_budget_us(
+      std::max<int64_t>(1, ToMicroseconds(task.budget)));
+  for (const oip::Tensor& tensor : tensors) {
+    *infer.add_tensors() = wire::ToWire(tensor.spec);
+  }
+  return Send(worker, std::move(envelope), tensors);
+}
+
+absl::Status Upstream::SendCancel(WorkerId worker, TaskId task) {
+  if (!links_[Raw(worker)].up) {
+    return absl::UnavailableError("the worker is not connected");
+  }
+  wire::Envelope envelope;
+  envelope.mutable_cancel()->set_task_id(Raw(task));
+  return Send(worker, std::move(envelope), {});
+}
+
+absl::Status Upstream::SendProbe(WorkerId worker) {
+  if (!links_[Raw(worker)].up) {
+    return absl::UnavailableError("the worker is not connected");
+  }
+  wire::Envelope envelope;
+  envelope.mutable_heartbeat_request();
+  return Send(worker, std::move(envelope), {});
+}
+
+absl::Status Upstream::Send(WorkerId worker, wire::Envelope envelope,
+                            absl::Span<const oip::Tensor> tensors) {
+  const Link& link = links_[Raw(worker)];
+  ZmqFrame address = ZmqFrame::CopyOf(link.routing_id);
+  // ROUTER_MANDATORY: the address frame tells whether the message can be taken;
+  // the frames after it then always are.
+  if (zmq_msg_send(address.raw(), router_.get(), ZMQ_SNDMORE | ZMQ_DONTWAIT) <
+      0) {
+    ++counters_.sends_refused;
+    if (zmq_errno() == EAGAIN) {
+      return absl::ResourceExhaustedError("the worker's send queue is full");
+    }
+    return absl::UnavailableError(absl::StrCat("the worker cannot be reached: ",
+                                               zmq_strerror(zmq_errno())));
+  }
+  const int more = tensors.empty() ? 0 : ZMQ_SNDMORE;
+  ZmqFrame head =
+      ZmqFrame::CopyOf(wire::SerializeEnvelope(std::move(envelope)));
+  zmq_msg_send(head.raw(), router_.get(), more | ZMQ_DONTWAIT);
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    ZmqFrame body = ZmqFrame::FromBuffer(tensors[i].data);
+    const int flags = i + 1 < tensors.size() ? ZMQ_SNDMORE : 0;
+    zmq_msg_send(body.raw(), router_.get(), flags | ZMQ_DONTWAIT);
+  }
+  ++counters_.messages_sent;
+  if (router_watcher_ != nullptr) router_watcher_->CheckSoon();
+  return absl::OkStatus();
+}
+
+bool Upstream::DrainMessages() {
+  // Address, envelope, tensors.
+  constexpr size_t kMaxFrames = 2 + wire::kMaxTensors;
+  for (int i = 0; i < options_.max_messages_per_slice; ++i) {
+    bool truncated = false;
+    if (!ReceiveFrames(router_.get(), kMaxFrames, &frames_, &truncated)) {
+      return false;
+    }
+    ++counters_.messages_received;
+    HandleMessage(frames_, truncated);
+  }
+  return true;
+}
+
+void Upstream::HandleMessage(std::vector<ZmqFrame>& frames, bool truncated) {
+  const std::optional<RoutingId> from = DecodeRoutingId(frames[0].text());
+  // libzmq makes up an id of its own for nobody: all peers are ours.
+  if (!from.has_value() || Raw(from->worker) >= links_.size() ||
+      from->generation != links_[Raw(from->worker)].generation) {
+    ++counters_.frames_stale;
+    return;
+  }
+  if (frames.size() < 2) {
+    ++counters_.frames_malformed;
+    return;
+  }
+  const absl::StatusOr<wire::Envelope> envelope =
+      wire::ParseEnvelope(frames[1].bytes());
+  if (truncated || !envelope.ok()) {
+    return HandleMalformed(from->worker,
+                           wire::TaskIdOfMalformed(frames[1].bytes()));
+  }
+  HandleEnvelope(from->worker, *envelope, frames);
+}
+
+void Upstream::HandleEnvelope(WorkerId worker, const wire::Envelope& envelope,
+                              std::vector<ZmqFrame>& frames) {
+  switch (envelope.message_case()) {
+    case wire::Envelope::kHello:
+      return HandleHello(worker, envelope.hello());
+    case wire::Envelope::kReply:
+      return HandleReply(worker, envelope.reply(), frames);
+    case wire::Envelope::kStarted:
+      if (KnownInstance(worker, envelope.started().instance_nonce())) {
+        listener_->OnStarted(worker, TaskId{envelope.started().task_id()});
+      }
+      return;
+    case wire::Envelope::kHeartbeat:
+      if (KnownInstance(worker, envelope.heartbeat().instance_nonce())) {
+        listener_->OnHeartbeat(worker, envelope.heartbeat().queue_depth(),
+                               envelope.heartbeat().in_flight());
+      }
+      return;
+    case wire::Envelope::kDrain:
+      if (KnownInstance(worker, envelope.drain().instance_nonce())) {
+        listener_->OnDraining(worker);
+      }
+      return;
+    default:
+      ++counters_.frames_unexpected;
+  }
+}
+
+void Upstream::HandleHello(WorkerId worker, const wire::Hello& hello) {
+  Link& link = links_[Raw(worker)];
+  ++counters_.hellos;
+  link.up = true;
+  link.hello_pending = false;
+  link.backoff_factor = 1;
+  link.nonce = hello.instance_nonce();
+  listener_->OnHello(worker, hello);
+}
+
+// A message of an instance that has not said hello means nothing yet: its
+// tasks are another process's, and what it serves is unknown.
+bool Upstream::KnownInstance(WorkerId worker, uint64_t nonce) {
+  const Link& link = links_[Raw(worker)];
+  if (link.up && link.nonce == nonce) return true;
+  ++counters_.unknown_instances;
+  if (!link.hello_pending) AskHello(worker);
+  return false;
+}
+
+void Upstream::HandleReply(WorkerId worker, const wire::Reply& reply,
+                           std::vector<ZmqFrame>& frames) {
+  std::vector<size_t> sizes;
+  for (size_t i = 2; i < frames.size(); ++i) {
+    sizes.push_back(frames[i].bytes().size());
+  }
+  if (!KnownInstance(worker, reply.instance_nonce())) return;
+  if (!wire::CheckFrames(sizes, reply.tensors()).ok()) {
+    return HandleMalformed(worker, reply.task_id());
+  }
+  WorkerReply out{
+      .task = TaskId{reply.task_id()},
+      .exit_stage = reply.exit_stage(),
+      .status = reply.status(),
+      .retryable = reply.retryable(),
+      .queue =
+          Microseconds(std::clamp<int64_t>(reply.queue_us(), 0, 1LL << 40)),
+      .compute =
+          Microseconds(std::clamp<int64_t>(reply.compute_us(), 0, 1LL << 40)),
+      .error = reply.error(),
+  };
+  for (int i = 0; i < reply.tensors_size(); ++i) {
+    ZmqFrame& frame = frames[static_cast<size_t>(i) + 2];
+    out.tensors.push_back({.spec = wire::FromWire(reply.tensors(i)),
+                           .data = ZmqFrame::ToBuffer(std::move(frame))});
+  }
+  listener_->OnReply(worker, std::move(out));
+}
+
+// A task whose answer was garbage has failed: better known now than at its
+// deadline.
+void Upstream::HandleMalformed(WorkerId worker, uint64_t task_id) {
+  ++counters_.frames_malformed;
+  if (task_id == 0 || !links_[Raw(worker)].up) return;
+  listener_->OnReply(worker, {.task = TaskId{task_id},
+                              .status = wire::ERROR,
+                              .retryable = true,
+                              .error = "the worker's reply was malformed"});
+}
+
+bool Upstream::DrainMonitor() {
+  for (int i = 0; i < options_.max_messages_per_slice; ++i) {
+    std::vector<ZmqFrame> frames;
+    bool truncated = false;
+    if (!ReceiveFrames(monitor_.get(), 2, &frames, &truncated)) return false;
+    // Event number (16 bits) and value (32); then the endpoint as configured.
+    if (frames.size() != 2 || frames[0].bytes().size() != 6) continue;
+    uint16_t event = 0;
+    std::memcpy(&event, frames[0].bytes().data(), sizeof(event));
+    if (event == ZMQ_EVENT_DISCONNECTED) HandleDisconnect(frames[1].text());
+  }
+  return true;
+}
+
+void Upstream::HandleDisconnect(absl::string_view endpoint) {
+  const auto found = worker_by_endpoint_.find(std::string(endpoint));
+  if (found == worker_by_endpoint_.end()) return;
+  const WorkerId worker = found->second;
+  const bool was_up = links_[Raw(worker)].up;
+  // Before its hello libzmq reconnects by itself, and hello_due bounds the
+  // wait; connecting anew here would turn a refusing peer into a busy loop.
+  if (!was_up) return;
+  ++counters_.connections_lost;
+  Reconnect(worker);
+  listener_->OnLost(worker);
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<ZmqUpstream>> ZmqUpstream::Create(
+    boost::asio::io_context& loop, UpstreamOptions options,
+    UpstreamListener* listener) {
+  auto upstream =
+      std::make_unique<Upstream>(loop, std::move(options), listener);
+  PARM_RETURN_IF_ERROR(upstream->Start());
+  return std::unique_ptr<ZmqUpstream>(std::move(upstream));
+}
+
+}  // namespace parm
