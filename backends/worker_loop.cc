@@ -79,10 +79,10 @@ WorkerLoop::WorkerLoop(const Options& options,
 
 void WorkerLoop::Run() {
   while (!draining_ || !live_.empty()) {
-    socket_->Wait(outbox_->wake_fd(), UntilNextTimer(Now()));
+    const bool woken = socket_->Wait(outbox_->wake_fd(), UntilNextTimer(Now()));
     if (drain_requested_.load() && !draining_) BeginDrain();
     ReceiveMessages();
-    HandleLaneEvents();
+    if (woken) HandleLaneEvents();
     OnTimers(Now());
   }
   socket_->Close(kDrainLinger);

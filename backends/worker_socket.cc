@@ -111,7 +111,7 @@ void WorkerSocket::Close(Duration linger) {
   context_ = nullptr;
 }
 
-void WorkerSocket::Wait(int wake_fd, Duration timeout) {
+bool WorkerSocket::Wait(int wake_fd, Duration timeout) {
   // Rounded up: waking before the time has come would spin.
   const long timeout_ms =
       timeout < Duration(0)
@@ -121,7 +121,7 @@ void WorkerSocket::Wait(int wake_fd, Duration timeout) {
   zmq_pollitem_t items[] = {
       {.socket = socket_, .fd = -1, .events = ZMQ_POLLIN, .revents = 0},
       {.socket = nullptr, .fd = wake_fd, .events = ZMQ_POLLIN, .revents = 0}};
-  zmq_poll(items, 2, timeout_ms);
+  return zmq_poll(items, 2, timeout_ms) > 0 && items[1].revents != 0;
 }
 
 bool WorkerSocket::Receive(Incoming* message) {

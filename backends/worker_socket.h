@@ -53,8 +53,9 @@ class WorkerSocket {
   const std::string& endpoint() const { return endpoint_; }
 
   /// Waits until a message is here, `wake_fd` is readable, a signal came, or
-  /// the time has passed. Negative: for ever.
-  void Wait(int wake_fd, Duration timeout);
+  /// the time has passed (negative: for ever). Says whether `wake_fd` is
+  /// readable.
+  bool Wait(int wake_fd, Duration timeout);
 
   /// False if no message is here.
   bool Receive(Incoming* message);
