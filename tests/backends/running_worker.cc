@@ -1,12 +1,9 @@
 #include "tests/backends/running_worker.h"
 
-#include <unistd.h>
-
 #include <cstring>
 #include <utility>
 
 #include "base/status_macros.h"
-#include "gtest/gtest.h"
 
 namespace parm {
 namespace {
@@ -55,14 +52,12 @@ void Gate::Pass(float first_element) {
 }
 
 RunningWorker::RunningWorker(const Settings& settings) {
-  const std::string folder =
-      testing::TempDir() + "/worker_" + std::to_string(getpid());
   const LinearBundleOptions options = {.model = kModel, .sample_shape = {4}};
-  auto deployed = WriteLinearBundle(folder + "_deployed", options);
+  auto deployed = WriteLinearBundle(scratch_ / "deployed", options);
   PARM_CHECK(deployed.ok());
   deployed_ = *std::move(deployed);
-  auto parity =
-      WriteLinearParityBundle(folder + "_parity", options, deployed_, "sum", 2);
+  auto parity = WriteLinearParityBundle(scratch_ / "parity", options, deployed_,
+                                        "sum", 2);
   PARM_CHECK(parity.ok());
   parity_ = *std::move(parity);
   std::vector<std::unique_ptr<const ServedBundle>> bundles;

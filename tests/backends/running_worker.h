@@ -13,6 +13,7 @@
 #include "base/mutex.h"
 #include "proto/bundle.h"
 #include "tests/support/linear_model.h"
+#include "tests/support/scratch_directory.h"
 
 namespace parm {
 
@@ -66,6 +67,7 @@ class RunningWorker {
   std::unique_ptr<const ServedBundle> Serve(
       const Bundle& bundle, const std::optional<PaceOptions>& pace);
 
+  ScratchDirectory scratch_;
   Gate gate_;
   Bundle deployed_;
   Bundle parity_;

@@ -1,0 +1,135 @@
+// Pacing and faults as a frontend sees them.
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "tests/backends/raw_frontend.h"
+#include "tests/backends/running_worker.h"
+
+namespace parm {
+namespace {
+
+const std::vector<float> kSample = {4, 3, 2, 1};
+
+RunningWorker::Settings WithFault(const FaultWindow& window) {
+  RunningWorker::Settings settings;
+  settings.loop.fault_seed = 17;
+  settings.loop.fault_windows = {window};
+  return settings;
+}
+
+TEST(WorkerLoopFaultsTest, PacedReplyTakesItsServiceTime) {
+  RunningWorker::Settings settings;
+  settings.pace = {.service = Milliseconds(30),
+                   .per_extra_sample = Milliseconds(20)};
+  RunningWorker worker(settings);
+  RawFrontend frontend(worker.endpoint());
+  frontend.SendInfer(1, worker.deployed(), {1, 2, 3, 4, 5, 6, 7, 8}, 2);
+  const auto reply = frontend.ReceiveReply(1);
+  ASSERT_TRUE(reply.has_value());
+  // From below only: a busy machine may add to it.
+  EXPECT_GE(reply->envelope->reply().compute_us(), 50'000);
+  EXPECT_EQ(reply->tensors.size(), 1U);
+}
+
+TEST(WorkerLoopFaultsTest, SlowModeStretchesThePace) {
+  RunningWorker::Settings settings = WithFault({.slow_mode_factor = 5});
+  settings.pace = {.service = Milliseconds(10)};
+  RunningWorker worker(settings);
+  RawFrontend frontend(worker.endpoint());
+  frontend.SendInfer(1, worker.deployed(), kSample);
+  const auto reply = frontend.ReceiveReply(1);
+  ASSERT_TRUE(reply.has_value());
+  EXPECT_GE(reply->envelope->reply().compute_us(), 50'000);
+  EXPECT_EQ(worker.Stop().faults_injected, 1U);
+}
+
+TEST(WorkerLoopFaultsTest, DelayedReplyLeavesLaneFree) {
+  RunningWorker worker(WithFault(
+      {.reply_delay_probability = 1, .reply_delay = Milliseconds(200)}));
+  RawFrontend frontend(worker.endpoint());
+  frontend.SendInfer(1, worker.deployed(), kSample);
+  frontend.SendInfer(2, worker.deployed(), kSample);
+  // The one lane begins the second task before the first reply is out.
+  for (const bool is_started : {true, true, false, false}) {
+    const auto received = frontend.Receive();
+    ASSERT_TRUE(received.has_value());
+    EXPECT_EQ(received->envelope->has_started(), is_started);
+  }
+}
+
+TEST(WorkerLoopFaultsTest, DrainWaitsForDelayedReply) {
+  RunningWorker worker(WithFault(
+      {.reply_delay_probability = 1, .reply_delay = Milliseconds(50)}));
+  RawFrontend frontend(worker.endpoint());
+  frontend.SendInfer(1, worker.deployed(), kSample);
+  ASSERT_TRUE(frontend.ReceiveStarted(1));
+  EXPECT_EQ(worker.Stop().replies_ok, 1U);
+  EXPECT_TRUE(frontend.ReceiveReply(1).has_value());
+}
+
+TEST(WorkerLoopFaultsTest, DroppedReplyNeverComes) {
+  RunningWorker worker(WithFault({.drop_probability = 1}));
+  RawFrontend frontend(worker.endpoint());
+  frontend.SendInfer(1, worker.deployed(), kSample);
+  ASSERT_TRUE(frontend.ReceiveStarted(1));
+  frontend.SendInfer(2, worker.deployed(), kSample);
+  ASSERT_TRUE(frontend.ReceiveStarted(2));
+  const WorkerCounters counters = worker.Stop();
+  EXPECT_EQ(counters.faults_injected, 2U);
+  EXPECT_EQ(counters.replies_ok, 0U);
+}
+
+TEST(WorkerLoopFaultsTest, DuplicateReplyComesTwice) {
+  RunningWorker worker(WithFault({.duplicate_probability = 1}));
+  RawFrontend frontend(worker.endpoint());
+  frontend.SendInfer(1, worker.deployed(), kSample);
+  const auto first = frontend.ReceiveReply(1);
+  const auto second = frontend.ReceiveReply(1);
+  ASSERT_TRUE(first.has_value());
+  ASSERT_TRUE(second.has_value());
+  EXPECT_EQ(first->tensors, second->tensors);
+}
+
+TEST(WorkerLoopFaultsTest, InjectedErrorIsRetryable) {
+  RunningWorker worker(WithFault({.error_probability = 1}));
+  RawFrontend frontend(worker.endpoint());
+  frontend.SendInfer(1, worker.deployed(), kSample);
+  const auto reply = frontend.ReceiveReply(1);
+  ASSERT_TRUE(reply.has_value());
+  EXPECT_EQ(reply->envelope->reply().status(), wire::ERROR);
+  EXPECT_TRUE(reply->envelope->reply().retryable());
+  EXPECT_EQ(worker.Stop().model_errors, 0U);
+}
+
+TEST(WorkerLoopFaultsTest, CorruptRepliesComeInEveryKind) {
+  RunningWorker worker(WithFault({.corrupt_probability = 1}));
+  RawFrontend frontend(worker.endpoint());
+  const std::vector<float> want = LinearOutput(RunningWorker::kModel, kSample);
+  bool garbage = false;
+  bool wrong_shape = false;
+  bool wrong_bytes = false;
+  constexpr uint64_t kNumTasks = 60;
+  for (uint64_t id = 1; id <= kNumTasks; ++id) {
+    frontend.SendInfer(id, worker.deployed(), kSample);
+    ASSERT_TRUE(frontend.ReceiveStarted(id));
+    const auto reply = frontend.Receive();
+    ASSERT_TRUE(reply.has_value());
+    if (!reply->envelope.has_value()) {
+      garbage = true;
+    } else if (reply->envelope->reply().tensors(0).shape_size() == 1) {
+      wrong_shape = true;
+    } else {
+      EXPECT_NE(reply->tensors.at(0), BytesOf(want));
+      wrong_bytes = true;
+    }
+  }
+  EXPECT_TRUE(garbage);
+  EXPECT_TRUE(wrong_shape);
+  EXPECT_TRUE(wrong_bytes);
+}
+
+}  // namespace
+}  // namespace parm

@@ -1,0 +1,182 @@
+// The worker as a process: command line, ready line, signals, and what it says
+// when it cannot start.
+
+#include "backends/worker_main.h"
+
+#include <csignal>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/strings/strip.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/backends/raw_frontend.h"
+#include "tests/support/child_process.h"
+#include "tests/support/linear_model.h"
+#include "tests/support/matchers.h"
+
+namespace parm {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+const std::vector<float> kSample = {4, 3, 2, 1};
+
+class WorkerMainTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    auto bundle = WriteLinearBundle(scratch_ / "bundle", {.sample_shape = {4}});
+    ASSERT_THAT(bundle, IsOk());
+    bundle_ = *std::move(bundle);
+  }
+
+  // Writes worker.yaml around this bundle entry; returns its path.
+  std::string WriteConfig(const std::string& bundle_entry,
+                          const std::string& more = "") {
+    const std::string path = scratch_ / "worker.yaml";
+    WriteFile(path, "id: w1\nbind: \"tcp://127.0.0.1:0\"\nbundles: [" +
+                        bundle_entry + "]\n" + more);
+    return path;
+  }
+
+  static std::vector<std::string> Command(std::vector<std::string> flags) {
+    flags.insert(flags.begin(), ProgramPath("parm-test-worker"));
+    return flags;
+  }
+
+  // The address of the ready line; empty if it is not one.
+  static std::string ReadEndpoint(ChildProcess* worker) {
+    const std::string line = worker->ReadLine().value_or("");
+    absl::string_view endpoint = line;
+    if (!absl::ConsumePrefix(&endpoint, "parm-worker ready zmq=")) return "";
+    return std::string(endpoint);
+  }
+
+  static void ExpectFailure(const std::vector<std::string>& flags,
+                            const std::string& sentence) {
+    ChildProcess worker(Command(flags));
+    EXPECT_EQ(worker.Wait(), 1);
+    EXPECT_THAT(worker.Stderr(), HasSubstr(sentence));
+    EXPECT_EQ(worker.ReadLine(), std::nullopt);
+  }
+
+  ScratchDirectory scratch_;
+  Bundle bundle_;
+};
+
+TEST_F(WorkerMainTest, SigtermFinishesTasksAndExitsZero) {
+  ChildProcess worker(Command(
+      {"--config", WriteConfig("{path: bundle, pace: {service: 200ms}}")}));
+  const std::string endpoint = ReadEndpoint(&worker);
+  ASSERT_THAT(endpoint, StartsWith("tcp://127.0.0.1:"));
+  RawFrontend frontend(endpoint);
+  ASSERT_TRUE(frontend.Hello().has_value());
+  frontend.SendInfer(1, bundle_, kSample);
+  frontend.SendInfer(2, bundle_, kSample);
+  ASSERT_TRUE(frontend.ReceiveStarted(1));
+  worker.Signal(SIGTERM);
+  for (uint64_t id = 1; id <= 2; ++id) {
+    const auto reply = frontend.ReceiveReply(id);
+    ASSERT_TRUE(reply.has_value());
+    EXPECT_EQ(reply->envelope->reply().status(), wire::OK);
+  }
+  EXPECT_EQ(worker.Wait(), 0);
+  EXPECT_THAT(worker.Stderr(), HasSubstr("drained: tasks=2 replies_ok=2"));
+}
+
+TEST_F(WorkerMainTest, SecondSigtermEndsAtOnce) {
+  ChildProcess worker(Command(
+      {"--config", WriteConfig("{path: bundle, pace: {service: 3000s}}")}));
+  RawFrontend frontend(ReadEndpoint(&worker));
+  ASSERT_TRUE(frontend.Hello().has_value());
+  frontend.SendInfer(1, bundle_, kSample);
+  ASSERT_TRUE(frontend.ReceiveStarted(1));
+  worker.Signal(SIGTERM);
+  const auto drain = frontend.Receive();
+  ASSERT_TRUE(drain.has_value());
+  EXPECT_TRUE(drain->envelope->has_drain());
+  worker.Signal(SIGTERM);
+  EXPECT_EQ(worker.Wait(), 128 + SIGTERM);
+}
+
+TEST_F(WorkerMainTest, SigintOfIdleWorkerExitsZero) {
+  ChildProcess worker(Command({"--config", WriteConfig("{path: bundle}")}));
+  ASSERT_NE(ReadEndpoint(&worker), "");
+  worker.Signal(SIGINT);
+  EXPECT_EQ(worker.Wait(), 0);
+}
+
+TEST_F(WorkerMainTest, FlagsReplaceIdAndAddress) {
+  const std::string config = WriteConfig("{path: bundle}");
+  ChildProcess worker(Command({"--config", config, "--id", "renamed", "--bind",
+                               "ipc://" + (scratch_ / "socket")}));
+  const std::string endpoint = ReadEndpoint(&worker);
+  EXPECT_EQ(endpoint, "ipc://" + (scratch_ / "socket"));
+  RawFrontend frontend(endpoint);
+  const auto hello = frontend.Hello();
+  ASSERT_TRUE(hello.has_value());
+  EXPECT_EQ(hello->worker_id(), "renamed");
+  EXPECT_EQ(hello->fault_domain(), "renamed");
+}
+
+TEST_F(WorkerMainTest, PortInUseIsSaidAndFails) {
+  const std::string config = WriteConfig("{path: bundle}");
+  ChildProcess worker(Command({"--config", config}));
+  const std::string endpoint = ReadEndpoint(&worker);
+  ASSERT_NE(endpoint, "");
+  ExpectFailure({"--config", config, "--bind", endpoint},
+                "cannot bind " + endpoint + ": Address already in use");
+}
+
+TEST_F(WorkerMainTest, BrokenBundleIsSaidAndFails) {
+  const std::string config = WriteConfig("{path: bundle}");
+  WriteFile(bundle_.model_path, "parm-linear 1\nse");
+  ExpectFailure({"--config", config}, "bundle");
+  ExpectFailure({"--config", WriteConfig("{path: absent}")}, "absent");
+}
+
+TEST_F(WorkerMainTest, ModelOfAnotherShapeIsSaidAndFails) {
+  // A manifest that promises five outputs around a model that gives ten.
+  PARM_ASSERT_OK_AND_ASSIGN(
+      const Bundle wrong,
+      WriteBundle(scratch_ / "wrong",
+                  [this] {
+                    bundle::Manifest manifest = bundle_.manifest;
+                    manifest.mutable_outputs(0)->set_shape(1, 5);
+                    return manifest;
+                  }(),
+                  {{"model.txt", ReadFile(bundle_.model_path)}}));
+  ExpectFailure({"--config", WriteConfig("{path: wrong}")},
+                "output differs: got FP32 [1,10], want 'logits' FP32 [-1,5]");
+}
+
+TEST_F(WorkerMainTest, UnknownKeyIsNamedWithItsLine) {
+  ExpectFailure({"--config", WriteConfig("{path: bundle}", "lane: 2\n")},
+                "worker.yaml:4");
+}
+
+TEST_F(WorkerMainTest, MissingConfigFlagFails) {
+  ExpectFailure({}, "--config is required");
+}
+
+TEST_F(WorkerMainTest, CheckConfigServesNothing) {
+  const std::string config = WriteConfig("{path: bundle}");
+  ChildProcess good(Command({"--config", config, "--check-config"}));
+  EXPECT_EQ(good.Wait(), 0);
+  EXPECT_EQ(good.ReadLine(), config + ": OK");
+  ExpectFailure({"--config", WriteConfig("{path: absent}"), "--check-config"},
+                "absent");
+}
+
+TEST_F(WorkerMainTest, HelpAndVersionExitZero) {
+  ChildProcess help(Command({"--help"}));
+  EXPECT_EQ(help.Wait(), 0);
+  ChildProcess version(Command({"--version"}));
+  EXPECT_EQ(version.Wait(), 0);
+  EXPECT_THAT(version.ReadLine().value_or(""), StartsWith("parm-worker "));
+}
+
+}  // namespace
+}  // namespace parm
