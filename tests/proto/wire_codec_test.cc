@@ -1,14 +1,17 @@
 #include "proto/wire_codec.h"
 
+#include <cstdlib>
 #include <random>
 #include <string>
 #include <vector>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "google/protobuf/util/message_differencer.h"
 #include "gtest/gtest.h"
 #include "tests/support/matchers.h"
+#include "tests/support/scratch_directory.h"
 #include "tests/support/test_envelopes.h"
 
 namespace parm::wire {
@@ -134,6 +137,42 @@ TEST(WireCodecTest, EachMessageHasItsGoldenBytes) {
                               Parse(absl::HexStringToBytes(golden.hex)));
     EXPECT_TRUE(MessageDifferencer::Equals(got, want));
   }
+}
+
+// All hex digits of the code blocks of docs/wire-format.md, in one row.
+std::string HexOfThePage() {
+  const char* const source = std::getenv("PARM_SOURCE");
+  EXPECT_NE(source, nullptr) << "run by ctest";
+  return absl::StrReplaceAll(
+      ReadFile(absl::StrCat(source, "/docs/wire-format.md")),
+      {{" ", ""}, {"\n", ""}});
+}
+
+TEST(WireCodecTest, ThePageShowsTheGoldenBytes) {
+  const std::string page = HexOfThePage();
+  for (const Golden& golden : GoldenBytes()) {
+    EXPECT_THAT(page, HasSubstr(golden.hex))
+        << golden.envelope.ShortDebugString();
+  }
+}
+
+TEST(WireCodecTest, AnImageTaskHasTheSizesOfThePage) {
+  Envelope infer = InferEnvelope();
+  infer.mutable_infer()->clear_priority();
+  *infer.mutable_infer()->mutable_tensors(0) =
+      Fp32Spec("image", {1, 1, 28, 28});
+  EXPECT_EQ(absl::BytesToHexString(SerializeEnvelope(infer)),
+            "08012240090700000000000000"
+            "1220111111111111111111111111111111111111111111111111111111111111"
+            "111120a0c21e2a0f0a05696d616765100c1a0401011c1c");
+  EXPECT_EQ(SerializeEnvelope(infer).size(), 68U);
+  Envelope reply = ReplyEnvelope();
+  *reply.mutable_reply()->mutable_tensors(0) = Fp32Spec("logits", {1, 10});
+  EXPECT_EQ(absl::BytesToHexString(SerializeEnvelope(reply)),
+            "0801322c0907000000000000001108070605040302012001280130283"
+            "8a09c01520e0a066c6f67697473100c1a02010a");
+  EXPECT_EQ(SerializeEnvelope(reply).size(), 48U);
+  EXPECT_EQ(SerializeEnvelope(StartedEnvelope()).size(), 22U);
 }
 
 TEST(WireCodecTest, EveryTruncationIsRefused) {
