@@ -20,7 +20,10 @@ class TreeBuilder : public YAML::EventHandler {
   YamlNode& root() { return root_; }
   const absl::Status& status() const { return status_; }
 
-  void OnDocumentStart(const YAML::Mark&) override {}
+  void OnDocumentStart(const YAML::Mark& mark) override {
+    if (has_document_) Fail(mark, "expected one document, got another");
+    has_document_ = true;
+  }
   void OnDocumentEnd() override {}
   void OnNull(const YAML::Mark& mark, YAML::anchor_t) override {
     Add(mark, YamlNode::Kind::kNothing);
@@ -98,6 +101,7 @@ class TreeBuilder : public YAML::EventHandler {
 
   const absl::string_view file_;
   absl::Status status_;
+  bool has_document_ = false;
   YamlNode root_;
   std::vector<YamlNode*> open_;
 };
@@ -115,12 +119,9 @@ absl::StatusOr<YamlNode> ParseYamlTree(absl::string_view yaml,
   try {
     std::istringstream stream{std::string(yaml)};
     YAML::Parser parser(stream);
+    // The second time only to see that there is no second one.
     if (parser.HandleNextDocument(builder) && builder.status().ok()) {
-      TreeBuilder rest(file);
-      if (parser.HandleNextDocument(rest)) {
-        builder.Fail(YAML::Mark::null_mark(),
-                     "expected one document, got more");
-      }
+      parser.HandleNextDocument(builder);
     }
   } catch (const YAML::Exception& error) {
     builder.Fail(error.mark, absl::StrCat("broken YAML: ", error.msg));

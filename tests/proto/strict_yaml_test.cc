@@ -227,8 +227,9 @@ TEST(StrictYamlTest, RefusesAliasesTagsAndSecondDocuments) {
   EXPECT_THAT(ParseFrontend("workers: !mine text"),
               Refused("f.yaml:1: tags are not supported"));
   EXPECT_THAT(ParseFrontend("workers: []\n---\nmodels: []"),
-              StatusIs(absl::StatusCode::kInvalidArgument,
-                       HasSubstr("expected one document")));
+              Refused("f.yaml:2: expected one document, got another"));
+  EXPECT_THAT(ParseFrontend("---\n---\n"),
+              Refused("f.yaml:2: expected one document, got another"));
   EXPECT_THAT(ParseFrontend("{[a]: b}"), Refused("f.yaml:1: a key must be "
                                                  "text"));
 }
