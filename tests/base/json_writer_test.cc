@@ -117,6 +117,25 @@ TEST(JsonWriterTest, EveryFiniteNumberReadsBackEqual) {
   EXPECT_GT(num_finite, 10000);
 }
 
+TEST(JsonWriterTest, LargeWholeRealsAreRealsToAParser) {
+  // Without an exponent the larger ones would be integers of 20 digits and
+  // more, which parsers refuse.
+  simdjson::dom::parser parser;
+  for (int power = 0; power <= 308; ++power) {
+    for (double sign : {1.0, -1.0}) {
+      const double value = sign * std::pow(10.0, power);
+      const std::string json = Json([value](JsonWriter& out) {
+        out.BeginArray().Double(value).EndArray();
+      });
+      simdjson::dom::element document;
+      ASSERT_EQ(parser.parse(json).get(document), simdjson::SUCCESS) << json;
+      double read = 0;
+      ASSERT_EQ(document.at(0).get(read), simdjson::SUCCESS) << json;
+      EXPECT_EQ(read, value) << json;
+    }
+  }
+}
+
 TEST(JsonWriterTest, AParserReadsWhatItWrote) {
   constexpr uint32_t kSeed = 20190519;
   SCOPED_TRACE(absl::StrCat("seed=", kSeed));
