@@ -1,0 +1,104 @@
+"""The demo's table and picture."""
+
+import csv
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt  # noqa: E402
+
+# The policies in fixed order take fixed colours, also in later reports.
+_COLOURS = {"none": "#4C566A", "coded": "#C44E52"}
+
+
+def _number(value, digits=1):
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def _percent(value):
+    return "-" if value is None else f"{100 * value:.2f} %"
+
+
+def table(runs):
+    """Rows are figures, columns are policies."""
+    rows = [("", [run["policy"] for run in runs])]
+
+    def add(label, text_of):
+        rows.append((label, [text_of(run) for run in runs]))
+
+    add("queries", lambda run: str(run["queries"]))
+    add("offered qps", lambda run: _number(run["offered_qps"]))
+    add("achieved qps", lambda run: _number(run["achieved_qps"]))
+    for key, label in (("p50", "p50 ms"), ("p99", "p99 ms"),
+                       ("p99_9", "p99.9 ms"), ("max", "max ms")):
+        add(label, lambda run, key=key: _number(run["latency_ms"][key]))
+    add("p99.9 interval ms", lambda run: "{} .. {}".format(
+        _number(run["latency_ms"]["p99_9_low"]),
+        _number(run["latency_ms"]["p99_9_high"])))
+    add("reconstructed", lambda run: _percent(
+        run["answers"]["reconstructed"] / max(1, run["queries"])))
+    add("late originals", lambda run: _percent(run["late_share"]))
+    add("extra jobs per query",
+        lambda run: _number(run["extra_jobs_per_query"], 3))
+    for key, label in (("deployed", "accuracy, deployed model"),
+                       ("exact", "accuracy, exact answers"),
+                       ("reconstructed", "accuracy, reconstructed"),
+                       ("delivered", "accuracy, delivered")):
+        add(label, lambda run, key=key: _percent(run["accuracy"][key]))
+    add("errors", lambda run: str(run["answers"]["error"]))
+    add("defaults", lambda run: str(run["answers"]["default"]))
+    add("lost", lambda run: str(run["answers"]["lost"]))
+    add("frontend CPU-us per query",
+        lambda run: _number(run["cpu_us_per_query"], 0))
+    add("send lag p99 ms", lambda run: _number(run["send_lag_ms"]["p99"], 3))
+
+    label_width = max(len(label) for label, _ in rows)
+    widths = [max(len(cells[i]) for _, cells in rows)
+              for i in range(len(runs))]
+    lines = []
+    for index, (label, cells) in enumerate(rows):
+        lines.append(label.ljust(label_width) + "  " + "  ".join(
+            cell.rjust(width) for cell, width in zip(cells, widths)))
+        if index == 0:
+            lines.append("-" * len(lines[0]))
+    return "\n".join(lines)
+
+
+def _read_cdf(path):
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    return ([float(row["quantile"]) for row in rows],
+            [float(row["latency_ms"]) for row in rows])
+
+
+def picture(cdf_paths, deadline_ms, title, path):
+    """Share of queries slower than x, both axes logarithmic.
+
+    `cdf_paths` maps policy to the file that parm-load wrote.
+    """
+    figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
+    for policy, cdf_path in cdf_paths.items():
+        quantiles, latencies = _read_cdf(cdf_path)
+        # The last point is the maximum: nothing is slower, so it ends the line.
+        shares = [1 - q for q in quantiles[:-1]]
+        axes.step(latencies[:-1], shares, where="post", label=policy,
+                  color=_COLOURS.get(policy), linewidth=1.8)
+        axes.plot(latencies[-1], shares[-1], "o", markersize=4,
+                  color=_COLOURS.get(policy))
+    axes.axvline(deadline_ms, color="#999999", linestyle=":", linewidth=1)
+    axes.text(deadline_ms, 1, " deadline", color="#666666", va="top",
+              fontsize=8)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    ticks = [20, 30, 50, 100, 200, 500, 1000]
+    axes.set_xticks(ticks, [str(tick) for tick in ticks])
+    axes.minorticks_off()
+    axes.set_yticks([1, 0.1, 0.01, 0.001],
+                    ["all", "10 %  (p90)", "1 %  (p99)", "0.1 %  (p99.9)"])
+    axes.set_xlabel("latency from the scheduled send, ms")
+    axes.set_ylabel("share of queries that took longer")
+    axes.set_title(title, fontsize=10)
+    axes.grid(True, which="major", alpha=0.3)
+    axes.legend(frameon=False)
+    figure.savefig(path, dpi=150)
+    plt.close(figure)

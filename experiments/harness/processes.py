@@ -1,0 +1,111 @@
+"""Starts frontends and workers as processes and ends every one of them.
+
+Each child runs in a session of its own, so that Ctrl-C reaches only the driver,
+which then ends its children in order; should the driver itself be killed, the
+kernel kills them (PR_SET_PDEATHSIG).
+"""
+
+import ctypes
+import os
+import selectors
+import signal
+import subprocess
+import time
+
+PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None)
+
+
+def _end_with_driver():
+    _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+class ProcessSet:
+    """Children that end with the `with` block, however it is left."""
+
+    def __init__(self, log_dir):
+        self._log_dir = log_dir
+        self._children = {}  # name -> Popen
+        os.makedirs(log_dir, exist_ok=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop_all()
+
+    def start(self, name, command):
+        """Starts a child; its stderr is appended to NAME.log."""
+        with open(os.path.join(self._log_dir, f"{name}.log"), "ab") as log:
+            child = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                stderr=log, start_new_session=True,
+                preexec_fn=_end_with_driver)
+        self._children[name] = child
+        return child
+
+    def wait_ready(self, name, timeout_s=120):
+        """The key=value words of the child's ready line, as a dictionary."""
+        child = self._children[name]
+        deadline = time.monotonic() + timeout_s
+        text = b""
+        os.set_blocking(child.stdout.fileno(), False)
+        with selectors.DefaultSelector() as selector:
+            selector.register(child.stdout, selectors.EVENT_READ)
+            while True:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise RuntimeError(f"{name} is not ready in {timeout_s} s")
+                if not selector.select(left):
+                    continue
+                chunk = child.stdout.read(4096)
+                if chunk == b"":
+                    raise RuntimeError(
+                        f"{name} ended before it was ready: see "
+                        f"{self._log_dir}/{name}.log\n{self.log_tail(name)}")
+                text += chunk or b""
+                for line in text.decode().splitlines(keepends=True):
+                    words = line.split()
+                    if line.endswith("\n") and "ready" in words:
+                        return dict(
+                            word.split("=", 1) for word in words
+                            if "=" in word)
+
+    def log_tail(self, name, num_bytes=2000):
+        path = os.path.join(self._log_dir, f"{name}.log")
+        with open(path, "rb") as log:
+            return log.read()[-num_bytes:].decode(errors="replace")
+
+    def pid(self, name):
+        return self._children[name].pid
+
+    def check_alive(self):
+        """Raises if a child ended that nobody stopped."""
+        for name, child in self._children.items():
+            if child.poll() is not None:
+                raise RuntimeError(
+                    f"{name} ended with status {child.returncode}\n"
+                    f"{self.log_tail(name)}")
+
+    def kill(self, name):
+        """kill -9, as a machine that dies."""
+        child = self._children.pop(name)
+        child.kill()
+        child.wait()
+        child.stdout.close()
+
+    def stop_all(self, grace_s=5):
+        """SIGTERM to all, SIGKILL to those that are left."""
+        children = list(self._children.values())
+        self._children.clear()
+        for child in children:
+            if child.poll() is None:
+                child.terminate()
+        deadline = time.monotonic() + grace_s
+        for child in children:
+            try:
+                child.wait(max(0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+            child.stdout.close()

@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# The whole path in one command: bootstraps, builds, trains a deployed and a
+# parity model on Fashion-MNIST (cached), then drives one frontend and nine paced
+# workers twice, without redundancy and coded, with slow jobs and a worker that
+# dies. Ends with a table, a picture and a run record.
+#   scripts/demo.sh [--seconds N] [--out DIR] [--seed N]
+# Exit status: 0 done, 1 failed, 3 the load could not be sent on time.
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+case "${1:-}" in
+  -h | --help)
+    sed -n '2,7s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+    exit 0
+    ;;
+esac
+
+# Paths on the command line count from where the caller stands.
+args=()
+while (($# > 0)); do
+  if [[ $1 == --out && $# -ge 2 ]]; then
+    args+=(--out "$(realpath -m "$2")")
+    shift
+  else
+    args+=("$1")
+  fi
+  shift
+done
+
+# A signal must reach the step that runs: bash itself waits for it otherwise.
+child=
+stop() {
+  [[ -z $child ]] || kill -TERM "$child" 2>/dev/null || true
+  wait 2>/dev/null || true
+  exit 130
+}
+trap stop INT TERM
+step() {
+  "$@" &
+  child=$!
+  wait "$child"
+  child=
+}
+
+cd "$root"
+step scripts/bootstrap.sh
+step cmake --preset release
+step cmake --build --preset release --target \
+  parm-frontend parm-worker parm-train parm-load
+trap - INT TERM
+exec .venv/bin/python experiments/demo/run_demo.py "${args[@]}"
