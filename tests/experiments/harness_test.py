@@ -1,0 +1,106 @@
+"""The harness that starts and ends frontends and workers."""
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import unittest
+
+ROOT = os.environ["PARM_SOURCE"]
+sys.path.insert(0, ROOT)
+
+from experiments.harness.frontend import Metrics  # noqa: E402
+from experiments.harness.processes import ProcessSet  # noqa: E402
+
+READY = "import time; print('thing ready zmq=tcp://h:1', flush=True); "
+
+
+def python(code):
+    return [sys.executable, "-c", code]
+
+
+def is_running(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+class ProcessSetTest(unittest.TestCase):
+
+    def setUp(self):
+        self._folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self._folder.cleanup)
+        self.processes = ProcessSet(self._folder.name)
+        self.addCleanup(self.processes.stop_all)
+
+    def test_reads_the_words_of_the_ready_line(self):
+        self.processes.start("one", python(READY + "time.sleep(60)"))
+        self.assertEqual(self.processes.wait_ready("one", 30),
+                         {"zmq": "tcp://h:1"})
+
+    def test_ends_children_that_ignore_sigterm(self):
+        code = ("import signal; "
+                "signal.signal(signal.SIGTERM, signal.SIG_IGN); ")
+        with self.processes:
+            self.processes.start("deaf", python(code + READY +
+                                                "time.sleep(60)"))
+            self.processes.wait_ready("deaf", 30)
+            pid = self.processes.pid("deaf")
+            self.processes.stop_all(grace_s=0.1)
+        self.assertFalse(is_running(pid))
+
+    def test_child_that_dies_early_is_told_with_its_words(self):
+        self.processes.start("bad", python("raise SystemExit('no port')"))
+        with self.assertRaisesRegex(RuntimeError, "no port"):
+            self.processes.wait_ready("bad", 30)
+        with self.assertRaisesRegex(RuntimeError, "status 1"):
+            self.processes.check_alive()
+
+    def test_children_die_with_a_driver_that_is_killed(self):
+        driver = (
+            f"import sys; sys.path.insert(0, {ROOT!r}); "
+            "from experiments.harness.processes import ProcessSet; "
+            f"p = ProcessSet({self._folder.name!r}); "
+            f"p.start('c', [sys.executable, '-c', {READY + 'time.sleep(60)'!r}"
+            "]); p.wait_ready('c', 30); print(p.pid('c'), flush=True); "
+            "import time; time.sleep(60)")
+        with subprocess.Popen(python(driver),
+                              stdout=subprocess.PIPE) as process:
+            child = int(process.stdout.readline())
+            # Readable once the child is gone.
+            descriptor = os.pidfd_open(child)
+            process.send_signal(signal.SIGKILL)
+        self.assertTrue(select.select([descriptor], [], [], 30)[0])
+        os.close(descriptor)
+
+
+class MetricsTest(unittest.TestCase):
+    TEXT = """# HELP a b
+# TYPE parm_tasks_total counter
+parm_tasks_total{model="m",attempt_type="original"} 30
+parm_tasks_total{model="m",attempt_type="parity"} 15
+parm_delay_seconds_bucket{le="0.001"} 98
+parm_delay_seconds_bucket{le="0.01"} 99
+parm_delay_seconds_bucket{le="+Inf"} 100
+"""
+
+    def test_sums_series_by_label(self):
+        metrics = Metrics(self.TEXT)
+        self.assertEqual(metrics.total("parm_tasks_total"), 45)
+        self.assertEqual(
+            metrics.total("parm_tasks_total", attempt_type="parity"), 15)
+        self.assertEqual(metrics.total("parm_none"), 0)
+
+    def test_quantile_is_the_bound_of_its_bucket(self):
+        metrics = Metrics(self.TEXT)
+        self.assertEqual(metrics.quantile("parm_delay_seconds", 0.5), 0.001)
+        self.assertEqual(metrics.quantile("parm_delay_seconds", 0.99), 0.01)
+        self.assertIsNone(metrics.quantile("parm_none", 0.5))
+
+
+if __name__ == "__main__":
+    unittest.main()

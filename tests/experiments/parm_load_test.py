@@ -1,0 +1,92 @@
+"""parm-load as a program: its exit status and the record it leaves."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import unittest
+
+ROOT = os.environ["PARM_SOURCE"]
+sys.path.insert(0, ROOT)
+
+from experiments.harness.processes import ProcessSet  # noqa: E402
+
+BIN = os.environ["PARM_BIN"]
+DATA = "idx:/usr/share/datasets/fashion-mnist"
+
+
+def load(*arguments):
+    return subprocess.run(
+        [os.path.join(BIN, "parm-load"), "--no-realtime", *arguments],
+        capture_output=True, text=True, timeout=60, check=False)
+
+
+class ParmLoadTest(unittest.TestCase):
+
+    def setUp(self):
+        self._folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self._folder.cleanup)
+        processes = ProcessSet(self._folder.name)
+        self.addCleanup(processes.stop_all)
+        processes.start("server", [os.path.join(BIN, "parm-null-server")])
+        self.url = processes.wait_ready("server")["http"]
+        self.record = os.path.join(self._folder.name, "record.json")
+
+    def against_server(self, *arguments):
+        return load("--url", self.url, "--model", "fashion", "--data", DATA,
+                    "--warmup", "0s", "--out", self.record, *arguments)
+
+    def read_record(self):
+        check = load("--check-record", self.record)
+        self.assertEqual(check.returncode, 0, check.stderr)
+        with open(self.record, encoding="utf-8") as file:
+            return json.load(file)
+
+    def test_writes_a_record_that_its_checker_takes(self):
+        cdf = os.path.join(self._folder.name, "cdf.csv")
+        # A slow machine may send late; then the record says so.
+        status = self.against_server("--rate", "100", "--duration", "500ms",
+                                     "--policy", "coded", "--code", "sum:2:1",
+                                     "--cdf", cdf).returncode
+        run = self.read_record()["runs"][0]
+        self.assertEqual(status, 3 if run["refused"] else 0)
+        self.assertEqual(run["answers"]["exact"], run["queries"])
+        self.assertEqual(run["code"], {"scheme": "sum", "k": 2, "r": 1})
+        with open(cdf, encoding="utf-8") as file:
+            self.assertEqual(file.readline().split(",")[0], "quantile")
+
+    def test_late_sends_are_refused_with_status_three(self):
+        # One connection cannot carry 200,000 queries a second.
+        done = self.against_server("--rate", "200000", "--duration", "100ms",
+                                   "--max-connections", "1")
+        self.assertEqual(done.returncode, 3, done.stderr)
+        self.assertIn("over 1 ms late", done.stderr)
+        self.assertIn("over 1 ms late", self.read_record()["runs"][0]["refused"])
+
+    def test_wrong_usage_is_status_two(self):
+        for arguments in (("--rate", "0"), ("--rate", "1", "--code", "sum"),
+                          ("--rate", "1", "--duration", "soon"),
+                          ("--rate", "1", "--no-such-flag"),
+                          ("--rate", "1", "--data", "folder")):
+            with self.subTest(arguments=arguments):
+                done = self.against_server(*arguments)
+                self.assertEqual(done.returncode, 2, done.stderr)
+                self.assertFalse(os.path.exists(self.record))
+
+    def test_server_that_is_not_there_is_status_one(self):
+        done = load("--url", "127.0.0.1:1", "--model", "fashion",
+                    "--data", DATA, "--rate", "1")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("cannot connect", done.stderr)
+
+    def test_broken_records_are_told_apart(self):
+        with open(self.record, "w", encoding="utf-8") as file:
+            file.write('{"name": "x"}')
+        done = load("--check-record", self.record)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("key is missing: commit", done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
