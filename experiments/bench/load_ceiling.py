@@ -1,0 +1,64 @@
+"""How fast parm-load can send: against a server that answers at once, the
+largest rate at which no run is refused, and the CPU time of one query.
+"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
+    os.path.abspath(__file__))))
+sys.path.insert(0, ROOT)
+
+from experiments.harness.processes import ProcessSet  # noqa: E402
+
+
+def children_cpu_s():
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rates", default="1000,5000,10000,15000,20000,25000,"
+                        "30000")
+    parser.add_argument("--seconds", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--bin", default=os.path.join(ROOT,
+                                                      "build/release/bin"))
+    parser.add_argument("--data",
+                        default="idx:/usr/share/datasets/fashion-mnist")
+    parser.add_argument("--out", default=os.path.join(ROOT, "build/bench"))
+    args = parser.parse_args()
+    record = os.path.join(args.out, "ceiling.json")
+    with ProcessSet(args.out) as processes:
+        processes.start("server",
+                        [os.path.join(args.bin, "parm-null-server")])
+        url = processes.wait_ready("server")["http"]
+        print("offered  achieved  p50 us  send lag p99 us  over 1 ms  "
+              "CPU s of parm-load  refused")
+        for rate in args.rates.split(","):
+            for _ in range(args.repeats):
+                cpu_before = children_cpu_s()
+                subprocess.run(
+                    [os.path.join(args.bin, "parm-load"), "--url", url,
+                     "--model", "fashion", "--data", args.data, "--rate", rate,
+                     "--duration", f"{args.seconds}s", "--warmup", "1s",
+                     "--out", record],
+                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                    check=False)
+                with open(record, encoding="utf-8") as file:
+                    run = json.load(file)["runs"][0]
+                print(f"{run['offered_qps']:7.0f} {run['achieved_qps']:9.0f} "
+                      f"{run['latency_ms']['p50'] * 1e3:7.0f} "
+                      f"{run['send_lag_ms']['p99'] * 1e3:16.0f} "
+                      f"{run['send_lag_ms']['over_1ms_share']:10.4f} "
+                      f"{children_cpu_s() - cpu_before:19.2f}  "
+                      f"{'yes' if run['refused'] else 'no'}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
