@@ -1,0 +1,286 @@
+#include "frontend/frontend_config.h"
+
+#include <fstream>
+#include <iterator>
+#include <set>
+#include <utility>
+#include <variant>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+#include "encoder/code.h"
+#include "proto/config.pb.h"
+#include "proto/strict_yaml.h"
+#include "proto/yaml_tree.h"
+
+namespace parm {
+namespace {
+
+// A key of a map or a position in a list.
+using Step = std::variant<absl::string_view, size_t>;
+
+// The configuration's text beside its values, to say where a value stands.
+class Source {
+ public:
+  Source(YamlNode root, absl::string_view file)
+      : root_(std::move(root)), file_(file) {}
+
+  // kInvalidArgument "FILE:LINE: text", at the deepest step that is there.
+  absl::Status Error(const std::vector<Step>& path,
+                     absl::string_view text) const {
+    const YamlNode* node = &root_;
+    int line = root_.line;
+    for (const Step& step : path) {
+      const YamlNode* next = nullptr;
+      if (const auto* key = std::get_if<absl::string_view>(&step)) {
+        for (size_t i = 0; i + 1 < node->children.size(); i += 2) {
+          if (node->children[i].text != *key) continue;
+          line = node->children[i].line;
+          next = &node->children[i + 1];
+        }
+      } else if (std::get<size_t>(step) < node->children.size()) {
+        next = &node->children[std::get<size_t>(step)];
+        line = next->line;
+      }
+      if (next == nullptr) break;
+      node = next;
+    }
+    return absl::InvalidArgumentError(
+        absl::StrCat(file_, ":", line, ": ", text));
+  }
+
+ private:
+  const YamlNode root_;
+  const std::string file_;
+};
+
+// "tcp://HOST:PORT" or "ipc://PATH".
+bool IsEndpoint(absl::string_view endpoint) {
+  if (absl::StartsWith(endpoint, "ipc://")) return endpoint.size() > 6;
+  if (!absl::StartsWith(endpoint, "tcp://")) return false;
+  const size_t colon = endpoint.rfind(':');
+  int port = 0;
+  return colon > 6 && colon != absl::string_view::npos &&
+         absl::SimpleAtoi(endpoint.substr(colon + 1), &port) && port >= 1 &&
+         port <= 65'535;
+}
+
+template <typename Value>
+Value ValueOr(Value value, Value fallback) {
+  return value == Value{} ? fallback : value;
+}
+
+absl::Status ResolveWorkers(const config::FrontendConfig& config,
+                            const Source& source, FrontendOptions* out) {
+  std::set<std::string> endpoints;
+  for (int i = 0; i < config.workers_size(); ++i) {
+    const config::WorkerEndpoint& worker = config.workers(i);
+    const std::vector<Step> path = {"workers", static_cast<size_t>(i),
+                                    "endpoint"};
+    if (!IsEndpoint(worker.endpoint())) {
+      return source.Error(path,
+                          absl::StrCat("endpoint: got \"", worker.endpoint(),
+                                       "\", want tcp://HOST:PORT or "
+                                       "ipc://PATH"));
+    }
+    if (!endpoints.insert(worker.endpoint()).second) {
+      return source.Error(
+          path, absl::StrCat("endpoint given twice: ", worker.endpoint()));
+    }
+    const uint32_t max_in_flight = ValueOr(worker.max_in_flight(), 16U);
+    out->upstream.workers.push_back(
+        {.endpoint = worker.endpoint(), .max_in_flight = max_in_flight});
+    out->catalog.fault_domains.push_back(worker.fault_domain());
+    out->catalog.max_in_flight.push_back(max_in_flight);
+  }
+  out->core.num_workers = static_cast<uint32_t>(config.workers_size());
+  return absl::OkStatus();
+}
+
+absl::Status ResolveDecode(const config::Decode& decode,
+                           const std::vector<Step>& model_path,
+                           const Source& source, core::ModelOptions* model) {
+  const auto error = [&](absl::string_view key, absl::string_view text) {
+    std::vector<Step> path = model_path;
+    path.insert(path.end(), {"redundancy", "decode", key});
+    return source.Error(path, text);
+  };
+  core::DecodeOptions& out = model->decode;
+  if (decode.trigger().has_quantile()) {
+    out.trigger_quantile = decode.trigger().quantile();
+  }
+  out.trigger_min = DurationOr(decode.trigger().min(), Duration{0});
+  if (!decode.trigger().max().empty()) {
+    out.trigger_max = DurationOr(decode.trigger().max(), Duration{0});
+    if (out.trigger_min > *out.trigger_max) {
+      return error("trigger", "trigger: min is above max");
+    }
+  }
+  out.slack = DurationOr(decode.slack(), out.slack);
+  if (out.slack >= model->deadline) {
+    return error("slack", "slack must be below the model's deadline");
+  }
+  if (decode.has_min_confidence()) {
+    out.min_confidence = static_cast<float>(decode.min_confidence());
+  }
+  if (decode.has_floor()) out.floor = static_cast<float>(decode.floor());
+  if (out.floor.has_value() && out.min_confidence.has_value() &&
+      *out.floor > *out.min_confidence) {
+    return error("floor", "floor is above min_confidence");
+  }
+  out.max_noise_gain = ValueOr(decode.max_noise_gain(), out.max_noise_gain);
+  return absl::OkStatus();
+}
+
+absl::Status ResolveRedundancy(const config::Redundancy& redundancy,
+                               const std::vector<Step>& model_path,
+                               const Source& source,
+                               core::ModelOptions* model) {
+  const auto error = [&](std::vector<Step> keys, absl::string_view text) {
+    std::vector<Step> path = model_path;
+    path.push_back("redundancy");
+    path.insert(path.end(), keys.begin(), keys.end());
+    return source.Error(path, text);
+  };
+  model->policy = redundancy.policy() == "coded" ? core::PolicyKind::kCoded
+                                                 : core::PolicyKind::kNone;
+  model->mode = redundancy.mode() == "observe" ? core::PolicyMode::kObserve
+                                               : core::PolicyMode::kAct;
+  if (redundancy.has_code()) {
+    // Checked under every policy: a mistake should not wait for the switch.
+    const CodeSpec spec{
+        .scheme = redundancy.code().scheme(),
+        .k = static_cast<int>(redundancy.code().k()),
+        .r = static_cast<int>(ValueOr(redundancy.code().r(), 1U))};
+    absl::StatusOr<std::unique_ptr<const Code>> code = CreateCode(spec);
+    if (!code.ok()) return error({"code"}, code.status().message());
+    if (model->policy == core::PolicyKind::kCoded) {
+      model->code = *std::move(code);
+    }
+  } else if (model->policy == core::PolicyKind::kCoded) {
+    return error({"policy"},
+                 "policy coded needs a code: {scheme: NAME, k: K, r: R}");
+  }
+  model->group_timeout =
+      DurationOr(redundancy.group().timeout(), model->group_timeout);
+  if (redundancy.has_group() && model->group_timeout >= model->deadline) {
+    return error({"group", "timeout"},
+                 "group.timeout must be below the model's deadline");
+  }
+  model->pad_short_groups = redundancy.group().short_group() != "unprotected";
+  return ResolveDecode(redundancy.decode(), model_path, source, model);
+}
+
+absl::Status ResolveModels(const config::FrontendConfig& config,
+                           const Source& source, FrontendOptions* out) {
+  std::set<std::string> names;
+  for (int i = 0; i < config.models_size(); ++i) {
+    const config::Model& from = config.models(i);
+    const std::vector<Step> path = {"models", static_cast<size_t>(i)};
+    const auto error = [&](std::vector<Step> keys, absl::string_view text) {
+      keys.insert(keys.begin(), path.begin(), path.end());
+      return source.Error(keys, text);
+    };
+    core::ModelOptions model;
+    model.name = from.name();
+    if (!names.insert(model.name).second) {
+      return error({"name"}, absl::StrCat("model named twice: ", model.name));
+    }
+    model.deadline = DurationOr(from.deadline(), model.deadline);
+    if (model.deadline <= Duration{0}) {
+      return error({"deadline"}, "deadline must be above 0");
+    }
+    model.max_batch_size =
+        ValueOr(from.batching().max_batch_size(), model.max_batch_size);
+    model.batch_timeout =
+        DurationOr(from.batching().timeout(), model.batch_timeout);
+    if (model.batch_timeout >= model.deadline) {
+      return error({"batching", "timeout"},
+                   "batching.timeout must be below the model's deadline");
+    }
+    PARM_RETURN_IF_ERROR(
+        ResolveRedundancy(from.redundancy(), path, source, &model));
+    if (from.has_default_answer() && from.default_answer().values().empty()) {
+      return error({"default_answer"}, "default_answer needs values");
+    }
+    model.has_default_answer = from.has_default_answer();
+    out->default_answers.emplace_back(from.default_answer().values().begin(),
+                                      from.default_answer().values().end());
+    out->catalog.models.push_back(
+        {.name = model.name,
+         .code = model.code,
+         .needs_calibration = model.decode.min_confidence.has_value() ||
+                              model.decode.floor.has_value()});
+    out->core.models.push_back(std::move(model));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ResolveLimits(const config::FrontendConfig& config,
+                           const Source& source, FrontendOptions* out) {
+  const config::Http& http = config.http();
+  out->http.max_body_bytes =
+      ValueOr(http.max_body_bytes(), out->http.max_body_bytes);
+  out->http.max_connections =
+      ValueOr(http.max_connections(), out->http.max_connections);
+  out->http.max_pipelined =
+      ValueOr(http.max_pipelined(), out->http.max_pipelined);
+  out->http.idle_timeout =
+      DurationOr(http.idle_timeout(), out->http.idle_timeout);
+  out->http.write_timeout =
+      DurationOr(http.write_timeout(), out->http.write_timeout);
+  const config::Limits& limits = config.limits();
+  core::CoreOptions& core = out->core;
+  core.max_queries = ValueOr(limits.max_queries(), core.max_queries);
+  core.max_buffered_bytes =
+      ValueOr(limits.max_buffered_bytes(), core.max_buffered_bytes);
+  core.feedback_horizon =
+      DurationOr(limits.feedback_horizon(), core.feedback_horizon);
+  out->exit_timeout = DurationOr(limits.exit_timeout(), out->exit_timeout);
+  const config::Health& health = config.health();
+  core.heartbeat_timeout =
+      DurationOr(health.heartbeat_timeout(), core.heartbeat_timeout);
+  core.probe_interval =
+      DurationOr(health.probe_interval(), core.probe_interval);
+  if (core.heartbeat_timeout <=
+      DurationOr(health.heartbeat_interval(), Milliseconds(100))) {
+    return source.Error(
+        {"health", "heartbeat_timeout"},
+        "heartbeat_timeout must be above heartbeat_interval (default 100ms)");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<FrontendOptions> ParseFrontendConfig(absl::string_view yaml,
+                                                    absl::string_view file) {
+  config::FrontendConfig config;
+  PARM_RETURN_IF_ERROR(ParseStrictYaml(yaml, file, &config));
+  PARM_ASSIGN_OR_RETURN(YamlNode root, ParseYamlTree(yaml, file));
+  const Source source(std::move(root), file);
+  FrontendOptions options;
+  if (config.workers().empty()) {
+    return source.Error({"workers"}, "workers: at least one is needed");
+  }
+  if (config.models().empty()) {
+    return source.Error({"models"}, "models: at least one is needed");
+  }
+  PARM_RETURN_IF_ERROR(ResolveWorkers(config, source, &options));
+  PARM_RETURN_IF_ERROR(ResolveModels(config, source, &options));
+  PARM_RETURN_IF_ERROR(ResolveLimits(config, source, &options));
+  return options;
+}
+
+absl::StatusOr<FrontendOptions> LoadFrontendConfig(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) {
+    return absl::NotFoundError(absl::StrCat("cannot read ", path));
+  }
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  return ParseFrontendConfig(text, path);
+}
+
+}  // namespace parm

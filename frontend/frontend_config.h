@@ -1,0 +1,51 @@
+#pragma once
+
+// frontend.yaml to the options of every part of the frontend: defaults filled
+// in, durations resolved, and the checks between fields that the schema
+// (proto/config.proto) cannot express.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "base/time.h"
+#include "frontend/core/core_options.h"
+#include "frontend/model_catalog.h"
+#include "frontend/upstream/zmq_upstream.h"
+
+namespace parm {
+
+/// Section `http`.
+struct HttpLimits {
+  uint64_t max_body_bytes = uint64_t{64} << 20;
+  uint32_t max_connections = 1024;
+  uint32_t max_pipelined = 16;
+  Duration idle_timeout = Milliseconds(60'000);
+  Duration write_timeout = Milliseconds(10'000);
+};
+
+struct FrontendOptions {
+  core::CoreOptions core;
+  CatalogOptions catalog;
+  UpstreamOptions upstream;
+  /// By ModelId; one sample of the first output, empty: an error instead.
+  std::vector<std::vector<float>> default_answers;
+  HttpLimits http;
+  Duration exit_timeout = Milliseconds(30'000);
+};
+
+/// Errors: kInvalidArgument "FILE:LINE: ..." for what proto/strict_yaml.h
+/// refuses, and for: no worker or model; an endpoint that is not tcp:// with a
+/// port or ipc://, or given twice; a model named twice; policy coded without a
+/// code; a scheme, k or r that no code takes; floor above min_confidence;
+/// trigger.min above trigger.max; slack or a timeout not below the deadline; a
+/// heartbeat timeout not above its interval.
+absl::StatusOr<FrontendOptions> ParseFrontendConfig(absl::string_view yaml,
+                                                    absl::string_view file);
+
+/// Errors: as ParseFrontendConfig; kNotFound if the file cannot be read.
+absl::StatusOr<FrontendOptions> LoadFrontendConfig(const std::string& path);
+
+}  // namespace parm

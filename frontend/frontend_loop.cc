@@ -1,0 +1,511 @@
+#include "frontend/frontend_loop.h"
+
+#include <deque>
+#include <unordered_map>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+#include "boost/asio/post.hpp"
+#include "frontend/action_performer.h"
+#include "frontend/answer_builder.h"
+#include "frontend/buffer_table.h"
+#include "frontend/core/frontend_core.h"
+#include "frontend/error_texts.h"
+#include "frontend/frontend_metrics.h"
+#include "frontend/loop_counters.h"
+#include "frontend/query_validation.h"
+#include "frontend/task_ledger.h"
+#include "frontend/tensor_rows.h"
+#include "frontend/wake_timer.h"
+#include "spdlog/spdlog.h"
+
+namespace parm {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr int kRetryAfterSeconds = 1;
+
+class Loop final : public FrontendLoop,
+                   public UpstreamListener,
+                   public PerformerHost {
+ public:
+  Loop(boost::asio::io_context& loop, FrontendOptions options)
+      : options_(std::move(options)),
+        loop_(loop),
+        timer_(loop, [this] { Run(core::TimerFired{}); }),
+        catalog_(options_.catalog) {}
+  ~Loop() override { *alive_ = false; }
+
+  absl::Status Start();
+
+  // QueryService.
+  QueryHandle Infer(oip::InferRequest request, Done done) override;
+  void Abandon(QueryHandle handle) override;
+  bool Ready() const override;
+  absl::StatusOr<bool> ModelReady(const std::string& model,
+                                  const std::string& version) const override;
+  absl::StatusOr<ModelMetadata> Metadata(
+      const std::string& model, const std::string& version) const override;
+  std::vector<std::string> ModelNames() const override;
+  std::string MetricsText() override;
+
+  // FrontendLoop.
+  void Drain(std::function<void()> drained) override;
+  void AppendMetrics(std::function<std::string()> text) override {
+    further_metrics_ = std::move(text);
+  }
+
+  // UpstreamListener.
+  void OnHello(WorkerId worker, const wire::Hello& hello) override;
+  void OnLost(WorkerId worker) override;
+  void OnHeartbeat(WorkerId worker, uint32_t queue_depth,
+                   uint32_t in_flight) override;
+  void OnDraining(WorkerId worker) override;
+  void OnStarted(WorkerId worker, TaskId task) override;
+  void OnReply(WorkerId worker, WorkerReply reply) override;
+
+  // PerformerHost.
+  void OnAnswer(const core::AnswerQuery& answer) override;
+  void OnWakeAt(Time time) override { timer_.WakeAt(time); }
+
+ private:
+  struct PendingQuery {
+    Done done;
+    AnsweredQuery about;
+  };
+
+  absl::Status Admit(QueryHandle handle, oip::InferRequest request, Done& done);
+  absl::StatusOr<QueryReply> BuildReply(const AnsweredQuery& about,
+                                        const core::AnswerQuery& answer);
+  void Reply(QueryHandle handle, QueryReply reply);
+  void PostFlush();
+  void Flush();
+  // Runs the core on an event and on all that follows from it.
+  void Run(const core::Event& event);
+  // nullopt: of no task that this worker has.
+  std::optional<core::TaskReplied> CheckReply(WorkerId worker,
+                                              WorkerReply& reply);
+  bool HasLiveWorker(ModelId model) const;
+  absl::StatusOr<ModelId> Find(const std::string& model,
+                               const std::string& version) const;
+
+  // Constant after Start.
+  const FrontendOptions options_;
+  boost::asio::io_context& loop_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  std::function<std::string()> further_metrics_;
+
+  WakeTimer timer_;
+  ModelCatalog catalog_;
+  BufferTable buffers_;
+  TaskLedger ledger_;
+  std::vector<WorkerStatus> workers_;
+  std::unique_ptr<ZmqUpstream> upstream_;
+  std::unique_ptr<ActionPerformer> performer_;
+  std::unique_ptr<core::FrontendCore> core_;
+  bool handling_ = false;
+
+  uint64_t last_query_ = 0;
+  std::unordered_map<uint64_t, PendingQuery> pending_;
+  std::deque<std::pair<QueryHandle, QueryReply>> replies_;
+  bool flush_posted_ = false;
+  bool in_infer_ = false;
+  bool draining_ = false;
+  std::function<void()> drained_;
+
+  ErrorTexts error_texts_;
+  LoopCounters counters_;
+};
+
+absl::Status Loop::Start() {
+  PARM_ASSIGN_OR_RETURN(core_, core::FrontendCore::Create(options_.core));
+  for (const UpstreamWorker& worker : options_.upstream.workers) {
+    workers_.push_back({.endpoint = worker.endpoint});
+  }
+  PARM_ASSIGN_OR_RETURN(upstream_,
+                        ZmqUpstream::Create(loop_, options_.upstream, this));
+  ActionPerformer::Parts parts{
+      .buffers = &buffers_,
+      .ledger = &ledger_,
+      .catalog = &catalog_,
+      .upstream = upstream_.get(),
+      .host = this,
+      // The core forgets a task by then; its late reply is still checked.
+      .keep_tasks = options_.core.feedback_horizon + Milliseconds(1000)};
+  for (const core::ModelOptions& model : options_.core.models) {
+    parts.codes.push_back(model.code);
+  }
+  performer_ = std::make_unique<ActionPerformer>(std::move(parts));
+  return absl::OkStatus();
+}
+
+void Loop::Run(const core::Event& event) {
+  // The core is never entered twice: actions only queue events.
+  PARM_CHECK(!handling_);
+  handling_ = true;
+  core_->Handle(Clock::now(), event, *performer_);
+  while (performer_->has_events()) {
+    const core::Event next = performer_->TakeEvent();
+    core_->Handle(Clock::now(), next, *performer_);
+  }
+  handling_ = false;
+  if (in_infer_) {
+    if (!replies_.empty()) PostFlush();
+  } else {
+    Flush();
+  }
+}
+
+// ---- Clients -------------------------------------------------------------
+
+QueryHandle Loop::Infer(oip::InferRequest request, Done done) {
+  const QueryHandle handle{++last_query_};
+  // The promise of QueryService: `done` never runs inside this call.
+  in_infer_ = true;
+  const absl::Status admitted = Admit(handle, std::move(request), done);
+  if (!admitted.ok()) {
+    pending_[Raw(handle)] = {.done = std::move(done)};
+    QueryReply reply{.status = admitted};
+    if (admitted.code() == absl::StatusCode::kUnavailable) {
+      reply.retry_after_s = kRetryAfterSeconds;
+    }
+    Reply(handle, std::move(reply));
+    PostFlush();
+  }
+  in_infer_ = false;
+  return handle;
+}
+
+absl::Status Loop::Admit(QueryHandle handle, oip::InferRequest request,
+                         Done& done) {
+  const absl::StatusOr<ModelId> model =
+      Find(request.model_name, request.model_version);
+  if (!model.ok()) {
+    ++counters_.queries_not_found;
+    return model.status();
+  }
+  const CatalogBundle* bundle = catalog_.Current(*model);
+  if (bundle == nullptr) {
+    ++counters_.queries_without_worker;
+    return absl::UnavailableError(
+        absl::StrCat("parm-frontend: no worker serves model '",
+                     request.model_name, "' yet"));
+  }
+  const core::ModelOptions& options = options_.core.models[Raw(*model)];
+  AnsweredQuery about{.id = std::move(request.id),
+                      .model = *model,
+                      .bundle = bundle->key,
+                      .deadline = options.deadline};
+  absl::StatusOr<ValidQuery> query = ValidateQuery(
+      std::move(request), *bundle, options.max_batch_size, options.deadline);
+  if (!query.ok()) {
+    ++counters_.queries_invalid;
+    return query.status();
+  }
+  about.rows = query->inputs.rows;
+  about.deadline = query->deadline;
+  uint32_t signature = catalog_.SignatureOf(*bundle, query->inputs.tensors);
+  // One such input would spoil the parity answer of its siblings.
+  if (signature != 0 && options.code != nullptr &&
+      !AllFinite(query->inputs.tensors[0])) {
+    ++counters_.inputs_not_finite;
+    signature = 0;
+  }
+  core::QueryArrived event{.query = QueryId{Raw(handle)},
+                           .model = *model,
+                           .deployed = bundle->key,
+                           .signature = signature,
+                           .samples = static_cast<uint32_t>(query->inputs.rows),
+                           .bytes = query->bytes,
+                           .deadline = Clock::now() + query->deadline,
+                           .mode = query->mode};
+  event.input = buffers_.Add(std::move(query->inputs));
+  pending_[Raw(handle)] = {.done = std::move(done), .about = std::move(about)};
+  Run(event);
+  return absl::OkStatus();
+}
+
+void Loop::Abandon(QueryHandle handle) {
+  if (pending_.erase(Raw(handle)) == 0) return;
+  Run(core::QueryAbandoned{.query = QueryId{Raw(handle)}});
+}
+
+void Loop::OnAnswer(const core::AnswerQuery& answer) {
+  const QueryHandle handle{Raw(answer.query)};
+  const auto found = pending_.find(Raw(handle));
+  if (found == pending_.end()) return;  // abandoned meanwhile
+  absl::StatusOr<QueryReply> reply = BuildReply(found->second.about, answer);
+  if (!reply.ok()) {
+    ++counters_.answers_misfit;
+    reply = QueryReply{.status = reply.status()};
+  }
+  Reply(handle, *std::move(reply));
+}
+
+absl::StatusOr<QueryReply> Loop::BuildReply(const AnsweredQuery& about,
+                                            const core::AnswerQuery& answer) {
+  const core::ModelOptions& model = options_.core.models[Raw(about.model)];
+  if (answer.source == core::AnswerSource::kError) {
+    return ErrorReply(model, about, answer.error,
+                      error_texts_.Get(answer.task));
+  }
+  const CatalogBundle& bundle = catalog_.Get(about.bundle);
+  if (answer.source == core::AnswerSource::kDefault) {
+    return DefaultReply(model.name, about, bundle,
+                        options_.default_answers[Raw(about.model)]);
+  }
+  return OutputReply(model.name, about, bundle, answer,
+                     buffers_.Get(answer.output));
+}
+
+void Loop::Reply(QueryHandle handle, QueryReply reply) {
+  replies_.emplace_back(handle, std::move(reply));
+}
+
+void Loop::PostFlush() {
+  if (flush_posted_) return;
+  flush_posted_ = true;
+  boost::asio::post(loop_, [this, alive = alive_] {
+    if (!*alive) return;
+    flush_posted_ = false;
+    Flush();
+  });
+}
+
+// Clients are called only here: outside the core, since what they do may come
+// straight back as the next Infer or Abandon.
+void Loop::Flush() {
+  while (!replies_.empty()) {
+    auto [handle, reply] = std::move(replies_.front());
+    replies_.pop_front();
+    const auto found = pending_.find(Raw(handle));
+    if (found == pending_.end()) continue;  // abandoned meanwhile
+    const Done done = std::move(found->second.done);
+    pending_.erase(found);
+    done(std::move(reply));
+  }
+  if (draining_ && pending_.empty() && drained_ != nullptr) {
+    boost::asio::post(loop_, std::exchange(drained_, nullptr));
+  }
+}
+
+void Loop::Drain(std::function<void()> drained) {
+  draining_ = true;
+  drained_ = std::move(drained);
+  Run(core::DrainRequested{});
+}
+
+// ---- Workers -------------------------------------------------------------
+
+void Loop::OnHello(WorkerId worker, const wire::Hello& hello) {
+  WorkerStatus& status = workers_[Raw(worker)];
+  const bool restarted =
+      status.nonce != 0 && status.nonce != hello.instance_nonce();
+  if (restarted) ledger_.DropWorker(worker);
+  if (!status.connected || restarted) {
+    spdlog::info("worker '{}' at {} is up{}: {} bundles, {} lanes",
+                 hello.worker_id(), status.endpoint,
+                 restarted ? " (restarted)" : "", hello.bundles_size(),
+                 hello.lanes());
+  }
+  status.id = hello.worker_id();
+  status.connected = true;
+  if (restarted) status.draining = false;
+  status.nonce = hello.instance_nonce();
+  status.last_heard = Clock::now();
+  Run(catalog_.OnHello(worker, hello));
+}
+
+void Loop::OnLost(WorkerId worker) {
+  WorkerStatus& status = workers_[Raw(worker)];
+  status.connected = false;
+  status.queue_depth = 0;
+  status.in_flight = 0;
+  spdlog::warn("worker '{}' at {} is lost", status.id, status.endpoint);
+  ledger_.DropWorker(worker);
+  catalog_.OnLost(worker);
+  Run(core::WorkerDown{.worker = worker});
+}
+
+void Loop::OnHeartbeat(WorkerId worker, uint32_t queue_depth,
+                       uint32_t in_flight) {
+  WorkerStatus& status = workers_[Raw(worker)];
+  status.last_heard = Clock::now();
+  status.queue_depth = queue_depth;
+  status.in_flight = in_flight;
+  ledger_.Expire(status.last_heard);
+  Run(core::WorkerHeard{
+      .worker = worker, .queue_depth = queue_depth, .in_flight = in_flight});
+}
+
+void Loop::OnDraining(WorkerId worker) {
+  WorkerStatus& status = workers_[Raw(worker)];
+  if (!status.draining) {
+    spdlog::info("worker '{}' at {} is draining", status.id, status.endpoint);
+  }
+  status.draining = true;
+  Run(core::WorkerDraining{.worker = worker});
+}
+
+void Loop::OnStarted(WorkerId worker, TaskId task) {
+  Run(core::TaskStarted{.task = task, .worker = worker});
+}
+
+void Loop::OnReply(WorkerId worker, WorkerReply reply) {
+  workers_[Raw(worker)].last_heard = Clock::now();
+  if (reply.exit_stage != 0) {
+    ++counters_.replies_early;
+    return;
+  }
+  const std::optional<core::TaskReplied> event = CheckReply(worker, reply);
+  if (event.has_value()) Run(*event);
+}
+
+std::optional<core::TaskReplied> Loop::CheckReply(WorkerId worker,
+                                                  WorkerReply& reply) {
+  core::TaskReplied event{.task = reply.task,
+                          .worker = worker,
+                          .status = core::TaskStatus::kError,
+                          .queue = reply.queue,
+                          .compute = reply.compute};
+  const std::optional<TaskRecord> record = ledger_.Take(reply.task, worker);
+  if (!record.has_value()) {
+    ++counters_.replies_unknown;
+    return std::nullopt;
+  }
+  switch (reply.status) {
+    case wire::OK:
+      break;
+    case wire::CANCELLED:
+      event.status = core::TaskStatus::kCancelled;
+      return event;
+    case wire::EXPIRED:
+      event.status = core::TaskStatus::kExpired;
+      return event;
+    default:
+      event.retryable = reply.retryable;
+      error_texts_.Remember(reply.task, reply.error);
+      return event;
+  }
+  absl::StatusOr<TensorSet> outputs = CheckOutputs(
+      *record, catalog_.Get(record->bundle), std::move(reply.tensors));
+  if (!outputs.ok()) {
+    ++counters_.replies_wrong;
+    event.retryable = true;
+    error_texts_.Remember(reply.task, outputs.status().message());
+    return event;
+  }
+  event.status = core::TaskStatus::kOk;
+  event.decodable = outputs->tensors.size() == 1;
+  for (const oip::Tensor& tensor : outputs->tensors) {
+    if (AllFinite(tensor)) continue;
+    event.decodable = false;
+    ++counters_.outputs_not_finite;
+    break;
+  }
+  event.output = buffers_.Add(*std::move(outputs));
+  return event;
+}
+
+// ---- What is known -------------------------------------------------------
+
+absl::StatusOr<ModelId> Loop::Find(const std::string& model,
+                                   const std::string& version) const {
+  const std::optional<ModelId> found = catalog_.FindModel(model);
+  if (!found.has_value()) {
+    return absl::NotFoundError(
+        absl::StrCat("parm-frontend: unknown model '", model, "'"));
+  }
+  const CatalogBundle* bundle = catalog_.LastKnown(*found);
+  if (!version.empty() && (bundle == nullptr || bundle->version != version)) {
+    return absl::NotFoundError(absl::StrCat("parm-frontend: unknown version '",
+                                            version, "' of model '", model,
+                                            "'"));
+  }
+  return *found;
+}
+
+bool Loop::HasLiveWorker(ModelId model) const {
+  const Time now = Clock::now();
+  for (size_t i = 0; i < workers_.size(); ++i) {
+    if (workers_[i].state(now, options_.core.heartbeat_timeout) ==
+            WorkerState::kUp &&
+        catalog_.Serves(WorkerId{static_cast<uint32_t>(i)}, model)) {
+      return true;
+    }
+  }
+  return false;
+}
+
+bool Loop::Ready() const {
+  if (draining_) return false;
+  for (size_t i = 0; i < options_.core.models.size(); ++i) {
+    if (!HasLiveWorker(ModelId{static_cast<uint32_t>(i)})) return false;
+  }
+  return true;
+}
+
+absl::StatusOr<bool> Loop::ModelReady(const std::string& model,
+                                      const std::string& version) const {
+  PARM_ASSIGN_OR_RETURN(const ModelId found, Find(model, version));
+  return !draining_ && HasLiveWorker(found);
+}
+
+absl::StatusOr<ModelMetadata> Loop::Metadata(const std::string& model,
+                                             const std::string& version) const {
+  PARM_ASSIGN_OR_RETURN(const ModelId found, Find(model, version));
+  const CatalogBundle* bundle = catalog_.LastKnown(found);
+  if (bundle == nullptr) {
+    return absl::UnavailableError(absl::StrCat(
+        "parm-frontend: no worker serves model '", model, "' yet"));
+  }
+  ModelMetadata metadata{
+      .name = model,
+      .platform = "parm",
+      .inputs = bundle->inputs,
+      .outputs = bundle->outputs,
+      .max_batch_size = options_.core.models[Raw(found)].max_batch_size};
+  if (!bundle->version.empty()) metadata.versions.push_back(bundle->version);
+  return metadata;
+}
+
+std::vector<std::string> Loop::ModelNames() const {
+  std::vector<std::string> names;
+  for (const core::ModelOptions& model : options_.core.models) {
+    names.push_back(model.name);
+  }
+  return names;
+}
+
+std::string Loop::MetricsText() {
+  std::string text =
+      RenderMetrics({.models = ModelNames(),
+                     .core = core_->counters(),
+                     .sizes = core_->sizes(),
+                     .upstream = upstream_->counters(),
+                     .catalog = catalog_.counters(),
+                     .performer = performer_->counters(),
+                     .loop = counters_,
+                     .workers = workers_,
+                     .now = Clock::now(),
+                     .heartbeat_timeout = options_.core.heartbeat_timeout,
+                     .queries_waiting = pending_.size(),
+                     .buffers = buffers_.size(),
+                     .tasks_in_ledger = ledger_.size(),
+                     .ready = Ready()});
+  if (further_metrics_ != nullptr) text += further_metrics_();
+  return text;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<FrontendLoop>> FrontendLoop::Create(
+    boost::asio::io_context& loop, FrontendOptions options) {
+  auto frontend = std::make_unique<Loop>(loop, std::move(options));
+  PARM_RETURN_IF_ERROR(frontend->Start());
+  return std::unique_ptr<FrontendLoop>(std::move(frontend));
+}
+
+}  // namespace parm

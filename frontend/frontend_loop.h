@@ -1,0 +1,38 @@
+#pragma once
+
+// The one loop that ties the frontend together: it owns the core, reads the
+// clock, feeds the core events from clients (QueryService), workers
+// (UpstreamListener) and the timer, and carries its answers back. It decides
+// nothing about redundancy and parses nothing.
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "boost/asio/io_context.hpp"
+#include "frontend/frontend_config.h"
+#include "frontend/serve/query_service.h"
+
+namespace parm {
+
+/// Threads: everything on the io_context's one thread.
+/// Bounds:  max_queries and max_buffered_bytes of the configuration, by the
+///          core; queries beyond them are answered 503.
+class FrontendLoop : public QueryService {
+ public:
+  /// Connects to the workers as soon as the io_context runs.
+  /// Errors: kInvalidArgument for an endpoint or options that make no sense.
+  static absl::StatusOr<std::unique_ptr<FrontendLoop>> Create(
+      boost::asio::io_context& loop, FrontendOptions options);
+
+  /// Ready() is false from now on, new queries are refused with 503, and
+  /// `drained` runs once, not inside this call, when the last query is
+  /// answered.
+  virtual void Drain(std::function<void()> drained) = 0;
+
+  /// Text that MetricsText() ends with: what the listeners count.
+  virtual void AppendMetrics(std::function<std::string()> text) = 0;
+};
+
+}  // namespace parm

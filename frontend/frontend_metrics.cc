@@ -1,0 +1,265 @@
+#include "frontend/frontend_metrics.h"
+
+#include <array>
+
+#include "absl/strings/string_view.h"
+#include "frontend/answer_builder.h"
+#include "frontend/prometheus_text.h"
+
+namespace parm {
+namespace {
+
+// Upper bounds, in seconds.
+constexpr std::array kLatencyBounds = {0.001, 0.002, 0.005, 0.01, 0.02, 0.03,
+                                       0.05,  0.075, 0.1,   0.15, 0.2,  0.3,
+                                       0.5,   0.75,  1.0,   2.5,  5.0};
+constexpr std::array kComputeBounds = {1e-6, 2e-6, 5e-6, 1e-5, 2e-5, 5e-5,
+                                       1e-4, 2e-4, 5e-4, 1e-3, 5e-3, 2e-2};
+constexpr std::array<absl::string_view, 4> kAttemptTypes = {"original", "retry",
+                                                            "hedge", "parity"};
+constexpr std::array<absl::string_view, 4> kWorkerStates = {"down", "silent",
+                                                            "draining", "up"};
+
+// Calls `row(model name, its counters)` for every model.
+template <typename Row>
+void ForEachModel(const MetricsInput& in, Row row) {
+  for (size_t i = 0; i < in.models.size() && i < in.core.models.size(); ++i) {
+    row(in.models[i], in.core.models[i]);
+  }
+}
+
+void AddQueries(const MetricsInput& in, PrometheusText& out) {
+  out.Counter("parm_queries_total", "Queries answered, by answer source.");
+  ForEachModel(in, [&](const std::string& model, const auto& counters) {
+    for (size_t i = 0; i < core::kNumSources; ++i) {
+      const auto source = SourceName(static_cast<core::AnswerSource>(i));
+      out.Value({{"model", model}, {"source", source}}, counters.answers[i]);
+    }
+  });
+  out.Histogram("parm_query_latency_seconds",
+                "From arrival to answer, by answer source.");
+  ForEachModel(in, [&](const std::string& model, const auto& counters) {
+    for (size_t i = 0; i < core::kNumSources; ++i) {
+      if (counters.latency[i].count() == 0) continue;
+      const auto source = SourceName(static_cast<core::AnswerSource>(i));
+      out.Values({{"model", model}, {"source", source}}, counters.latency[i],
+                 kLatencyBounds);
+    }
+  });
+  out.Histogram("parm_dispatch_delay_seconds",
+                "From a query's arrival to its first dispatch.");
+  ForEachModel(in, [&](const std::string& model, const auto& counters) {
+    out.Values({{"model", model}}, counters.dispatch_delay, kLatencyBounds);
+  });
+  out.Counter("parm_queries_abandoned_total", "Clients that went away.");
+  ForEachModel(in, [&](const std::string& model, const auto& counters) {
+    out.Value({{"model", model}}, counters.abandoned);
+  });
+  out.Counter("parm_queries_rejected_total",
+              "Queries answered with an error at admission.")
+      .Value({{"reason", "invalid"}}, in.loop.queries_invalid)
+      .Value({{"reason", "not_found"}}, in.loop.queries_not_found)
+      .Value({{"reason", "no_worker"}}, in.loop.queries_without_worker)
+      .Value({{"reason", "max_queries"}}, in.core.shed_queries)
+      .Value({{"reason", "max_buffered_bytes"}}, in.core.shed_bytes);
+  out.Gauge("parm_queries_in_flight", "Queries that wait for their answer.")
+      .Value({}, in.queries_waiting);
+  out.Counter("parm_late_originals_total",
+              "Queries whose exact answer came after the decode trigger, or "
+              "never.");
+  ForEachModel(in, [&](const std::string& model, const auto& counters) {
+    out.Value({{"model", model}}, counters.late_originals);
+  });
+}
+
+void AddCoding(const MetricsInput& in, PrometheusText& out) {
+  out.Counter("parm_groups_total", "Coding groups, by outcome.");
+  ForEachModel(in, [&](const std::string& model, const auto& counters) {
+    const auto value = [&](absl::string_view outcome, uint64_t count) {
+      out.Value({{"model", model}, {"outcome", outcome}}, count);
+    };
+    value("full", counters.groups_closed_full);
+    value("short", counters.groups_closed_short);
+    value("unprotected", counters.groups_unprotected);
+    value("unplaced", counters.groups_parity_unplaced);
+    value("encode_failed", counters.encode_failures);
+  });
+  out.Counter("parm_decodes_total", "Decodes, by outcome.");
+  ForEachModel(in, [&](const std::string& model, const auto& counters) {
+    const auto value = [&](absl::string_view outcome, uint64_t count) {
+      out.Value({{"model", model}, {"outcome", outcome}}, count);
+    };
+    value("made", counters.decodes);
+    value("failed", counters.decode_failures);
+    value("held", counters.decodes_held);
+    value("unused", counters.decodes_unused);
+  });
+  out.Counter("parm_observed_reconstructions_total",
+              "Answers that mode observe would have reconstructed.");
+  ForEachModel(in, [&](const std::string& model, const auto& counters) {
+    out.Value({{"model", model}}, counters.observed_reconstructions);
+  });
+  out.Counter("parm_quality_compared_total",
+              "Samples of decodes compared with their late original.");
+  ForEachModel(in, [&](const std::string& model, const auto& counters) {
+    out.Value({{"model", model}}, counters.quality_compared);
+  });
+  out.Counter("parm_quality_agreed_total",
+              "Of those, samples with the same top class.");
+  ForEachModel(in, [&](const std::string& model, const auto& counters) {
+    out.Value({{"model", model}}, counters.quality_agreed);
+  });
+  out.Counter("parm_undecodable_replies_total",
+              "Replies that no decode may use.");
+  ForEachModel(in, [&](const std::string& model, const auto& counters) {
+    out.Value({{"model", model}}, counters.undecodable_replies);
+  });
+  out.Histogram("parm_encode_seconds", "Time to encode one parity query.")
+      .Values({}, in.performer.encode_time, kComputeBounds);
+  out.Histogram("parm_decode_seconds", "Time to decode one output.")
+      .Values({}, in.performer.decode_time, kComputeBounds);
+  out.Counter("parm_bundles_refused_total", "Bundles refused, by reason.")
+      .Value({{"reason", "lineage"}}, in.catalog.refused_lineage)
+      .Value({{"reason", "code"}}, in.catalog.refused_code)
+      .Value({{"reason", "calibration"}}, in.catalog.refused_calibration)
+      .Value({{"reason", "shape"}}, in.catalog.refused_shape)
+      .Value({{"reason", "limit"}}, in.catalog.refused_limit);
+  out.Counter("parm_not_finite_total", "Tensors with a NaN or an infinity.")
+      .Value({{"where", "input"}}, in.loop.inputs_not_finite)
+      .Value({{"where", "output"}}, in.loop.outputs_not_finite);
+}
+
+void AddTasks(const MetricsInput& in, PrometheusText& out) {
+  out.Counter("parm_tasks_total", "Tasks sent to workers.");
+  ForEachModel(in, [&](const std::string& model, const auto& counters) {
+    for (size_t i = 0; i < counters.tasks.size(); ++i) {
+      out.Value({{"model", model}, {"attempt_type", kAttemptTypes[i]}},
+                counters.tasks[i]);
+    }
+  });
+  out.Counter("parm_tasks_cancelled_total", "Tasks withdrawn.")
+      .Value({}, in.core.tasks_cancelled);
+  out.Counter("parm_tasks_redispatched_total",
+              "Tasks of lost connections sent elsewhere.")
+      .Value({}, in.core.tasks_redispatched);
+  out.Counter("parm_replies_rejected_total", "Replies not used, by reason.")
+      .Value({{"reason", "unknown_task"}},
+             in.core.unknown_replies + in.loop.replies_unknown)
+      .Value({{"reason", "not_the_models"}}, in.loop.replies_wrong)
+      .Value({{"reason", "exit_stage"}}, in.loop.replies_early);
+  out.Counter("parm_answers_misfit_total",
+              "Answers or defaults that did not fit their query.")
+      .Value({}, in.loop.answers_misfit);
+  out.Counter("parm_batch_join_failures_total",
+              "Batches whose inputs did not fit together.")
+      .Value({}, in.performer.join_failures);
+  out.Counter("parm_signatures_full_total",
+              "Queries left uncoded: too many distinct input shapes.")
+      .Value({}, in.catalog.signatures_full);
+  out.Gauge("parm_table_entries", "Entries alive, by table.")
+      .Value({{"table", "queries"}}, in.sizes.queries)
+      .Value({{"table", "batches"}}, in.sizes.batches)
+      .Value({{"table", "tasks"}}, in.sizes.tasks)
+      .Value({{"table", "groups"}}, in.sizes.groups)
+      .Value({{"table", "open_groups"}}, in.sizes.open_groups)
+      .Value({{"table", "timers"}}, in.sizes.timers)
+      .Value({{"table", "buffers"}}, in.buffers)
+      .Value({{"table", "task_ledger"}}, in.tasks_in_ledger);
+  out.Gauge("parm_buffered_bytes", "Bytes of inputs held by the core.")
+      .Value({}, in.sizes.buffered_bytes);
+  out.Gauge("parm_in_flight", "Tasks sent and not answered.")
+      .Value({}, in.sizes.tasks);
+}
+
+void AddWorkers(const MetricsInput& in, PrometheusText& out) {
+  out.Gauge("parm_worker_state", "1 for the state that the worker is in.");
+  for (const WorkerStatus& worker : in.workers) {
+    const auto now =
+        static_cast<size_t>(worker.state(in.now, in.heartbeat_timeout));
+    for (size_t i = 0; i < kWorkerStates.size(); ++i) {
+      out.Value({{"worker", worker.endpoint}, {"state", kWorkerStates[i]}},
+                i == now ? 1.0 : 0.0);
+    }
+  }
+  out.Gauge("parm_worker_in_flight", "As the worker's last heartbeat said.");
+  for (const WorkerStatus& worker : in.workers) {
+    out.Value({{"worker", worker.endpoint}}, uint64_t{worker.in_flight});
+  }
+  out.Gauge("parm_worker_queue_depth", "As the worker's last heartbeat said.");
+  for (const WorkerStatus& worker : in.workers) {
+    out.Value({{"worker", worker.endpoint}}, uint64_t{worker.queue_depth});
+  }
+  out.Counter("parm_worker_events_total", "What befell workers.")
+      .Value({{"event", "lost"}}, in.core.workers_lost)
+      .Value({{"event", "silent"}}, in.core.workers_silent)
+      .Value({{"event", "restarted"}}, in.core.workers_restarted)
+      .Value({{"event", "probed"}}, in.core.probes);
+  const UpstreamCounters& up = in.upstream;
+  out.Counter("parm_frames_rejected_total",
+              "Messages of workers that were dropped, by reason.")
+      .Value({{"reason", "malformed"}}, up.frames_malformed)
+      .Value({{"reason", "unexpected"}}, up.frames_unexpected)
+      .Value({{"reason", "stale"}}, up.frames_stale)
+      .Value({{"reason", "unknown_instance"}}, up.unknown_instances);
+  out.Counter("parm_upstream_messages_total", "Messages to and from workers.")
+      .Value({{"direction", "sent"}}, up.messages_sent)
+      .Value({{"direction", "received"}}, up.messages_received);
+  out.Counter("parm_upstream_sends_refused_total",
+              "Tasks without a connection or with a full queue before them.")
+      .Value({}, up.sends_refused);
+  out.Counter("parm_upstream_connections_total", "Connections to workers.")
+      .Value({{"event", "hello"}}, up.hellos)
+      .Value({{"event", "lost"}}, up.connections_lost)
+      .Value({{"event", "reconnect"}}, up.reconnects);
+  out.Gauge("parm_ready", "1 if every model has a live worker.")
+      .Value({}, in.ready ? 1.0 : 0.0);
+}
+
+}  // namespace
+
+std::string RenderMetrics(const MetricsInput& input) {
+  PrometheusText out;
+  AddQueries(input, out);
+  AddCoding(input, out);
+  AddTasks(input, out);
+  AddWorkers(input, out);
+  return out.Text();
+}
+
+std::string RenderHttpMetrics(const HttpCounters& counters) {
+  PrometheusText out;
+  out.Counter("parm_http_replies_total",
+              "Final HTTP replies, by endpoint and class of status.");
+  constexpr std::array<absl::string_view, 6> kClasses = {"0xx", "1xx", "2xx",
+                                                         "3xx", "4xx", "5xx"};
+  for (size_t i = 0; i < kNumEndpoints; ++i) {
+    for (size_t j = 0; j < kClasses.size(); ++j) {
+      if (counters.replies[i][j] == 0) continue;
+      out.Value({{"endpoint", EndpointName(static_cast<Endpoint>(i))},
+                 {"status", kClasses[j]}},
+                counters.replies[i][j]);
+    }
+  }
+  out.Counter("parm_http_connections_total", "Connections of clients.")
+      .Value({{"event", "accepted"}}, counters.connections_accepted)
+      .Value({{"event", "refused"}}, counters.connections_refused)
+      .Value({{"event", "accept_error"}}, counters.accept_errors)
+      .Value({{"event", "idle_timeout"}}, counters.idle_timeouts)
+      .Value({{"event", "read_timeout"}}, counters.read_timeouts)
+      .Value({{"event", "write_timeout"}}, counters.write_timeouts);
+  out.Gauge("parm_http_connections", "Connections open now.")
+      .Value({}, counters.connections_open);
+  out.Counter("parm_http_bytes_total", "Bytes from and to clients.")
+      .Value({{"direction", "received"}}, counters.bytes_received)
+      .Value({{"direction", "sent"}}, counters.bytes_sent);
+  out.Counter("parm_http_rejected_total", "What clients sent and we refused.")
+      .Value({{"reason", "frame"}}, counters.rejected_frames)
+      .Value({{"reason", "body"}}, counters.rejected_bodies)
+      .Value({{"reason", "buffers_full"}}, counters.shed_bodies);
+  out.Counter("parm_http_abandoned_total",
+              "Queries whose client went before their answer.")
+      .Value({}, counters.abandoned);
+  return out.Text();
+}
+
+}  // namespace parm

@@ -1,0 +1,46 @@
+#pragma once
+
+// What the frontend loop counts beside the core; the metrics exporter copies
+// it out.
+
+#include <cstdint>
+#include <string>
+
+#include "base/time.h"
+
+namespace parm {
+
+struct LoopCounters {
+  uint64_t queries_invalid = 0;         // answered 400
+  uint64_t queries_not_found = 0;       // 404: model or version
+  uint64_t queries_without_worker = 0;  // 503 before the core saw them
+  uint64_t inputs_not_finite = 0;       // queries, coded models only
+  uint64_t outputs_not_finite = 0;      // replies
+  uint64_t replies_wrong = 0;           // number, name, datatype or shape
+  uint64_t replies_unknown = 0;         // no such task: late, repeated, made up
+  uint64_t replies_early = 0;           // EXIT stages, which nothing here uses
+  uint64_t answers_misfit = 0;          // a default or rows that do not fit
+};
+
+/// Label `state` of parm_worker_state.
+enum class WorkerState : uint8_t { kDown, kSilent, kDraining, kUp };
+
+/// What is known of one configured worker.
+struct WorkerStatus {
+  std::string endpoint;
+  std::string id;  // as it calls itself; empty before its first Hello
+  bool connected = false;
+  bool draining = false;
+  uint64_t nonce = 0;
+  Time last_heard{};
+  uint32_t queue_depth = 0;
+  uint32_t in_flight = 0;
+
+  WorkerState state(Time now, Duration heartbeat_timeout) const {
+    if (!connected) return WorkerState::kDown;
+    if (now - last_heard > heartbeat_timeout) return WorkerState::kSilent;
+    return draining ? WorkerState::kDraining : WorkerState::kUp;
+  }
+};
+
+}  // namespace parm

@@ -1,0 +1,221 @@
+// parm-frontend: reads the command line and the configuration, starts the loop
+// and its listeners, prints the ready line, and drains on SIGTERM.
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+#include "boost/asio/io_context.hpp"
+#include "boost/asio/signal_set.hpp"
+#include "boost/asio/steady_timer.hpp"
+#include "frontend/frontend_config.h"
+#include "frontend/frontend_loop.h"
+#include "frontend/frontend_metrics.h"
+#include "frontend/json_log.h"
+#include "frontend/serve/http_server.h"
+#include "frontend/serve/metrics_server.h"
+#include "spdlog/spdlog.h"
+
+namespace parm {
+namespace {
+
+constexpr char kFooter[] = R"(
+Example of frontend.yaml:
+  workers:                                # roles come from the workers
+    - {endpoint: "tcp://127.0.0.1:7001"}
+    - {endpoint: "tcp://127.0.0.1:7002", max_in_flight: 16}
+  models:
+    - name: fashion
+      deadline: 500ms
+      redundancy:
+        policy: coded                     # none | coded
+        code: {scheme: sum, k: 2, r: 1}
+
+Prints "parm-frontend ready http=ADDRESS:PORT metrics=ADDRESS:PORT" on stdout
+once it listens; /v2/health/ready says when every model has a worker. SIGTERM or
+Ctrl-C answers what was taken and ends with status 0; a second one ends at
+once.)";
+
+struct CommandLine {
+  std::string config_path;
+  std::string http_address = "127.0.0.1";
+  uint16_t http_port = 8000;
+  uint16_t metrics_port = 8002;
+  std::string log_format = "text";
+  std::string log_level = "info";
+  std::optional<double> exit_timeout_s;
+  bool check_config = false;
+};
+
+int Fail(const absl::Status& status) {
+  const std::string message(status.message());
+  std::fprintf(stderr, "parm-frontend: %s\n", message.c_str());
+  return 1;
+}
+
+std::string HostPort(const std::string& address, uint16_t port) {
+  return absl::StrContains(address, ':')
+             ? absl::StrCat("[", address, "]:", port)
+             : absl::StrCat(address, ":", port);
+}
+
+HttpOptions ListenOptions(const CommandLine& command_line,
+                          const FrontendOptions& options) {
+  HttpOptions http;
+  http.address = command_line.http_address;
+  http.port = command_line.http_port;
+  http.max_connections = options.http.max_connections;
+  http.max_pipelined = options.http.max_pipelined;
+  http.max_body_bytes = options.http.max_body_bytes;
+  http.max_buffered_bytes = options.core.max_buffered_bytes;
+  http.idle_timeout = options.http.idle_timeout;
+  http.write_timeout = options.http.write_timeout;
+  http.server_version = PARM_VERSION;
+  return http;
+}
+
+// Ends the process in order: on the first signal readiness fails, nothing new
+// is accepted, and what was taken is answered, for at most `exit_timeout`.
+class Shutdown {
+ public:
+  Shutdown(boost::asio::io_context& io, FrontendLoop& loop, HttpServer& http,
+           Duration exit_timeout)
+      : io_(io),
+        loop_(loop),
+        http_(http),
+        exit_timeout_(exit_timeout),
+        signals_(io, SIGINT, SIGTERM),
+        timer_(io) {
+    Wait();
+  }
+
+  bool timed_out() const { return timed_out_; }
+
+ private:
+  void Wait() {
+    signals_.async_wait([this](const boost::system::error_code& error, int) {
+      if (error) return;
+      if (draining_) std::_Exit(1);
+      draining_ = true;
+      Begin();
+      Wait();
+    });
+  }
+
+  void Begin() {
+    spdlog::info("draining");
+    timer_.expires_after(exit_timeout_);
+    timer_.async_wait([this](const boost::system::error_code& error) {
+      if (error) return;
+      timed_out_ = true;
+      io_.stop();
+    });
+    loop_.Drain([this] { http_.Drain([this] { io_.stop(); }); });
+    http_.StopAccepting();
+  }
+
+  boost::asio::io_context& io_;
+  FrontendLoop& loop_;
+  HttpServer& http_;
+  const Duration exit_timeout_;
+  boost::asio::signal_set signals_;
+  boost::asio::steady_timer timer_;
+  bool draining_ = false;
+  bool timed_out_ = false;
+};
+
+absl::Status Serve(const CommandLine& command_line, FrontendOptions options) {
+  const HttpOptions http_options = ListenOptions(command_line, options);
+  const Duration exit_timeout = command_line.exit_timeout_s.has_value()
+                                    ? FromSeconds(*command_line.exit_timeout_s)
+                                    : options.exit_timeout;
+  boost::asio::io_context io(1);
+  PARM_ASSIGN_OR_RETURN(const std::unique_ptr<FrontendLoop> loop,
+                        FrontendLoop::Create(io, std::move(options)));
+  PARM_ASSIGN_OR_RETURN(const std::unique_ptr<HttpServer> http,
+                        HttpServer::Create(io, http_options, loop.get()));
+  PARM_ASSIGN_OR_RETURN(
+      const std::unique_ptr<MetricsServer> metrics,
+      MetricsServer::Create(io, command_line.http_address,
+                            command_line.metrics_port, loop.get()));
+  loop->AppendMetrics([&http] { return RenderHttpMetrics(http->counters()); });
+  Shutdown shutdown(io, *loop, *http, exit_timeout);
+  std::printf("parm-frontend ready http=%s metrics=%s\n",
+              HostPort(command_line.http_address, http->port()).c_str(),
+              HostPort(command_line.http_address, metrics->port()).c_str());
+  std::fflush(stdout);
+  io.run();
+  if (shutdown.timed_out()) {
+    return absl::DeadlineExceededError(
+        "queries were still unanswered when the exit timeout passed");
+  }
+  spdlog::info("drained");
+  return absl::OkStatus();
+}
+
+absl::Status Run(const CommandLine& command_line) {
+  PARM_RETURN_IF_ERROR(
+      StartLogging(command_line.log_format, command_line.log_level));
+  PARM_ASSIGN_OR_RETURN(FrontendOptions options,
+                        LoadFrontendConfig(command_line.config_path));
+  if (command_line.check_config) {
+    std::printf("%s: OK\n", command_line.config_path.c_str());
+    return absl::OkStatus();
+  }
+  return Serve(command_line, std::move(options));
+}
+
+void AddOptions(CLI::App& app, CommandLine& command_line) {
+  app.set_version_flag("--version", "parm-frontend " PARM_VERSION);
+  app.add_option("--config", command_line.config_path,
+                 "Configuration file (frontend.yaml)")
+      ->required()
+      ->type_name("FILE");
+  app.add_option("--http-address", command_line.http_address,
+                 "Address to listen on (default: 127.0.0.1)")
+      ->type_name("ADDRESS");
+  app.add_option("--http-port", command_line.http_port,
+                 "Port for inference, 0 picks one (default: 8000)")
+      ->type_name("PORT");
+  app.add_option("--metrics-port", command_line.metrics_port,
+                 "Port for /metrics, 0 picks one (default: 8002)")
+      ->type_name("PORT");
+  app.add_option("--log-format", command_line.log_format,
+                 "Form of the log on stderr (default: text)")
+      ->check(CLI::IsMember({"text", "json"}));
+  app.add_option("--log-level", command_line.log_level,
+                 "What goes to stderr (default: info)")
+      ->check(CLI::IsMember({"debug", "info", "warn", "error", "off"}));
+  app.add_option("--exit-timeout-secs", command_line.exit_timeout_s,
+                 "How long a drain may take, instead of the file's")
+      ->check(CLI::Range(0.0, 3600.0))
+      ->type_name("SECONDS");
+  app.add_flag("--check-config", command_line.check_config,
+               "Check the configuration file, serve nothing");
+}
+
+}  // namespace
+}  // namespace parm
+
+int main(int argc, char** argv) {
+  parm::CommandLine command_line;
+  CLI::App app(
+      "Answers inference queries in time although workers straggle or die.",
+      "parm-frontend");
+  app.footer(parm::kFooter);
+  parm::AddOptions(app, command_line);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 1;
+  }
+  const absl::Status status = parm::Run(command_line);
+  return status.ok() ? 0 : parm::Fail(status);
+}

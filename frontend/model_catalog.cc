@@ -1,0 +1,326 @@
+#include "frontend/model_catalog.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+#include "proto/wire_codec.h"
+#include "spdlog/spdlog.h"
+
+namespace parm {
+namespace {
+
+// Fault domains are few; beyond this, workers share the last one.
+constexpr size_t kMaxFaultDomains = 65'536;
+
+std::string ShortHex(absl::string_view sha256) {
+  return absl::BytesToHexString(sha256.substr(0, 6));
+}
+
+bool SameCode(const wire::Code& code, const CodeSpec& spec) {
+  return code.scheme() == spec.scheme &&
+         code.k() == static_cast<uint32_t>(spec.k) &&
+         code.r() == static_cast<uint32_t>(spec.r);
+}
+
+// Inputs and outputs exist, are named, and have a batch dimension.
+bool UsableSpecs(const std::vector<TensorSpec>& specs) {
+  return !specs.empty() &&
+         std::all_of(specs.begin(), specs.end(), [](const TensorSpec& spec) {
+           return !spec.name.empty() && !spec.shape.empty();
+         });
+}
+
+std::vector<TensorSpec> Specs(
+    const google::protobuf::RepeatedPtrField<wire::TensorSpec>& specs) {
+  std::vector<TensorSpec> out;
+  for (const wire::TensorSpec& spec : specs) {
+    out.push_back(wire::FromWire(spec));
+  }
+  return out;
+}
+
+uint32_t InternText(const std::string& text, size_t limit,
+                    std::unordered_map<std::string, uint32_t>* table) {
+  const auto found = table->find(text);
+  if (found != table->end()) return found->second;
+  if (table->size() >= limit) return 0;
+  const auto id = static_cast<uint32_t>(table->size()) + 1;
+  table->emplace(text, id);
+  return id;
+}
+
+}  // namespace
+
+ModelCatalog::ModelCatalog(CatalogOptions options)
+    : options_(std::move(options)),
+      workers_(options_.max_in_flight.size()),
+      current_(options_.models.size()),
+      last_known_(options_.models.size()),
+      uncoded_logged_(options_.models.size()) {
+  PARM_CHECK(options_.fault_domains.size() == options_.max_in_flight.size());
+}
+
+core::WorkerUp ModelCatalog::OnHello(WorkerId worker,
+                                     const wire::Hello& hello) {
+  Worker& entry = workers_.at(Raw(worker));
+  entry.live = true;
+  entry.bundles.clear();
+  for (const wire::BundleInfo& info : hello.bundles()) {
+    const std::optional<core::ServedBundle> served = Admit(info);
+    if (served.has_value()) entry.bundles.push_back(*served);
+  }
+  UpdateCurrent();
+  CheckLineages();
+  const std::string& configured = options_.fault_domains[Raw(worker)];
+  std::string domain = configured.empty() ? hello.fault_domain() : configured;
+  if (domain.empty()) domain = absl::StrCat("worker ", Raw(worker));
+  return {.worker = worker,
+          .nonce = hello.instance_nonce(),
+          .fault_domain = InternText(domain, kMaxFaultDomains, &fault_domains_),
+          .lanes = std::max(1U, hello.lanes()),
+          .max_in_flight = options_.max_in_flight[Raw(worker)],
+          .bundles = entry.bundles};
+}
+
+void ModelCatalog::OnLost(WorkerId worker) {
+  Worker& entry = workers_.at(Raw(worker));
+  entry.live = false;
+  entry.bundles.clear();
+  UpdateCurrent();
+}
+
+std::optional<core::ServedBundle> ModelCatalog::Admit(
+    const wire::BundleInfo& info) {
+  const std::optional<ModelId> model = FindModel(info.model());
+  // A pool may serve models of other frontends too.
+  if (!model.has_value()) return std::nullopt;
+  const bool parity = info.role() == wire::PARITY;
+  if (!parity && info.role() != wire::DEPLOYED) return std::nullopt;
+  if (parity && !AdmitParity(info, *model)) return std::nullopt;
+  std::vector<TensorSpec> inputs = Specs(info.inputs());
+  std::vector<TensorSpec> outputs = Specs(info.outputs());
+  if (!UsableSpecs(inputs) || !UsableSpecs(outputs)) {
+    Refuse(info.sha256(), *model, &counters_.refused_shape,
+           "an input or output is missing, unnamed or without a batch "
+           "dimension");
+    return std::nullopt;
+  }
+  CatalogBundle* bundle = Intern(info.sha256());
+  CatalogBundle* deployed =
+      parity ? Intern(info.lineage().deployed_sha256()) : bundle;
+  if (bundle == nullptr || deployed == nullptr) {
+    Refuse(info.sha256(), *model, &counters_.refused_limit,
+           absl::StrCat("more than ", kMaxBundles, " bundles were seen"));
+    return std::nullopt;
+  }
+  if (bundle->first_seen == 0) {
+    bundle->first_seen = ++num_described_;
+    bundle->model = *model;
+    bundle->role =
+        parity ? core::BundleRole::kParity : core::BundleRole::kDeployed;
+    bundle->version = info.version();
+    bundle->inputs = std::move(inputs);
+    bundle->outputs = std::move(outputs);
+  }
+  return core::ServedBundle{.bundle = bundle->key,
+                            .model = *model,
+                            .role = bundle->role,
+                            .deployed = deployed->key,
+                            .parity_index = static_cast<uint8_t>(
+                                parity ? info.lineage().parity_index() : 0)};
+}
+
+bool ModelCatalog::AdmitParity(const wire::BundleInfo& info, ModelId model) {
+  const CatalogModel& configured = options_.models[Raw(model)];
+  if (configured.code == nullptr) return false;  // the model is not coded
+  const CodeSpec& spec = configured.code->spec();
+  const wire::Lineage& lineage = info.lineage();
+  if (!SameCode(lineage.code(), spec) ||
+      lineage.parity_index() >= static_cast<uint32_t>(spec.r)) {
+    Refuse(info.sha256(), model, &counters_.refused_code,
+           absl::StrCat("it was made for code ", lineage.code().scheme(),
+                        " k=", lineage.code().k(), " r=", lineage.code().r(),
+                        ", parity ", lineage.parity_index(),
+                        "; the configuration says ", ToString(spec)));
+    return false;
+  }
+  if (configured.needs_calibration && !info.has_calibration()) {
+    Refuse(info.sha256(), model, &counters_.refused_calibration,
+           "decode.min_confidence or decode.floor is configured, but its "
+           "manifest has no calibration table");
+    return false;
+  }
+  return true;
+}
+
+CatalogBundle* ModelCatalog::Intern(const std::string& sha256) {
+  const auto found = key_by_sha256_.find(sha256);
+  if (found != key_by_sha256_.end()) return bundles_[Raw(found->second)].get();
+  if (bundles_.size() >= kMaxBundles) return nullptr;
+  const BundleKey key{static_cast<uint32_t>(bundles_.size())};
+  bundles_.push_back(std::make_unique<CatalogBundle>(
+      CatalogBundle{.key = key, .sha256 = sha256}));
+  key_by_sha256_.emplace(sha256, key);
+  return bundles_.back().get();
+}
+
+void ModelCatalog::Refuse(const std::string& sha256, ModelId model,
+                          uint64_t* counter, absl::string_view reason) {
+  if (refused_.size() >= kMaxBundles ||
+      !refused_.insert(absl::StrCat(sha256, reason)).second) {
+    return;
+  }
+  ++*counter;
+  spdlog::error("bundle {} of model '{}' is refused: {}", ShortHex(sha256),
+                options_.models[Raw(model)].name, std::string(reason));
+}
+
+std::optional<ModelId> ModelCatalog::FindModel(absl::string_view name) const {
+  for (size_t i = 0; i < options_.models.size(); ++i) {
+    if (options_.models[i].name == name) {
+      return ModelId{static_cast<uint32_t>(i)};
+    }
+  }
+  return std::nullopt;
+}
+
+const CatalogBundle* ModelCatalog::Current(ModelId model) const {
+  return current_.at(Raw(model));
+}
+
+const CatalogBundle* ModelCatalog::LastKnown(ModelId model) const {
+  return last_known_.at(Raw(model));
+}
+
+const CatalogBundle& ModelCatalog::Get(BundleKey key) const {
+  return *bundles_.at(Raw(key));
+}
+
+const CatalogBundle* ModelCatalog::MostServed(ModelId model) const {
+  std::unordered_map<uint32_t, size_t> workers_by_bundle;
+  for (const Worker& worker : workers_) {
+    for (const core::ServedBundle& served : worker.bundles) {
+      if (served.model == model && served.role == core::BundleRole::kDeployed) {
+        ++workers_by_bundle[Raw(served.bundle)];
+      }
+    }
+  }
+  const CatalogBundle* best = nullptr;
+  size_t most = 0;
+  for (const auto& [key, count] : workers_by_bundle) {
+    const CatalogBundle* bundle = bundles_[key].get();
+    if (count > most ||
+        (count == most && bundle->first_seen < best->first_seen)) {
+      best = bundle;
+      most = count;
+    }
+  }
+  return best;
+}
+
+void ModelCatalog::UpdateCurrent() {
+  for (size_t i = 0; i < current_.size(); ++i) {
+    const CatalogBundle* before = last_known_[i];
+    current_[i] = MostServed(ModelId{static_cast<uint32_t>(i)});
+    if (current_[i] == nullptr || current_[i] == before) continue;
+    last_known_[i] = current_[i];
+    spdlog::info("model '{}' is served from bundle {} version '{}'",
+                 options_.models[i].name, ShortHex(current_[i]->sha256),
+                 current_[i]->version);
+  }
+}
+
+bool ModelCatalog::Serves(WorkerId worker, ModelId model) const {
+  const CatalogBundle* current = Current(model);
+  if (current == nullptr) return false;
+  for (const core::ServedBundle& served : workers_.at(Raw(worker)).bundles) {
+    if (served.bundle == current->key) return true;
+  }
+  return false;
+}
+
+bool ModelCatalog::IsServed(BundleKey deployed) const {
+  for (const Worker& worker : workers_) {
+    for (const core::ServedBundle& served : worker.bundles) {
+      if (served.role == core::BundleRole::kDeployed &&
+          served.bundle == deployed) {
+        return true;
+      }
+    }
+  }
+  return false;
+}
+
+// A parity bundle names the deployed bundle that it can help; the core pairs
+// them by that key alone. One whose partner nobody serves is thereby idle, and
+// said to be so here.
+void ModelCatalog::CheckLineages() {
+  for (const Worker& worker : workers_) {
+    for (const core::ServedBundle& served : worker.bundles) {
+      const CatalogBundle* current = current_[Raw(served.model)];
+      if (served.role != core::BundleRole::kParity || current == nullptr ||
+          IsServed(served.deployed)) {
+        continue;
+      }
+      Refuse(Get(served.bundle).sha256, served.model,
+             &counters_.refused_lineage,
+             absl::StrCat("it was made for deployed bundle ",
+                          ShortHex(Get(served.deployed).sha256),
+                          ", which no worker serves; the model is served from ",
+                          ShortHex(current->sha256)));
+    }
+  }
+}
+
+uint32_t ModelCatalog::SignatureOf(const CatalogBundle& bundle,
+                                   absl::Span<const oip::Tensor> inputs) {
+  signature_text_.clear();
+  absl::StrAppend(&signature_text_, Raw(bundle.key));
+  for (const oip::Tensor& input : inputs) {
+    absl::StrAppend(&signature_text_, ";",
+                    static_cast<int>(input.spec.datatype));
+    for (size_t i = 1; i < input.spec.shape.size(); ++i) {
+      absl::StrAppend(&signature_text_, ",", input.spec.shape[i]);
+    }
+  }
+  const auto found = signatures_.find(signature_text_);
+  if (found != signatures_.end()) return found->second;
+  if (signatures_.size() >= kMaxSignatures) {
+    ++counters_.signatures_full;
+    return 0;
+  }
+  const absl::Status codable = CheckCodable(bundle, inputs);
+  const uint32_t signature =
+      codable.ok() ? static_cast<uint32_t>(signatures_.size()) + 1 : 0;
+  signatures_.emplace(signature_text_, signature);
+  if (!codable.ok() && !uncoded_logged_[Raw(bundle.model)]) {
+    uncoded_logged_[Raw(bundle.model)] = true;
+    spdlog::warn("queries of model '{}' pass through uncoded: {}",
+                 options_.models[Raw(bundle.model)].name,
+                 std::string(codable.message()));
+  }
+  return signature;
+}
+
+absl::Status ModelCatalog::CheckCodable(
+    const CatalogBundle& bundle, absl::Span<const oip::Tensor> inputs) const {
+  const Code* const coded = options_.models[Raw(bundle.model)].code.get();
+  if (coded == nullptr) return absl::OkStatus();  // only batches use it
+  const Code& code = *coded;
+  if (inputs.size() != 1 || bundle.outputs.size() != 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("codes take one input and one output: got ", inputs.size(),
+                     " and ", bundle.outputs.size()));
+  }
+  PARM_RETURN_IF_ERROR(
+      code.ParityQuerySpec(inputs[0].spec, code.spec().k).status());
+  TensorSpec output = bundle.outputs[0];
+  output.shape[0] = 1;
+  PARM_RETURN_IF_ERROR(NumElements(output.shape).status());
+  return code.ParityOutputSpec(output).status();
+}
+
+}  // namespace parm

@@ -1,0 +1,143 @@
+#pragma once
+
+// Who serves what: turns the workers' Hellos into what the core needs to know,
+// and remembers what each bundle looks like for validation and metadata. Roles
+// are those that workers state; a parity bundle counts only for the deployed
+// bundle and the code that it was made for.
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "base/ids.h"
+#include "base/tensor.h"
+#include "encoder/code.h"
+#include "frontend/core/event.h"
+#include "proto/envelope.pb.h"
+#include "proto/oip/messages.h"
+
+namespace parm {
+
+/// A configured model, as far as bundles matter.
+struct CatalogModel {
+  std::string name;
+  std::shared_ptr<const Code> code;  // null: not coded
+  /// min_confidence or floor is set: a parity bundle needs a calibration table.
+  bool needs_calibration = false;
+};
+
+struct CatalogOptions {
+  std::vector<CatalogModel> models;        // by ModelId
+  std::vector<std::string> fault_domains;  // by WorkerId; empty: the Hello's
+  std::vector<uint32_t> max_in_flight;     // by WorkerId
+};
+
+/// One bundle that a worker has told of; never forgotten.
+struct CatalogBundle {
+  BundleKey key{};
+  std::string sha256;  // 32 bytes
+  ModelId model{};
+  core::BundleRole role = core::BundleRole::kDeployed;
+  std::string version;
+  std::vector<TensorSpec> inputs;  // -1: variable
+  std::vector<TensorSpec> outputs;
+  /// Order in which workers told of them; 0 while only a lineage names it.
+  uint32_t first_seen = 0;
+};
+
+/// Label `reason` of parm_bundles_refused_total.
+struct CatalogCounters {
+  uint64_t refused_lineage = 0;      // made for a bundle that nobody serves
+  uint64_t refused_code = 0;         // made for another code
+  uint64_t refused_calibration = 0;  // no table, but a confidence is asked for
+  uint64_t refused_shape = 0;        // no inputs, no outputs or a scalar
+  uint64_t refused_limit = 0;        // more distinct bundles than remembered
+  uint64_t signatures_full = 0;      // queries uncoded: too many shapes
+};
+
+/// Bounds:  kMaxBundles and kMaxSignatures entries for the process's life.
+/// Threads: the loop's only.
+class ModelCatalog {
+ public:
+  static constexpr size_t kMaxBundles = 4096;
+  static constexpr size_t kMaxSignatures = 4096;
+
+  explicit ModelCatalog(CatalogOptions options);
+
+  /// Takes what a worker says it serves, in place of what it said before. What
+  /// cannot be used is left out, counted, and logged once per bundle. The span
+  /// in the result is good until the next call.
+  core::WorkerUp OnHello(WorkerId worker, const wire::Hello& hello);
+
+  /// The worker cannot take tasks: what it served counts no more.
+  void OnLost(WorkerId worker);
+
+  std::optional<ModelId> FindModel(absl::string_view name) const;
+
+  /// The deployed bundle that new queries are fixed to: of those on live
+  /// workers the one with most of them, ties by first seen; null if none is.
+  const CatalogBundle* Current(ModelId model) const;
+
+  /// As Current, or what it was last: what metadata tells while all are away.
+  const CatalogBundle* LastKnown(ModelId model) const;
+
+  /// Whether this worker serves Current(model).
+  bool Serves(WorkerId worker, ModelId model) const;
+
+  /// Needs: `key` came from here.
+  const CatalogBundle& Get(BundleKey key) const;
+
+  /// The signature of a query's inputs: equal for queries that can share a
+  /// coding group and a batch; 0 for a model that is to be coded but cannot be,
+  /// which is logged once per model.
+  /// Needs: inputs were validated against `bundle`.
+  uint32_t SignatureOf(const CatalogBundle& bundle,
+                       absl::Span<const oip::Tensor> inputs);
+
+  const CatalogCounters& counters() const { return counters_; }
+
+ private:
+  struct Worker {
+    bool live = false;
+    std::vector<core::ServedBundle> bundles;
+  };
+
+  std::optional<core::ServedBundle> Admit(const wire::BundleInfo& info);
+  bool AdmitParity(const wire::BundleInfo& info, ModelId model);
+  // Null beyond kMaxBundles.
+  CatalogBundle* Intern(const std::string& sha256);
+  void Refuse(const std::string& sha256, ModelId model, uint64_t* counter,
+              absl::string_view reason);
+  const CatalogBundle* MostServed(ModelId model) const;
+  bool IsServed(BundleKey deployed) const;
+  void UpdateCurrent();
+  void CheckLineages();
+  absl::Status CheckCodable(const CatalogBundle& bundle,
+                            absl::Span<const oip::Tensor> inputs) const;
+
+  // Constant after construction.
+  const CatalogOptions options_;
+
+  std::vector<Worker> workers_;  // by WorkerId
+  // By BundleKey. Pointers, so that addresses last.
+  std::vector<std::unique_ptr<CatalogBundle>> bundles_;
+  std::unordered_map<std::string, BundleKey> key_by_sha256_;
+  std::unordered_map<std::string, uint32_t> fault_domains_;
+  std::unordered_map<std::string, uint32_t> signatures_;
+  std::vector<const CatalogBundle*> current_;     // by ModelId
+  std::vector<const CatalogBundle*> last_known_;  // by ModelId
+  std::set<std::string> refused_;  // sha256 and reason, logged once each
+  std::string signature_text_;     // kept for its memory
+  uint32_t num_described_ = 0;
+  std::vector<bool> uncoded_logged_;  // by ModelId
+  CatalogCounters counters_;
+};
+
+}  // namespace parm
