@@ -1,0 +1,89 @@
+#pragma once
+
+// A parm-frontend and its parm-test-workers as real processes around a linear
+// model, whose reconstructions are exact: what end-to-end tests talk to.
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "proto/bundle.h"
+#include "tests/support/infer_client.h"
+#include "tests/support/linear_model.h"
+#include "tests/support/process.h"
+#include "tests/support/scratch_directory.h"
+
+namespace parm {
+
+/// One worker's place: its address outlives its process.
+struct ClusterWorker {
+  std::string name;
+  std::string endpoint;  // ipc://, so that it is known before it starts
+  std::string config_path;
+  std::unique_ptr<Process> process;  // null while it does not run
+};
+
+struct ClusterFrontend {
+  std::unique_ptr<Process> process;
+  uint16_t http_port = 0;
+  uint16_t metrics_port = 0;
+};
+
+/// Threads: one, but clients of it may run on any.
+class Cluster {
+ public:
+  static constexpr size_t kInputs = 16;
+
+  /// Writes a deployed bundle and its sum parity bundle for `k`.
+  explicit Cluster(uint32_t k = 2);
+
+  enum class Serves { kDeployed, kParity, kAlienParity };
+  /// Configures a worker; `extra` is further YAML of a bundle, such as
+  /// ", pace: {service: 5ms}"; `faults` of the worker. Returns its position.
+  size_t AddWorker(Serves serves, const std::string& extra = "",
+                   const std::string& faults = "");
+  /// Starts it and waits for its ready line.
+  void StartWorker(size_t index);
+  void StartWorkers();
+  void SignalWorker(size_t index, int signal) {
+    workers_[index].process->Signal(signal);
+  }
+  /// kill -9, and waits for its end.
+  void KillWorker(size_t index);
+  ClusterWorker& worker(size_t index) { return workers_[index]; }
+
+  /// Starts a frontend over all workers added so far. `model` is YAML of the
+  /// model's section, `more` of the whole file.
+  ClusterFrontend StartFrontend(const std::string& model,
+                                const std::string& more = "");
+  /// The text of its configuration.
+  std::string FrontendConfig(const std::string& model,
+                             const std::string& more) const;
+
+  /// A sample of small whole numbers, so that sums are exact.
+  static std::vector<float> Sample(uint64_t seed);
+  std::vector<float> Want(const std::vector<float>& sample) const {
+    return LinearOutput(model_, sample);
+  }
+
+  /// Waits until GET /metrics shows `name` with at least `value`; false after
+  /// a generous while.
+  static bool WaitForMetric(const ClusterFrontend& frontend,
+                            const std::string& name, double value);
+  static std::string Metrics(const ClusterFrontend& frontend);
+  /// Waits until /v2/health/ready says 200.
+  static bool WaitUntilReady(const ClusterFrontend& frontend);
+  /// The series of one worker's state.
+  std::string StateMetric(size_t index, const std::string& state) const;
+
+  const ScratchDirectory& directory() const { return directory_; }
+
+ private:
+  ScratchDirectory directory_;
+  LinearModelSpec model_;
+  std::vector<ClusterWorker> workers_;
+  int num_frontends_ = 0;
+};
+
+}  // namespace parm
