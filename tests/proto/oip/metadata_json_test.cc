@@ -1,0 +1,94 @@
+#include "proto/oip/metadata_json.h"
+
+#include <string>
+
+#include "gtest/gtest.h"
+#include "tests/support/matchers.h"
+
+namespace parm::oip {
+namespace {
+
+constexpr auto kDataLoss = absl::StatusCode::kDataLoss;
+
+ModelMetadata Model() {
+  return {.name = "a \"b\"",
+          .versions = {"1", "2"},
+          .platform = "parm",
+          .inputs = {{"x", DataType::kFp32, {-1, 28, 28}},
+                     {"s", DataType::kBytes, {-1, 1}}},
+          .outputs = {{"y", DataType::kInt64, {-1, 10}}},
+          .max_batch_size = 4};
+}
+
+TEST(MetadataJsonTest, RoundTripsModelMetadata) {
+  const ModelMetadata want = Model();
+  PARM_ASSERT_OK_AND_ASSIGN(
+      const ModelMetadata got,
+      ParseModelMetadata(BodyOf(WriteModelMetadata(want))));
+  EXPECT_EQ(got.name, want.name);
+  EXPECT_EQ(got.versions, want.versions);
+  EXPECT_EQ(got.platform, want.platform);
+  EXPECT_EQ(got.inputs, want.inputs);
+  EXPECT_EQ(got.outputs, want.outputs);
+}
+
+TEST(MetadataJsonTest, LeavesOutTheBatchInConfigDims) {
+  ModelMetadata model = Model();
+  EXPECT_EQ(
+      WriteModelConfig(model),
+      R"({"name":"a \"b\"","platform":"parm","backend":"","max_batch_size":4,)"
+      R"("input":[{"name":"x","data_type":"TYPE_FP32","dims":[28,28]},)"
+      R"({"name":"s","data_type":"TYPE_STRING","dims":[1]}],)"
+      R"("output":[{"name":"y","data_type":"TYPE_INT64","dims":[10]}],)"
+      R"("model_transaction_policy":{"decoupled":false}})");
+  model.max_batch_size = 0;
+  EXPECT_THAT(WriteModelConfig(model),
+              ::testing::HasSubstr(R"("dims":[-1,28,28])"));
+}
+
+TEST(MetadataJsonTest, RefusesMalformedMetadata) {
+  const char* cases[] = {
+      "",
+      "[]",
+      "{}",
+      R"({"name":1})",
+      R"({"name":"m","versions":1})",
+      R"({"name":"m","versions":[1]})",
+      R"({"name":"m","inputs":{}})",
+      R"({"name":"m","inputs":[1]})",
+      R"({"name":"m","inputs":[{"name":"x"}]})",
+      R"({"name":"m","inputs":[{"name":"x","datatype":"FP32"}]})",
+      R"({"name":"m","inputs":[{"name":"x","datatype":"FP99","shape":[]}]})",
+      R"({"name":"m","inputs":[{"name":"x","datatype":"FP32","shape":[-2]}]})"};
+  for (const char* json : cases) {
+    EXPECT_THAT(ParseModelMetadata(BodyOf(json)), StatusIs(kDataLoss)) << json;
+  }
+  EXPECT_THAT(
+      ParseModelMetadata(BodyOf(R"({"name":"long"})"), {.max_json_bytes = 4}),
+      StatusIs(kDataLoss));
+}
+
+TEST(MetadataJsonTest, QuotesErrorsSafely) {
+  EXPECT_EQ(WriteError("got '\"\n'"), R"({"error":"got '\"\n'"})");
+  EXPECT_EQ(WriteError("\xFF\xC3"), R"({"error":"??"})");
+  EXPECT_EQ(WriteError("\xC3\xA9"), "{\"error\":\"\xC3\xA9\"}");
+  EXPECT_EQ(ParseError(WriteError("a \"sentence\"")), "a \"sentence\"");
+}
+
+TEST(MetadataJsonTest, TakesAnyTextAsAnError) {
+  EXPECT_EQ(ParseError("<html>"), "<html>");
+  EXPECT_EQ(ParseError(R"({"detail":"x"})"), R"({"detail":"x"})");
+  EXPECT_EQ(ParseError(std::string(5000, 'x')).size(), 1000u);
+}
+
+TEST(MetadataJsonTest, ReadsTheReadyFilter) {
+  EXPECT_THAT(ParseReadyFilter(Body()), IsOkAndHolds(false));
+  EXPECT_THAT(ParseReadyFilter(BodyOf("{}")), IsOkAndHolds(false));
+  EXPECT_THAT(ParseReadyFilter(BodyOf(R"({"ready":true})")),
+              IsOkAndHolds(true));
+  EXPECT_THAT(ParseReadyFilter(BodyOf(R"({"ready":1})")),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+}  // namespace
+}  // namespace parm::oip
