@@ -143,7 +143,8 @@ absl::Status WriteDirectoryAtomically(const std::string& directory,
                                       const std::string& marker) {
   std::error_code error;
   // A link to a bundle stays a link.
-  fs::path target = fs::weakly_canonical(fs::absolute(directory), error);
+  fs::path target = fs::absolute(directory, error);
+  if (!error) target = fs::weakly_canonical(target, error);
   if (!target.has_filename()) target = target.parent_path();
   if (error || !target.has_filename()) {
     return SystemError(error ? error.value() : EINVAL, "write", directory);

@@ -153,6 +153,22 @@ TEST(AtomicDirectoryTest, FullDiskLeavesNoParentFoldersBehind) {
   EXPECT_THAT(Names(scratch.path()), ElementsAre());
 }
 
+TEST(AtomicDirectoryTest, LinkThatLeadsNowhereIsUnavailable) {
+  const ScratchDirectory scratch;
+  std::filesystem::create_directory_symlink("absent", scratch / "link");
+  EXPECT_THAT(
+      WriteDirectoryAtomically(scratch / "link", {{kMarker, "1"}}, kMarker),
+      StatusIs(absl::StatusCode::kUnavailable, HasSubstr("rename into place")));
+  EXPECT_THAT(Names(scratch.path()), ElementsAre("link"));
+}
+
+TEST(AtomicDirectoryTest, EmptyPathIsUnavailable) {
+  EXPECT_THAT(WriteDirectoryAtomically("", {{kMarker, "1"}}, kMarker),
+              StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_THAT(WriteDirectoryAtomically("/", {{kMarker, "1"}}, kMarker),
+              StatusIs(absl::StatusCode::kUnavailable));
+}
+
 TEST(AtomicDirectoryTest, PlaceThatCannotBeWrittenIsUnavailable) {
   const ScratchDirectory scratch;
   WriteFile(scratch / "file", "text");
