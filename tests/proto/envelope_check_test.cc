@@ -2,8 +2,6 @@
 
 #include <limits>
 #include <string>
-#include <utility>
-#include <vector>
 
 #include "gtest/gtest.h"
 #include "proto/wire_codec.h"
@@ -52,7 +50,7 @@ TEST(EnvelopeCheckTest, TasksNeedAnIdAboveZero) {
 }
 
 TEST(EnvelopeCheckTest, DigestsOfAnotherSizeAreRefused) {
-  for (size_t size : {0, 31, 33}) {
+  for (size_t size : {size_t{0}, size_t{31}, size_t{33}}) {
     const std::string digest(size, 'd');
     ExpectRefused(
         InferEnvelope(),
@@ -167,13 +165,16 @@ TEST(EnvelopeCheckTest, LineageIsRefusedWithAnImpossibleCode) {
   ExpectRefused(
       base, [&](Envelope& e) { lineage(e)->mutable_code()->clear_scheme(); },
       "code.scheme is empty");
-  for (const auto& [k, r] : std::vector<std::pair<uint32_t, uint32_t>>{
-           {0, 1}, {kMaxK + 1, 1}, {2, 0}, {2, kMaxR + 1}}) {
+  struct Case {
+    uint32_t k;
+    uint32_t r;
+  };
+  for (const Case code : {Case{0, 1}, {kMaxK + 1, 1}, {2, 0}, {2, kMaxR + 1}}) {
     ExpectRefused(
         base,
-        [&, k = k, r = r](Envelope& e) {
-          lineage(e)->mutable_code()->set_k(k);
-          lineage(e)->mutable_code()->set_r(r);
+        [&](Envelope& e) {
+          lineage(e)->mutable_code()->set_k(code.k);
+          lineage(e)->mutable_code()->set_r(code.r);
         },
         "code is out of range");
   }

@@ -246,7 +246,7 @@ TEST(StrictYamlTest, StaysSmallUnderAnAliasBomb) {
 }
 
 TEST(StrictYamlTest, RefusesNestingDeeperThanThirtyTwo) {
-  const auto nested = [](int depth) {
+  const auto nested = [](size_t depth) {
     return absl::StrCat("workers: ", std::string(depth, '['),
                         std::string(depth, ']'));
   };
