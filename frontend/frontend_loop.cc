@@ -15,7 +15,7 @@
 #include "frontend/frontend_metrics.h"
 #include "frontend/loop_counters.h"
 #include "frontend/query_validation.h"
-#include "frontend/task_ledger.h"
+#include "frontend/reply_checker.h"
 #include "frontend/tensor_rows.h"
 #include "frontend/wake_timer.h"
 #include "spdlog/spdlog.h"
@@ -84,9 +84,6 @@ class Loop final : public FrontendLoop,
   void Flush();
   // Runs the core on an event and on all that follows from it.
   void Run(const core::Event& event);
-  // nullopt: of no task that this worker has.
-  std::optional<core::TaskReplied> CheckReply(WorkerId worker,
-                                              WorkerReply& reply);
   bool HasLiveWorker(ModelId model) const;
   absl::StatusOr<ModelId> Find(const std::string& model,
                                const std::string& version) const;
@@ -115,8 +112,13 @@ class Loop final : public FrontendLoop,
   bool draining_ = false;
   std::function<void()> drained_;
 
-  ErrorTexts error_texts_;
   LoopCounters counters_;
+  ErrorTexts error_texts_;
+  ReplyChecker checker_{{.ledger = &ledger_,
+                         .catalog = &catalog_,
+                         .buffers = &buffers_,
+                         .error_texts = &error_texts_,
+                         .counters = &counters_}};
 };
 
 absl::Status Loop::Start() {
@@ -355,58 +357,9 @@ void Loop::OnStarted(WorkerId worker, TaskId task) {
 
 void Loop::OnReply(WorkerId worker, WorkerReply reply) {
   workers_[Raw(worker)].last_heard = Clock::now();
-  if (reply.exit_stage != 0) {
-    ++counters_.replies_early;
-    return;
-  }
-  const std::optional<core::TaskReplied> event = CheckReply(worker, reply);
+  const std::optional<core::TaskReplied> event =
+      checker_.Check(worker, std::move(reply));
   if (event.has_value()) Run(*event);
-}
-
-std::optional<core::TaskReplied> Loop::CheckReply(WorkerId worker,
-                                                  WorkerReply& reply) {
-  core::TaskReplied event{.task = reply.task,
-                          .worker = worker,
-                          .status = core::TaskStatus::kError,
-                          .queue = reply.queue,
-                          .compute = reply.compute};
-  const std::optional<TaskRecord> record = ledger_.Take(reply.task, worker);
-  if (!record.has_value()) {
-    ++counters_.replies_unknown;
-    return std::nullopt;
-  }
-  switch (reply.status) {
-    case wire::OK:
-      break;
-    case wire::CANCELLED:
-      event.status = core::TaskStatus::kCancelled;
-      return event;
-    case wire::EXPIRED:
-      event.status = core::TaskStatus::kExpired;
-      return event;
-    default:
-      event.retryable = reply.retryable;
-      error_texts_.Remember(reply.task, reply.error);
-      return event;
-  }
-  absl::StatusOr<TensorSet> outputs = CheckOutputs(
-      *record, catalog_.Get(record->bundle), std::move(reply.tensors));
-  if (!outputs.ok()) {
-    ++counters_.replies_wrong;
-    event.retryable = true;
-    error_texts_.Remember(reply.task, outputs.status().message());
-    return event;
-  }
-  event.status = core::TaskStatus::kOk;
-  event.decodable = outputs->tensors.size() == 1;
-  for (const oip::Tensor& tensor : outputs->tensors) {
-    if (AllFinite(tensor)) continue;
-    event.decodable = false;
-    ++counters_.outputs_not_finite;
-    break;
-  }
-  event.output = buffers_.Add(*std::move(outputs));
-  return event;
 }
 
 // ---- What is known -------------------------------------------------------

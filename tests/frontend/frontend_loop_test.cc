@@ -1,0 +1,494 @@
+#include "frontend/frontend_loop.h"
+
+#include <chrono>
+#include <cmath>
+#include <cstring>
+#include <functional>
+#include <limits>
+#include <map>
+#include <memory>
+
+#include "absl/strings/str_cat.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/frontend/upstream/fake_worker.h"
+#include "tests/support/infer_client.h"
+#include "tests/support/matchers.h"
+
+namespace parm {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+constexpr char kDeployed = 'd';
+constexpr char kParity = 'p';
+
+wire::TensorSpec Spec(const std::string& name,
+                      const std::vector<int64_t>& shape) {
+  wire::TensorSpec spec;
+  spec.set_name(name);
+  spec.set_datatype(wire::FP32);
+  spec.mutable_shape()->Add(shape.begin(), shape.end());
+  return spec;
+}
+
+// Model "m": x [-1,2] -> y [-1,2]. The sha256 is 32 times `id`.
+wire::BundleInfo BundleOf(char id) {
+  wire::BundleInfo info;
+  info.set_sha256(std::string(32, id));
+  info.set_model("m");
+  info.set_version("1");
+  info.set_role(id == kParity ? wire::PARITY : wire::DEPLOYED);
+  *info.add_inputs() = Spec("x", {-1, 2});
+  *info.add_outputs() = Spec("y", {-1, 2});
+  if (id == kParity) {
+    info.mutable_lineage()->set_deployed_sha256(std::string(32, kDeployed));
+    info.mutable_lineage()->mutable_code()->set_scheme("sum");
+    info.mutable_lineage()->mutable_code()->set_k(2);
+    info.mutable_lineage()->mutable_code()->set_r(1);
+  }
+  return info;
+}
+
+std::string BytesOf(const std::vector<float>& values) {
+  return {reinterpret_cast<const char*>(values.data()),
+          values.size() * sizeof(float)};
+}
+
+std::vector<float> FloatsOf(absl::Span<const std::byte> bytes) {
+  std::vector<float> values(bytes.size() / sizeof(float));
+  if (!bytes.empty()) std::memcpy(values.data(), bytes.data(), bytes.size());
+  return values;
+}
+
+oip::InferRequest RequestOf(const std::vector<float>& values,
+                            oip::Parameters parameters = {}) {
+  oip::InferRequest request;
+  request.model_name = "m";
+  request.id = "the client's";
+  request.parameters = std::move(parameters);
+  request.inputs.push_back(
+      {.spec = {.name = "x",
+                .datatype = DataType::kFp32,
+                .shape = {static_cast<int64_t>(values.size()) / 2, 2}},
+       .data = Buffer::FromString(BytesOf(values))});
+  return request;
+}
+
+// The loop in this thread, with workers that do what the test says.
+class FrontendLoopTest : public ::testing::Test {
+ protected:
+  // Worker i serves the bundles of `ids[i]`, and has said hello.
+  void Start(const std::vector<std::string>& ids, const std::string& model,
+             const std::string& more = "") {
+    std::string yaml = "workers:\n";
+    for (size_t i = 0; i < ids.size(); ++i) {
+      workers_.push_back(std::make_unique<FakeWorker>());
+      absl::StrAppend(&yaml, "  - {endpoint: \"", workers_[i]->endpoint(),
+                      "\"}\n");
+    }
+    absl::StrAppend(&yaml, "models:\n  - name: m\n", model, more);
+    PARM_ASSERT_OK_AND_ASSIGN(FrontendOptions options,
+                              ParseFrontendConfig(yaml, "test.yaml"));
+    PARM_ASSERT_OK_AND_ASSIGN(frontend_,
+                              FrontendLoop::Create(loop_, std::move(options)));
+    peers_.resize(ids.size());
+    for (size_t i = 0; i < ids.size(); ++i) SayHello(i, ids[i]);
+  }
+
+  void SayHello(size_t worker, const std::string& ids, uint64_t nonce = 5) {
+    const FakeWorker::Message request = Next(worker);
+    ASSERT_TRUE(request.envelope.has_hello_request());
+    peers_[worker] = request.peer;
+    wire::Envelope envelope;
+    wire::Hello& hello = *envelope.mutable_hello();
+    hello.set_worker_id(absl::StrCat("w", worker));
+    hello.set_instance_nonce(nonce);
+    hello.set_lanes(1);
+    for (const char id : ids) *hello.add_bundles() = BundleOf(id);
+    workers_[worker]->Send(request.peer, envelope);
+    ASSERT_TRUE(RunUntil([&] { return IsUp(worker); }));
+  }
+
+  bool IsUp(size_t worker) {
+    return Metric(absl::StrCat("parm_worker_state{worker=\"",
+                               workers_[worker]->endpoint(),
+                               "\",state=\"up\"}")) == 1;
+  }
+
+  bool RunUntil(const std::function<bool()>& done) {
+    const auto give_up =
+        std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    while (!done()) {
+      if (std::chrono::steady_clock::now() > give_up) return false;
+      loop_.run_one_for(std::chrono::milliseconds(2));
+    }
+    return true;
+  }
+
+  FakeWorker::Message Next(size_t worker) {
+    std::optional<FakeWorker::Message> message;
+    EXPECT_TRUE(RunUntil([&] {
+      message = workers_[worker]->Receive();
+      return message.has_value();
+    }));
+    return message.value_or(FakeWorker::Message{});
+  }
+
+  // The next task of any worker, with the worker that got it; heartbeat
+  // requests and cancels are passed over.
+  std::pair<size_t, FakeWorker::Message> NextTask() {
+    std::pair<size_t, FakeWorker::Message> task;
+    EXPECT_TRUE(RunUntil([&] {
+      for (size_t i = 0; i < workers_.size(); ++i) {
+        while (auto message = workers_[i]->Receive()) {
+          if (!message->envelope.has_infer()) continue;
+          task = {i, *std::move(message)};
+          return true;
+        }
+      }
+      return false;
+    }));
+    return task;
+  }
+
+  wire::Envelope ReplyTo(const FakeWorker::Message& task,
+                         const std::vector<int64_t>& shape = {1, 2}) {
+    wire::Envelope envelope;
+    wire::Reply& reply = *envelope.mutable_reply();
+    reply.set_task_id(task.envelope.infer().task_id());
+    reply.set_instance_nonce(5);
+    reply.set_status(wire::OK);
+    *reply.add_tensors() = Spec("y", shape);
+    return envelope;
+  }
+
+  void Answer(size_t worker, const FakeWorker::Message& task,
+              const std::vector<float>& values) {
+    workers_[worker]->Send(
+        peers_[worker],
+        ReplyTo(task, {static_cast<int64_t>(values.size()) / 2, 2}),
+        {BytesOf(values)});
+  }
+
+  QueryHandle Ask(const std::string& name, oip::InferRequest request) {
+    in_infer_ = true;
+    const QueryHandle handle =
+        frontend_->Infer(std::move(request), [this, name](QueryReply reply) {
+          EXPECT_FALSE(in_infer_) << "answered inside Infer";
+          EXPECT_EQ(replies_.count(name), 0U) << "answered twice";
+          replies_[name] = std::move(reply);
+        });
+    in_infer_ = false;
+    return handle;
+  }
+
+  const QueryReply& ReplyOf(const std::string& name) {
+    EXPECT_TRUE(RunUntil([&] { return replies_.count(name) == 1; }));
+    return replies_[name];
+  }
+  std::vector<float> ValuesOf(const std::string& name) {
+    const QueryReply& reply = ReplyOf(name);
+    EXPECT_THAT(reply.status, IsOk());
+    if (reply.response.outputs.empty()) return {};
+    return FloatsOf(reply.response.outputs[0].data.bytes());
+  }
+
+  double Metric(const std::string& name) {
+    return MetricValue("\n" + frontend_->MetricsText(), name);
+  }
+
+  boost::asio::io_context loop_;
+  std::vector<std::unique_ptr<FakeWorker>> workers_;
+  std::vector<std::string> peers_;
+  std::map<std::string, QueryReply> replies_;
+  bool in_infer_ = false;
+  std::unique_ptr<FrontendLoop> frontend_;
+};
+
+constexpr char kNone[] = "    deadline: 10s\n";
+constexpr char kCoded[] =
+    "    deadline: 10s\n"
+    "    redundancy: {policy: coded, code: {scheme: sum, k: 2},"
+    " group: {timeout: 5s}}\n";
+
+TEST_F(FrontendLoopTest, CarriesAQueryToAWorkerAndBack) {
+  Start({"d"}, kNone);
+  Ask("a", RequestOf({1, 2}));
+  const auto [worker, task] = NextTask();
+  EXPECT_THAT(
+      FloatsOf({reinterpret_cast<const std::byte*>(task.frames[0].data()),
+                task.frames[0].size()}),
+      ElementsAre(1, 2));
+  EXPECT_EQ(task.envelope.infer().tensors(0).name(), "x");
+  Answer(worker, task, {3, 4});
+  EXPECT_THAT(ValuesOf("a"), ElementsAre(3, 4));
+  const QueryReply& reply = ReplyOf("a");
+  EXPECT_EQ(reply.source, "exact");
+  EXPECT_EQ(reply.confidence, std::nullopt);
+  EXPECT_EQ(reply.response.id, "the client's");
+  EXPECT_EQ(reply.response.model_name, "m");
+  EXPECT_EQ(reply.response.model_version, "1");
+}
+
+TEST_F(FrontendLoopTest, TellsWhatTheModelLooksLike) {
+  Start({"d"}, kNone);
+  EXPECT_TRUE(frontend_->Ready());
+  EXPECT_THAT(frontend_->ModelNames(), ElementsAre("m"));
+  EXPECT_THAT(frontend_->ModelReady("m", ""), IsOkAndHolds(true));
+  EXPECT_THAT(frontend_->ModelReady("m", "9"),
+              StatusIs(absl::StatusCode::kNotFound));
+  PARM_ASSERT_OK_AND_ASSIGN(const oip::ModelMetadata metadata,
+                            frontend_->Metadata("m", "1"));
+  EXPECT_THAT(metadata.versions, ElementsAre("1"));
+  EXPECT_EQ(metadata.max_batch_size, 1U);
+  ASSERT_EQ(metadata.inputs.size(), 1U);
+  EXPECT_THAT(metadata.inputs[0].shape, ElementsAre(-1, 2));
+  EXPECT_THAT(frontend_->Metadata("other", ""),
+              StatusIs(absl::StatusCode::kNotFound, HasSubstr("'other'")));
+}
+
+TEST_F(FrontendLoopTest, AnswersUnavailableBeforeAnyHello) {
+  workers_.push_back(std::make_unique<FakeWorker>());
+  PARM_ASSERT_OK_AND_ASSIGN(
+      FrontendOptions options,
+      ParseFrontendConfig(
+          absl::StrCat("workers: [{endpoint: \"", workers_[0]->endpoint(),
+                       "\"}]\nmodels: [{name: m}]\n"),
+          "test.yaml"));
+  PARM_ASSERT_OK_AND_ASSIGN(frontend_,
+                            FrontendLoop::Create(loop_, std::move(options)));
+  EXPECT_FALSE(frontend_->Ready());
+  EXPECT_THAT(frontend_->ModelReady("m", ""), IsOkAndHolds(false));
+  EXPECT_THAT(frontend_->Metadata("m", ""),
+              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("yet")));
+  Ask("a", RequestOf({1, 2}));
+  EXPECT_THAT(ReplyOf("a").status,
+              StatusIs(absl::StatusCode::kUnavailable,
+                       HasSubstr("no worker serves model 'm' yet")));
+  EXPECT_EQ(ReplyOf("a").retry_after_s, 1);
+}
+
+TEST_F(FrontendLoopTest, RefusesWhatTheModelDoesNotTake) {
+  Start({"d"}, kNone);
+  Ask("long", RequestOf({1, 2, 3, 4}));  // two rows, one is allowed
+  EXPECT_THAT(ReplyOf("long").status,
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("batch size: got 2, want 1 to 1")));
+  oip::InferRequest request = RequestOf({1, 2});
+  request.model_name = "other";
+  Ask("other", std::move(request));
+  EXPECT_THAT(ReplyOf("other").status,
+              StatusIs(absl::StatusCode::kNotFound, HasSubstr("'other'")));
+  request = RequestOf({1, 2});
+  request.model_version = "7";
+  Ask("version", std::move(request));
+  EXPECT_THAT(ReplyOf("version").status,
+              StatusIs(absl::StatusCode::kNotFound, HasSubstr("'7'")));
+  EXPECT_EQ(Metric("parm_queries_rejected_total{reason=\"invalid\"}"), 1);
+  EXPECT_EQ(Metric("parm_queries_rejected_total{reason=\"not_found\"}"), 2);
+}
+
+TEST_F(FrontendLoopTest, JoinsQueriesIntoABatchAndCutsItsAnswer) {
+  Start({"d"},
+        "    deadline: 10s\n    batching: {max_batch_size: 3,"
+        " timeout: 5s}\n");
+  Ask("a", RequestOf({1, 2}));
+  Ask("b", RequestOf({3, 4, 5, 6}));
+  const auto [worker, task] = NextTask();
+  EXPECT_THAT(task.envelope.infer().tensors(0).shape(), ElementsAre(3, 2));
+  EXPECT_EQ(task.frames[0], BytesOf({1, 2, 3, 4, 5, 6}));
+  Answer(worker, task, {10, 20, 30, 40, 50, 60});
+  EXPECT_THAT(ValuesOf("a"), ElementsAre(10, 20));
+  EXPECT_THAT(ValuesOf("b"), ElementsAre(30, 40, 50, 60));
+}
+
+TEST_F(FrontendLoopTest, ReconstructsAMemberThatIsNeverAnswered) {
+  Start({"d", "d", "p"}, kCoded);
+  Ask("a", RequestOf({1, 2}, {{"parm_mode", "fast"}}));
+  Ask("b", RequestOf({3, 4}, {{"parm_mode", "fast"}}));
+  // Each worker doubles; the task of one member is never answered.
+  for (int i = 0; i < 3; ++i) {
+    const auto [worker, task] = NextTask();
+    const std::vector<float> input =
+        FloatsOf({reinterpret_cast<const std::byte*>(task.frames[0].data()),
+                  task.frames[0].size()});
+    if (task.envelope.infer().priority() == 1) {
+      EXPECT_THAT(input, ElementsAre(4, 6));  // the sum
+      EXPECT_EQ(task.envelope.infer().bundle_sha256(),
+                std::string(32, kParity));
+    }
+    if (input[0] == 3) continue;
+    Answer(worker, task, {2 * input[0], 2 * input[1]});
+  }
+  EXPECT_THAT(ValuesOf("a"), ElementsAre(2, 4));
+  EXPECT_EQ(ReplyOf("a").source, "exact");
+  EXPECT_THAT(ValuesOf("b"), ElementsAre(6, 8));
+  EXPECT_EQ(ReplyOf("b").source, "reconstructed");
+  EXPECT_EQ(Metric("parm_decodes_total{model=\"m\",outcome=\"made\"}"), 1);
+  EXPECT_EQ(Metric("parm_groups_total{model=\"m\",outcome=\"full\"}"), 1);
+}
+
+TEST_F(FrontendLoopTest, LeavesInputsThatAreNotFiniteUncoded) {
+  Start({"d", "d", "p"}, kCoded);
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  Ask("a", RequestOf({nan, 2}));
+  const auto [worker, task] = NextTask();
+  Answer(worker, task, {nan, 1});
+  EXPECT_THAT(ValuesOf("a"),
+              ElementsAre(::testing::NanSensitiveFloatEq(nan), 1));
+  EXPECT_EQ(Metric("parm_not_finite_total{where=\"input\"}"), 1);
+  EXPECT_EQ(Metric("parm_not_finite_total{where=\"output\"}"), 1);
+  EXPECT_EQ(Metric("parm_table_entries{table=\"open_groups\"}"), 0);
+}
+
+TEST_F(FrontendLoopTest, TriesElsewhereAfterAReplyOfTheWrongShape) {
+  Start({"d", "d"}, kNone);
+  Ask("a", RequestOf({1, 2}));
+  const auto [first, task] = NextTask();
+  workers_[first]->Send(peers_[first], ReplyTo(task, {1, 3}),
+                        {BytesOf({1, 2, 3})});
+  const auto [second, again] = NextTask();
+  Answer(second, again, {3, 4});
+  EXPECT_THAT(ValuesOf("a"), ElementsAre(3, 4));
+  EXPECT_EQ(Metric("parm_replies_rejected_total{reason=\"not_the_models\"}"),
+            1);
+}
+
+TEST_F(FrontendLoopTest, TriesElsewhereAfterGarbage) {
+  Start({"d", "d"}, kNone);
+  Ask("a", RequestOf({1, 2}));
+  const auto [first, task] = NextTask();
+  workers_[first]->Send(peers_[first], ReplyTo(task), {"short"});
+  const auto [second, again] = NextTask();
+  Answer(second, again, {3, 4});
+  EXPECT_THAT(ValuesOf("a"), ElementsAre(3, 4));
+  EXPECT_EQ(Metric("parm_frames_rejected_total{reason=\"malformed\"}"), 1);
+}
+
+TEST_F(FrontendLoopTest, AnswersOnceWhenAWorkerRepliesTwice) {
+  Start({"d"}, kNone);
+  Ask("a", RequestOf({1, 2}));
+  const auto [worker, task] = NextTask();
+  Answer(worker, task, {3, 4});
+  Answer(worker, task, {5, 6});
+  EXPECT_THAT(ValuesOf("a"), ElementsAre(3, 4));
+  ASSERT_TRUE(RunUntil([&] {
+    return Metric("parm_replies_rejected_total{reason=\"unknown_task\"}") == 1;
+  }));
+}
+
+TEST_F(FrontendLoopTest, IgnoresRepliesToTasksThatWereNeverSent) {
+  Start({"d"}, kNone);
+  FakeWorker::Message made_up;
+  made_up.envelope.mutable_infer()->set_task_id(4711);
+  Answer(0, made_up, {3, 4});
+  wire::Envelope early = ReplyTo(made_up);
+  early.mutable_reply()->set_exit_stage(1);
+  workers_[0]->Send(peers_[0], early, {BytesOf({1, 2})});
+  ASSERT_TRUE(RunUntil([&] {
+    return Metric("parm_replies_rejected_total{reason=\"exit_stage\"}") == 1;
+  }));
+  EXPECT_EQ(Metric("parm_replies_rejected_total{reason=\"unknown_task\"}"), 1);
+  EXPECT_EQ(Metric("parm_table_entries{table=\"buffers\"}"), 0);
+}
+
+TEST_F(FrontendLoopTest, SaysSoWhenTheDeadlinePasses) {
+  Start({"d"}, kNone);
+  Ask("a", RequestOf({1, 2}, {{"parm_deadline_us", int64_t{30'000}}}));
+  EXPECT_THAT(ReplyOf("a").status,
+              StatusIs(absl::StatusCode::kDeadlineExceeded,
+                       HasSubstr("parm-frontend: no answer by the deadline of "
+                                 "30000 us")));
+}
+
+TEST_F(FrontendLoopTest, GivesTheConfiguredDefaultAtTheDeadline) {
+  Start({"d"},
+        "    deadline: 30ms\n    redundancy: {decode: {slack: 1ms}}\n"
+        "    default_answer: {values: [0.5, 0.25]}\n"
+        "    batching: {max_batch_size: 2}\n");
+  Ask("a", RequestOf({1, 2, 3, 4}));
+  EXPECT_THAT(ValuesOf("a"), ElementsAre(0.5, 0.25, 0.5, 0.25));
+  EXPECT_EQ(ReplyOf("a").source, "default");
+}
+
+TEST_F(FrontendLoopTest, PassesOnWhatTheWorkerSaid) {
+  Start({"d"}, kNone);
+  Ask("a", RequestOf({1, 2}));
+  const auto [worker, task] = NextTask();
+  wire::Envelope reply = ReplyTo(task);
+  reply.mutable_reply()->clear_tensors();
+  reply.mutable_reply()->set_status(wire::ERROR);
+  reply.mutable_reply()->set_error("the cat sat on it");
+  workers_[worker]->Send(peers_[worker], reply);
+  EXPECT_THAT(ReplyOf("a").status,
+              StatusIs(absl::StatusCode::kInternal,
+                       HasSubstr("parm-frontend: the worker failed: the cat")));
+}
+
+TEST_F(FrontendLoopTest, DispatchesAgainWhenAWorkerDies) {
+  Start({"d", "d"}, kNone);
+  Ask("a", RequestOf({1, 2}));
+  const auto [first, task] = NextTask();
+  workers_[first].reset();
+  const size_t other = 1 - first;
+  FakeWorker::Message again = Next(other);
+  while (!again.envelope.has_infer()) again = Next(other);
+  Answer(other, again, {3, 4});
+  EXPECT_THAT(ValuesOf("a"), ElementsAre(3, 4));
+  EXPECT_EQ(Metric("parm_tasks_redispatched_total"), 1);
+  EXPECT_EQ(Metric("parm_worker_events_total{event=\"lost\"}"), 1);
+}
+
+TEST_F(FrontendLoopTest, ForgetsQueriesThatWereAbandoned) {
+  Start({"d"}, kNone);
+  const QueryHandle handle = Ask("a", RequestOf({1, 2}));
+  const auto [worker, task] = NextTask();
+  frontend_->Abandon(handle);
+  frontend_->Abandon(handle);           // harmless
+  frontend_->Abandon(QueryHandle{99});  // nobody's
+  Answer(worker, task, {3, 4});
+  ASSERT_TRUE(RunUntil([&] {
+    return Metric("parm_table_entries{table=\"task_ledger\"}") == 0;
+  }));
+  EXPECT_THAT(replies_, IsEmpty());
+  EXPECT_EQ(Metric("parm_queries_abandoned_total{model=\"m\"}"), 1);
+}
+
+TEST_F(FrontendLoopTest, DrainsAfterTheLastAnswer) {
+  Start({"d"}, kNone);
+  Ask("a", RequestOf({1, 2}));
+  const auto [worker, task] = NextTask();
+  bool drained = false;
+  frontend_->Drain([&] { drained = true; });
+  EXPECT_FALSE(frontend_->Ready());
+  Ask("b", RequestOf({1, 2}));
+  EXPECT_THAT(ReplyOf("b").status, StatusIs(absl::StatusCode::kUnavailable,
+                                            HasSubstr("shutting down")));
+  EXPECT_FALSE(drained);
+  Answer(worker, task, {3, 4});
+  EXPECT_THAT(ValuesOf("a"), ElementsAre(3, 4));
+  EXPECT_TRUE(RunUntil([&] { return drained; }));
+}
+
+TEST_F(FrontendLoopTest, RefusesQueriesBeyondItsBound) {
+  Start({"d"}, kNone, "limits: {max_queries: 2}\n");
+  Ask("a", RequestOf({1, 2}));
+  Ask("b", RequestOf({1, 2}));
+  Ask("c", RequestOf({1, 2}));
+  EXPECT_THAT(ReplyOf("c").status,
+              StatusIs(absl::StatusCode::kResourceExhausted));
+  EXPECT_EQ(ReplyOf("c").retry_after_s, 1);
+  EXPECT_EQ(Metric("parm_queries_rejected_total{reason=\"max_queries\"}"), 1);
+}
+
+TEST_F(FrontendLoopTest, EndsItsMetricsWithWhatListenersCount) {
+  Start({"d"}, kNone);
+  frontend_->AppendMetrics([] { return std::string("further 1\n"); });
+  EXPECT_EQ(Metric("further"), 1);
+}
+
+}  // namespace
+}  // namespace parm
