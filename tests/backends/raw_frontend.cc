@@ -144,6 +144,19 @@ std::optional<Received> RawFrontend::ReceiveReply(uint64_t task_id) {
   });
 }
 
+bool RawFrontend::WaitForQueueDepth(uint32_t depth) {
+  const Time deadline = std::chrono::steady_clock::now() + kPatience;
+  while (std::chrono::steady_clock::now() < deadline) {
+    wire::Envelope request;
+    request.mutable_heartbeat_request();
+    Send(std::move(request));
+    const auto heartbeat = ReceiveHeartbeat();
+    if (!heartbeat.has_value()) return false;
+    if (heartbeat->queue_depth() == depth) return true;
+  }
+  return false;
+}
+
 bool RawFrontend::ReceiveStarted(uint64_t task_id) {
   return ReceiveMatching([task_id](const Received& candidate) {
            return candidate.envelope.has_value() &&

@@ -53,6 +53,9 @@ class RawFrontend {
   std::optional<Received> ReceiveReply(uint64_t task_id);
   /// Waits for the next heartbeat.
   std::optional<wire::Heartbeat> ReceiveHeartbeat();
+  /// Asks until the worker's queue is this long. The worker has then dealt with
+  /// everything that was sent before.
+  bool WaitForQueueDepth(uint32_t depth);
   /// Waits until a lane has begun the task.
   bool ReceiveStarted(uint64_t task_id);
 

@@ -98,6 +98,7 @@ TEST_F(WorkerLoopBadInputTest, MalformedTwinLeavesTaskAlone) {
   wire::Envelope twin = InferEnvelope(7, worker_.deployed(), kSpec);
   twin.mutable_infer()->set_bundle_sha256("too short");
   frontend_.Send(twin);
+  ASSERT_TRUE(frontend_.WaitForQueueDepth(0));
   worker_.gate().Open();
   const auto reply = frontend_.ReceiveReply(7);
   ASSERT_TRUE(reply.has_value());

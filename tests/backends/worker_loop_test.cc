@@ -22,21 +22,6 @@ using ::testing::HasSubstr;
 
 std::vector<float> Sample(float first) { return {first, 1, 2, 3}; }
 
-// Asks until the worker's queue is this long.
-bool WaitForQueueDepth(RawFrontend* frontend, uint32_t depth) {
-  const Time deadline =
-      std::chrono::steady_clock::now() + RawFrontend::kPatience;
-  while (std::chrono::steady_clock::now() < deadline) {
-    wire::Envelope request;
-    request.mutable_heartbeat_request();
-    frontend->Send(std::move(request));
-    const auto received = frontend->ReceiveHeartbeat();
-    if (!received.has_value()) return false;
-    if (received->queue_depth() == depth) return true;
-  }
-  return false;
-}
-
 void ExpectStatus(std::optional<Received> reply, wire::ReplyStatus status) {
   ASSERT_TRUE(reply.has_value());
   EXPECT_EQ(reply->envelope->reply().status(), status)
@@ -146,7 +131,7 @@ TEST(WorkerLoopTest, OrdinaryTaskOvertakesRedundantOne) {
   ASSERT_TRUE(frontend.ReceiveStarted(1));
   frontend.SendInfer(2, worker.parity(), Sample(2), 1, /*priority=*/1);
   frontend.SendInfer(3, worker.deployed(), Sample(3), 1, /*priority=*/0);
-  ASSERT_TRUE(WaitForQueueDepth(&frontend, 2));
+  ASSERT_TRUE(frontend.WaitForQueueDepth(2));
   worker.gate().Open();
   ExpectStatus(frontend.ReceiveReply(2), wire::OK);
   EXPECT_THAT(worker.gate().passed(), ElementsAre(1, 3, 2));
@@ -162,11 +147,11 @@ TEST(WorkerLoopTest, FrontendsTakeTurnsAtTheLane) {
   for (uint64_t i = 1; i <= 4; ++i) {
     greedy.SendInfer(1 + i, worker.deployed(), Sample(static_cast<float>(i)));
   }
-  ASSERT_TRUE(WaitForQueueDepth(&greedy, 4));
+  ASSERT_TRUE(greedy.WaitForQueueDepth(4));
   // The same ids on purpose: they belong to another frontend.
   modest.SendInfer(2, worker.deployed(), Sample(11));
   modest.SendInfer(3, worker.deployed(), Sample(12));
-  ASSERT_TRUE(WaitForQueueDepth(&modest, 6));
+  ASSERT_TRUE(modest.WaitForQueueDepth(6));
   worker.gate().Open();
   ExpectStatus(greedy.ReceiveReply(5), wire::OK);
   ExpectStatus(modest.ReceiveReply(3), wire::OK);
@@ -201,7 +186,7 @@ TEST(WorkerLoopTest, AnswersDoubledTaskOnce) {
   ASSERT_TRUE(frontend.ReceiveStarted(1));
   frontend.SendInfer(1, worker.deployed(), Sample(1));
   frontend.SendInfer(2, worker.deployed(), Sample(2));
-  ASSERT_TRUE(WaitForQueueDepth(&frontend, 1));
+  ASSERT_TRUE(frontend.WaitForQueueDepth(1));
   worker.gate().Open();
   ExpectStatus(frontend.ReceiveReply(1), wire::OK);
   ExpectStatus(frontend.ReceiveReply(2), wire::OK);
@@ -249,7 +234,7 @@ TEST(WorkerLoopTest, DrainAnnouncesRefusesAndFinishes) {
   frontend.SendInfer(1, worker.deployed(), Sample(1));
   ASSERT_TRUE(frontend.ReceiveStarted(1));
   frontend.SendInfer(2, worker.deployed(), Sample(2));
-  ASSERT_TRUE(WaitForQueueDepth(&frontend, 1));
+  ASSERT_TRUE(frontend.WaitForQueueDepth(1));
   worker.RequestDrain();
   const auto drain = frontend.Receive();
   ASSERT_TRUE(drain.has_value());
@@ -278,10 +263,10 @@ TEST(WorkerLoopTest, DropsWaitingTasksOfVanishedFrontend) {
   ASSERT_TRUE(vanishing->ReceiveStarted(1));
   vanishing->SendInfer(2, worker.deployed(), Sample(2));
   vanishing->SendInfer(3, worker.deployed(), Sample(3));
-  ASSERT_TRUE(WaitForQueueDepth(vanishing.get(), 2));
+  ASSERT_TRUE(vanishing->WaitForQueueDepth(2));
   vanishing.reset();
   RawFrontend other(worker.endpoint());
-  EXPECT_TRUE(WaitForQueueDepth(&other, 0));
+  EXPECT_TRUE(other.WaitForQueueDepth(0));
   worker.gate().Open();
   const WorkerCounters counters = worker.Stop();
   EXPECT_EQ(counters.tasks_orphaned, 2U);
@@ -296,10 +281,10 @@ TEST(WorkerLoopTest, NewFrontendUnderOldIdStartsAfresh) {
   frontend.SendInfer(1, worker.deployed(), Sample(1));
   ASSERT_TRUE(frontend.ReceiveStarted(1));
   frontend.SendInfer(2, worker.deployed(), Sample(2));
-  ASSERT_TRUE(WaitForQueueDepth(&frontend, 1));
+  ASSERT_TRUE(frontend.WaitForQueueDepth(1));
   ASSERT_TRUE(frontend.Hello("second start").has_value());
   frontend.SendInfer(2, worker.deployed(), Sample(22));
-  ASSERT_TRUE(WaitForQueueDepth(&frontend, 1));
+  ASSERT_TRUE(frontend.WaitForQueueDepth(1));
   worker.gate().Open();
   const auto reply = frontend.ReceiveReply(2);
   ASSERT_TRUE(reply.has_value());
