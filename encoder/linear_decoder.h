@@ -19,7 +19,7 @@
 namespace parm {
 
 /// Holds D_F for every arrival pattern of every group size: solved in double
-/// when it is made, applied in fp32. sum with k = 8: 36 rows, 80 KiB.
+/// when it is made, applied in fp32. sum with k = 8: 36 rows, 33 KB.
 /// Threads: const methods may run on any thread at once.
 class LinearDecoder {
  public:
