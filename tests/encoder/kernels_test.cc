@@ -113,7 +113,7 @@ TEST_P(KernelsTest, WeightedSumHasThePlainTwinsBits) {
   std::normal_distribution<float> normal;
   for (size_t num_inputs = 1; num_inputs <= kMaxKernelInputs; ++num_inputs) {
     for (size_t count : kCounts) {
-      for (size_t offset : {0, 1, 4}) {
+      for (size_t offset : {size_t{0}, size_t{1}, size_t{4}}) {
         for (bool unit_weights : {false, true}) {
           SCOPED_TRACE(testing::Message()
                        << "num_inputs=" << num_inputs << " count=" << count
