@@ -160,6 +160,8 @@ absl::StatusOr<std::vector<int>> LoadReferenceClasses(const std::string& path) {
   const int64_t samples = std::strtoll(shape.c_str(), &end, 10);
   if (*end != ',') return bad("another rank");
   const int64_t classes = std::strtoll(end + 1, &end, 10);
+  // A comma may follow the last dimension, as in any Python tuple.
+  while (*end == ',' || *end == ' ') ++end;
   if (*end != ')' || samples <= 0 || classes <= 0 || classes > (1 << 20) ||
       samples > static_cast<int64_t>(kMaxFileBytes)) {
     return bad("another rank");

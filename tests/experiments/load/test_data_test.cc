@@ -111,11 +111,15 @@ TEST_F(TestDataTest, CountsThatDifferAreDataLoss) {
 }
 
 TEST_F(TestDataTest, ReferenceIsTheLargestOfEachRow) {
-  Write("r.npy",
-        Npy("{'descr': '<f4', 'fortran_order': False, 'shape': (3, 2), }\n",
-            {1, 2, 4, 3, NAN, -5}));
-  EXPECT_THAT(LoadReferenceClasses(directory_ + "/r.npy"),
-              IsOkAndHolds(ElementsAre(1, 0, 1)));
+  for (const char* shape : {"(3, 2)", "(3, 2,)", "(3, 2, )"}) {
+    SCOPED_TRACE(shape);
+    Write("r.npy",
+          Npy(absl::StrCat("{'descr': '<f4', 'fortran_order': False, 'shape': ",
+                           shape, ", }\n"),
+              {1, 2, 4, 3, NAN, -5}));
+    EXPECT_THAT(LoadReferenceClasses(directory_ + "/r.npy"),
+                IsOkAndHolds(ElementsAre(1, 0, 1)));
+  }
 }
 
 TEST_F(TestDataTest, OtherArraysAreDataLoss) {
