@@ -79,9 +79,10 @@ def picture(cdf_paths, deadline_ms, title, path):
     figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
     for policy, cdf_path in cdf_paths.items():
         quantiles, latencies = _read_cdf(cdf_path)
-        # The last point is the maximum: nothing is slower, so it ends the line.
-        shares = [1 - q for q in quantiles[:-1]]
-        axes.step(latencies[:-1], shares, where="post", label=policy,
+        shares = [1 - q for q in quantiles]
+        # Nothing is slower than the maximum: its dot ends the line.
+        shares[-1] = shares[-2]
+        axes.step(latencies, shares, where="post", label=policy,
                   color=_COLOURS.get(policy), linewidth=1.8)
         axes.plot(latencies[-1], shares[-1], "o", markersize=4,
                   color=_COLOURS.get(policy))

@@ -140,11 +140,11 @@ std::string LoadTally::CdfCsv() const {
         ToMilliseconds(latency_.Quantile(quantile)),
         ToMilliseconds(latency_from_send_.Quantile(quantile)));
   };
-  for (int percent = 0; percent < 99; ++percent) append(percent / 100.0);
+  for (int percent = 0; percent < 90; ++percent) append(percent / 100.0);
   // Twenty points a decade of the share above, down to one sample.
   const double smallest =
       1.0 / static_cast<double>(std::max<int64_t>(1, num_queries()));
-  for (double above = 0.01; above > smallest; above /= std::pow(10.0, 0.05)) {
+  for (double above = 0.1; above > smallest; above /= std::pow(10.0, 0.05)) {
     append(1 - above);
   }
   append(1);

@@ -68,8 +68,8 @@ class LoadTally {
   /// caller's.
   void FillEntry(RunEntry* entry) const;
 
-  /// "quantile,latency_ms,latency_from_send_ms" lines from 0 to 1, steps of
-  /// 0.01, then ever finer towards 1 as far as the sample reaches.
+  /// "quantile,latency_ms,latency_from_send_ms" lines from 0 to 1: steps of
+  /// 0.01 up to 0.9, then ever finer towards 1 as far as the sample reaches.
   std::string CdfCsv() const;
 
  private:
