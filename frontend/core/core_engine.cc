@@ -30,8 +30,9 @@ void CoreEngine::Handle(Time now, const Event& event, ActionSink& out) {
   RunTimers(turn);
   std::visit([&](const auto& happened) { On(turn, happened); }, event);
   // Freeing work makes room, and sending work touches groups: go on until both
-  // are done. Each round answers, sends or frees something, so it ends.
-  while (reviewer_.Run(turn) || dispatcher_.Pump(turn)) {
+  // are done, and so is what was put off until now. Each round answers, sends
+  // or frees something, so it ends.
+  while (reviewer_.Run(turn) || dispatcher_.Pump(turn) || RunTimers(turn)) {
   }
   AskForWake(turn);
 }
@@ -69,12 +70,7 @@ std::optional<AnswerError> CoreEngine::WhyNot(const Turn& turn,
     state_.Mark(RarePath::kNoWorkerAtOnce);
     return AnswerError::kNoWorker;
   }
-  const auto any_full = [this] {
-    return state_.queries.full() || state_.batches.full() ||
-           state_.tasks.full() || state_.groups.full();
-  };
-  if (any_full()) reviewer_.EvictLingerer(turn);
-  // Without a free group or task a query is served all the same.
+  // Without a free group or task record a query is served all the same.
   if (state_.queries.full() || state_.batches.full()) {
     state_.Mark(RarePath::kShedTableFull);
     ++counters.shed_queries;
@@ -204,63 +200,71 @@ void CoreEngine::On(const Turn& turn, const DrainRequested& /*event*/) {
   batcher_.FlushAll(turn);
 }
 
-void CoreEngine::RunTimers(const Turn& turn) {
+bool CoreEngine::RunTimers(const Turn& turn) {
   if (wake_at_ <= turn.now) wake_at_ = kNever;
+  bool any = false;
   FiredTimer fired;
   while (worker_timers_.PopDue(turn.now, &fired)) {
+    any = true;
     Worker& worker = workers_.at(WorkerId{fired.record});
     worker.timer = TimerHandle{};
     OnWorkerTimer(turn, worker);
   }
   while (state_.timers.PopDue(turn.now, &fired)) {
-    switch (fired.kind) {
-      case TimerKind::kQueryDeadline: {
-        Query& query = state_.queries.At(fired.record);
-        query.timer = TimerHandle{};
-        answers_.OnDeadline(turn, query);
-        break;
-      }
-      case TimerKind::kBatchTimeout: {
-        Batch& batch = state_.batches.At(fired.record);
-        batch.timer = TimerHandle{};
-        batcher_.OnTimeout(turn, batch);
-        break;
-      }
-      case TimerKind::kDecodeTrigger: {
-        Batch& batch = state_.batches.At(fired.record);
-        batch.timer = TimerHandle{};
-        state_.Touch(batch);
-        break;
-      }
-      case TimerKind::kPolicy: {
-        Batch& batch = state_.batches.At(fired.record);
-        batch.policy_timer = TimerHandle{};
-        if (batch.num_open > 0) {
-          PolicyOf(batch.model).OnTimer(turn, batch, *this);
-        }
-        break;
-      }
-      case TimerKind::kTaskEnd: {
-        Task& task = state_.tasks.At(fired.record);
-        task.timer = TimerHandle{};
-        resolver_.OnTaskTimer(turn, task);
-        break;
-      }
-      case TimerKind::kGroupTimeout: {
-        Group& group = state_.groups.At(fired.record);
-        group.timer = TimerHandle{};
-        CloseGroup(turn, group);
-        break;
-      }
-      case TimerKind::kGroupRelease: {
-        Group& group = state_.groups.At(fired.record);
-        group.timer = TimerHandle{};
-        reviewer_.GiveUp(turn, group);
-        break;
-      }
-      case TimerKind::kWorker:
-        break;  // only in worker_timers_
+    any = true;
+    Fire(turn, fired);
+  }
+  return any;
+}
+
+void CoreEngine::Fire(const Turn& turn, const FiredTimer& fired) {
+  switch (fired.kind) {
+    case TimerKind::kQueryDeadline: {
+      Query& query = state_.queries.At(fired.record);
+      query.timer = TimerHandle{};
+      answers_.OnDeadline(turn, query);
+      return;
     }
+    case TimerKind::kBatchTimeout: {
+      Batch& batch = state_.batches.At(fired.record);
+      batch.timer = TimerHandle{};
+      batcher_.OnTimeout(turn, batch);
+      return;
+    }
+    case TimerKind::kDecodeTrigger: {
+      Batch& batch = state_.batches.At(fired.record);
+      batch.timer = TimerHandle{};
+      state_.Touch(batch);
+      return;
+    }
+    case TimerKind::kPolicy: {
+      Batch& batch = state_.batches.At(fired.record);
+      batch.policy_timer = TimerHandle{};
+      if (batch.num_open > 0) {
+        PolicyOf(batch.model).OnTimer(turn, batch, *this);
+      }
+      return;
+    }
+    case TimerKind::kTaskEnd: {
+      Task& task = state_.tasks.At(fired.record);
+      task.timer = TimerHandle{};
+      resolver_.OnTaskTimer(turn, task);
+      return;
+    }
+    case TimerKind::kGroupTimeout: {
+      Group& group = state_.groups.At(fired.record);
+      group.timer = TimerHandle{};
+      CloseGroup(turn, group);
+      return;
+    }
+    case TimerKind::kGroupRelease: {
+      Group& group = state_.groups.At(fired.record);
+      group.timer = TimerHandle{};
+      reviewer_.GiveUp(turn, group);
+      return;
+    }
+    case TimerKind::kWorker:
+      return;  // only in worker_timers_
   }
 }
 

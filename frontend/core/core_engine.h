@@ -58,7 +58,8 @@ class CoreEngine final : public FrontendCore,
                                     const QueryArrived& event);
   void NoteHeard(const Turn& turn, WorkerId id);
   void CloseGroup(const Turn& turn, Group& group);
-  void RunTimers(const Turn& turn);
+  bool RunTimers(const Turn& turn);
+  void Fire(const Turn& turn, const FiredTimer& fired);
   void OnWorkerTimer(const Turn& turn, Worker& worker);
   void ArmWorkerTimer(Worker& worker, Time at);
   void AskForWake(const Turn& turn);

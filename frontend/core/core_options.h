@@ -57,6 +57,9 @@ struct CoreOptions {
   /// Share of cancellable losers that is left to finish, so that the ledger
   /// sees real stragglers too.
   double loser_sample_rate = 0.05;
+  /// Answered groups that are kept because a late original may still tell how
+  /// good a decode was; beyond it the oldest is given up.
+  uint32_t ledger_room = 1024;
   uint64_t seed = 1;
 };
 

@@ -12,9 +12,6 @@ namespace parm::core {
 namespace {
 
 constexpr size_t kMaxTriggerSizes = 16;
-// Room for groups that were answered and wait for a late original, and for
-// tasks that nobody waits for.
-constexpr uint64_t kLedgerRoom = 1024;
 
 uint64_t LargestGroup(const CoreOptions& options) {
   int k = 1;
@@ -25,18 +22,21 @@ uint64_t LargestGroup(const CoreOptions& options) {
 }
 
 uint32_t NumQueryRecords(const CoreOptions& options) {
-  return static_cast<uint32_t>(2 * uint64_t{options.max_queries} + kLedgerRoom);
+  return static_cast<uint32_t>(2 * uint64_t{options.max_queries} +
+                               options.ledger_room);
 }
 uint32_t NumBatchRecords(const CoreOptions& options) {
   return static_cast<uint32_t>(uint64_t{options.max_queries} *
                                    (LargestGroup(options) + 1) +
-                               kLedgerRoom);
+                               options.ledger_room);
 }
 uint32_t NumTaskRecords(const CoreOptions& options) {
-  return static_cast<uint32_t>(4 * uint64_t{options.max_queries} + kLedgerRoom);
+  return static_cast<uint32_t>(4 * uint64_t{options.max_queries} +
+                               options.ledger_room);
 }
 uint32_t NumGroupRecords(const CoreOptions& options) {
-  return static_cast<uint32_t>(uint64_t{options.max_queries} + kLedgerRoom);
+  return static_cast<uint32_t>(uint64_t{options.max_queries} +
+                               options.ledger_room);
 }
 
 bool IsShare(double value) { return value >= 0 && value <= 1; }
@@ -111,7 +111,7 @@ absl::Status ValidateOptions(const CoreOptions& options) {
   }
   const uint64_t largest =
       std::max<uint64_t>(4, LargestGroup(options) + 1) * options.max_queries +
-      kLedgerRoom;
+      options.ledger_room;
   if (largest > kMaxSlabCapacity) {
     return absl::InvalidArgumentError(absl::StrCat(
         "max_queries is too large for this k: got ", options.max_queries));

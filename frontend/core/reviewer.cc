@@ -90,6 +90,8 @@ void Reviewer::ReviewGroup(const Turn& turn, Group& group) {
   for (Batch* const member : MembersOf(group)) {
     if (member->num_open > 0) ReviewMember(turn, group, *member, arrivals);
     someone_waits |= member->num_open > 0;
+    // A retry in line serves its own queries only.
+    if (member->num_open == 0 && member->waiting) dispatcher_.Withdraw(*member);
   }
   if (group.open) return;
   DropUnneeded(turn, group);
@@ -98,7 +100,7 @@ void Reviewer::ReviewGroup(const Turn& turn, Group& group) {
     ArmRelease(turn, group);
   } else if (AwaitsOriginal(group)) {
     ArmRelease(turn, group);
-    Linger(group);
+    Linger(turn, group);
   } else {
     FreeGroup(turn, group);
   }
@@ -251,7 +253,6 @@ void Reviewer::DropUnneeded(const Turn& turn, Group& group) {
         siblings_matter &&
         waiting_for_decode - (NeedsDecode(*member) ? 1 : 0) > 0;
     if (member->num_open > 0) continue;
-    if (member->waiting) dispatcher_.Withdraw(*member);
     if (group.encodes_running == 0) answers_.ReleaseInputs(turn, *member);
     if (member->got_output || !sibling_waits) DropCopies(turn, *member);
     if (!sibling_waits && group.decodes_running == 0) {
@@ -331,22 +332,18 @@ void Reviewer::ArmRelease(const Turn& turn, Group& group) {
       TimerKind::kGroupRelease, Slab<Group>::IndexOf(group));
 }
 
-void Reviewer::Linger(Group& group) {
+void Reviewer::Linger(const Turn& turn, Group& group) {
   if (group.lingering.linked) return;
   state_.Mark(RarePath::kGroupLingered);
   state_.lingering_groups.PushBack(group);
+  if (state_.lingering_groups.size() > state_.options.ledger_room) {
+    state_.Mark(RarePath::kLingererEvicted);
+    FreeGroup(turn, *state_.lingering_groups.front());
+  }
 }
 
 void Reviewer::GiveUp(const Turn& turn, Group& group) {
   FreeGroup(turn, group);
-}
-
-bool Reviewer::EvictLingerer(const Turn& turn) {
-  Group* const oldest = state_.lingering_groups.front();
-  if (oldest == nullptr) return false;
-  state_.Mark(RarePath::kLingererEvicted);
-  FreeGroup(turn, *oldest);
-  return true;
 }
 
 void Reviewer::FreeGroup(const Turn& turn, Group& group) {

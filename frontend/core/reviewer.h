@@ -32,10 +32,6 @@ class Reviewer {
   /// The feedback horizon has passed: forgets the group as it is.
   void GiveUp(const Turn& turn, Group& group);
 
-  /// Makes room when a table is full: forgets the group that has waited for a
-  /// late original the longest. False if none does.
-  bool EvictLingerer(const Turn& turn);
-
  private:
   /// Which outputs are here, and which are here or may still come.
   struct Arrivals {
@@ -58,7 +54,7 @@ class Reviewer {
   void DropParity(const Turn& turn, Parity& parity);
   bool AwaitsOriginal(const Group& group) const;
   void ArmRelease(const Turn& turn, Group& group);
-  void Linger(Group& group);
+  void Linger(const Turn& turn, Group& group);
   void FreeGroup(const Turn& turn, Group& group);
   void FreeBatch(const Turn& turn, Batch& batch);
   void OrphanTask(const Turn& turn, Task& task);

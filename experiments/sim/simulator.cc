@@ -1,0 +1,540 @@
+#include "experiments/sim/simulator.h"
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+#include "experiments/sim/draws.h"
+#include "experiments/sim/performer.h"
+#include "experiments/sim/sim_worker.h"
+#include "frontend/core/frontend_core.h"
+
+namespace parm::sim {
+
+namespace {
+
+using core::AttemptType;
+using core::Event;
+
+// After the faulty phase: wait until all is well, send a burst, wait until all
+// must be forgotten, drain.
+enum class Phase : uint8_t { kFaulty, kRecovered, kForgotten, kDone };
+
+enum Draw : uint64_t {
+  kGap = 1,
+  kModel,
+  kSignature,
+  kSamples,
+  kMode,
+  kDeadline,
+  kLeaves,
+  kLeavesAfter,
+  kWhen,
+  kWho,
+  kWhat,
+  kHowLong,
+};
+
+enum class Incident : uint8_t { kDeath, kPause, kDisconnect, kDrain };
+
+class Simulator {
+ public:
+  explicit Simulator(const Scenario& scenario)
+      : scenario_(scenario),
+        draws_(scenario.seed),
+        world_(scenario, draws_),
+        troubled_(scenario.workers.size()),
+        core_(core::FrontendCore::Create(scenario.core).value()) {
+    for (uint32_t i = 0; i < scenario.workers.size(); ++i) {
+      workers_.emplace_back(i, scenario, draws_, world_);
+    }
+  }
+
+  SimResult Run();
+
+ private:
+  void Tell(const Event& event) {
+    core_->Handle(world_.now, event, world_);
+    const core::CoreSizes sizes = core_->sizes();
+    peak_.queries = std::max(peak_.queries, sizes.queries);
+    peak_.batches = std::max(peak_.batches, sizes.batches);
+    peak_.tasks = std::max(peak_.tasks, sizes.tasks);
+    peak_.groups = std::max(peak_.groups, sizes.groups);
+    peak_.timers = std::max(peak_.timers, sizes.timers);
+    peak_.buffered_bytes = std::max(peak_.buffered_bytes, sizes.buffered_bytes);
+  }
+  void Happen(const SimEvent& event);
+  void HappenAtWorker(const SimEvent& event);
+  void SayHello(uint32_t worker);
+  void Arrive();
+  QueryId Send(ModelId model, uint32_t signature, uint32_t samples,
+               core::AnswerMode mode, Duration deadline);
+  void PlanIncident();
+  void Strike(const SimEvent& event);
+  void Mend(const SimEvent& event);
+  void EnterPhase(Phase phase, uint32_t model);
+  void RememberForBurst();
+  void SendBurst(uint32_t model_index);
+  void CheckBurst();
+  void CheckForgotten();
+  void CheckCounters();
+  void CheckDrain();
+  void PlanPhase(Phase phase, Duration after, uint32_t model = 0);
+  Duration LongestDeadline() const;
+
+  const Scenario& scenario_;
+  const Draws draws_;
+  Performer world_;
+  std::vector<SimWorker> workers_;
+  std::vector<bool> troubled_;  // in the middle of an incident
+  std::unique_ptr<core::FrontendCore> core_;
+  core::CoreSizes peak_;
+  Phase phase_ = Phase::kFaulty;
+  uint64_t num_arrived_ = 0;
+  uint64_t num_incidents_ = 0;
+  // Before the burst, to see what it changed.
+  std::vector<uint64_t> tasks_before_;
+  core::CoreCounters counters_before_;
+  uint64_t exact_before_ = 0;
+  uint64_t burst_size_ = 0;
+};
+
+Duration Simulator::LongestDeadline() const {
+  Duration longest{0};
+  for (const core::ModelOptions& model : scenario_.core.models) {
+    longest = std::max(longest, model.deadline);
+  }
+  return longest;
+}
+
+void Simulator::SayHello(uint32_t worker) {
+  const SimWorkerSpec& spec = scenario_.workers[worker];
+  Tell(core::WorkerUp{.worker = WorkerId{worker},
+                      .nonce = workers_[worker].nonce(),
+                      .fault_domain = spec.fault_domain,
+                      .lanes = spec.lanes,
+                      .max_in_flight = spec.max_in_flight,
+                      .bundles = spec.bundles});
+}
+
+QueryId Simulator::Send(ModelId model, uint32_t signature, uint32_t samples,
+                        core::AnswerMode mode, Duration deadline) {
+  const Content value = draws_.Bits(Purpose::kQuery, world_.queries.size()) | 1;
+  const QueryId id = world_.queries.Add({.mode = mode,
+                                         .model = model,
+                                         .samples = samples,
+                                         .value = value,
+                                         .deadline = world_.now + deadline});
+  Tell(core::QueryArrived{.query = id,
+                          .model = model,
+                          .deployed = DeployedBundle(Raw(model)),
+                          .signature = signature,
+                          .samples = samples,
+                          .bytes = samples * scenario_.bytes_per_sample,
+                          .input = world_.NewInput(id, value, samples),
+                          .deadline = world_.now + deadline,
+                          .mode = mode});
+  return id;
+}
+
+void Simulator::Arrive() {
+  const uint64_t n = ++num_arrived_;
+  const auto draw = [&](Draw what) {
+    return draws_.Unit(Purpose::kQuery, n, what);
+  };
+  const auto pick = [&](Draw what, uint32_t count) {
+    return static_cast<uint32_t>(draws_.Bits(Purpose::kQuery, n, what) % count);
+  };
+  const ModelId model{
+      pick(kModel, static_cast<uint32_t>(scenario_.core.models.size()))};
+  const core::ModelOptions& options = scenario_.core.models[Raw(model)];
+  const uint32_t signature =
+      draw(kSignature) < scenario_.share_uncodable
+          ? 0
+          : 1 + pick(kSignature, scenario_.num_signatures);
+  const double mode_draw = draw(kMode);
+  const core::AnswerMode mode =
+      mode_draw < scenario_.share_exact ? core::AnswerMode::kExact
+      : mode_draw < scenario_.share_exact + scenario_.share_fast
+          ? core::AnswerMode::kFast
+          : core::AnswerMode::kBalanced;
+  // One in ten has less time than the model allows.
+  const double part = draw(kDeadline);
+  const Duration deadline =
+      part < 0.1
+          ? std::max(Milliseconds(1),
+                     FromSeconds(10 * part * ToSeconds(options.deadline)))
+          : options.deadline;
+  const QueryId id =
+      Send(model, signature, 1 + pick(kSamples, scenario_.max_samples), mode,
+           deadline);
+  if (draw(kLeaves) < scenario_.faults.abandoned) {
+    world_.events.Push(
+        {.at = world_.now + draws_.Between(Duration{0}, 2 * scenario_.service,
+                                           Purpose::kQuery, n, kLeavesAfter),
+         .what = Happening::kClientLeaves,
+         .id = Raw(id)});
+  }
+  if (num_arrived_ == scenario_.num_queries) {
+    for (SimWorker& worker : workers_) worker.Behave();
+    world_.set_faults(false);
+    PlanPhase(Phase::kRecovered, RecoveryBound(scenario_));
+    return;
+  }
+  const Duration mean = FromSeconds(1 / scenario_.arrivals_per_s);
+  world_.events.Push(
+      {.at = world_.now + draws_.Exponential(mean, Purpose::kArrivalGap, n),
+       .what = Happening::kArrival});
+}
+
+void Simulator::PlanPhase(Phase phase, Duration after, uint32_t model) {
+  world_.events.Push({.at = world_.now + after,
+                      .what = Happening::kPhase,
+                      .small = static_cast<uint8_t>(phase),
+                      .worker = model});
+}
+
+void Simulator::PlanIncident() {
+  const Duration mean = scenario_.faults.mean_between_incidents;
+  if (mean == Duration{0} || num_arrived_ >= scenario_.num_queries) return;
+  const uint64_t n = ++num_incidents_;
+  const auto who = static_cast<uint32_t>(draws_.Bits(Purpose::kFault, n, kWho) %
+                                         workers_.size());
+  world_.events.Push(
+      {.at = world_.now + draws_.Exponential(mean, Purpose::kFault, n, kWhen),
+       .what = Happening::kIncident,
+       .small =
+           static_cast<uint8_t>(draws_.Bits(Purpose::kFault, n, kWhat) % 4),
+       .worker = who,
+       .id = n});
+}
+
+void Simulator::Strike(const SimEvent& event) {
+  PlanIncident();
+  const uint32_t index = event.worker;
+  SimWorker& worker = workers_[index];
+  if (troubled_[index] || num_arrived_ >= scenario_.num_queries) return;
+  troubled_[index] = true;
+  const auto incident = static_cast<Incident>(event.small);
+  switch (incident) {
+    case Incident::kDeath:
+      worker.Kill();
+      world_.Disconnect(index);
+      break;
+    case Incident::kPause:
+      worker.Pause();
+      break;
+    case Incident::kDisconnect:
+      world_.Disconnect(index);
+      break;
+    case Incident::kDrain:
+      worker.Drain();
+      world_.Later({.what = Happening::kDrainingAtFrontend, .worker = index});
+      break;
+  }
+  const bool cut = !world_.connections[index].up;
+  // Sometimes the connection's loss is not seen before the next hello.
+  const bool seen = draws_.Unit(Purpose::kFault, event.id, kHowLong + 1) < 0.8;
+  if (cut && (seen || incident == Incident::kDisconnect)) {
+    world_.Later({.what = Happening::kDownAtFrontend, .worker = index});
+  }
+  world_.events.Push(
+      {.at = world_.now + draws_.Between(Milliseconds(20),
+                                         Scenario::kLongestIncident,
+                                         Purpose::kFault, event.id, kHowLong),
+       .what = Happening::kIncidentOver,
+       .small = event.small,
+       .worker = index});
+}
+
+void Simulator::Mend(const SimEvent& event) {
+  const uint32_t index = event.worker;
+  SimWorker& worker = workers_[index];
+  troubled_[index] = false;
+  switch (static_cast<Incident>(event.small)) {
+    case Incident::kDrain:
+      worker.Kill();
+      world_.Disconnect(index);
+      [[fallthrough]];
+    case Incident::kDeath:
+      worker.Start();
+      [[fallthrough]];
+    case Incident::kDisconnect:
+      world_.Reconnect(index);
+      world_.Later({.what = Happening::kHelloAtFrontend, .worker = index});
+      break;
+    case Incident::kPause:
+      worker.Resume(world_.now);
+      break;
+  }
+}
+
+void Simulator::HappenAtWorker(const SimEvent& event) {
+  SimWorker& worker = workers_[event.worker];
+  const Connection& connection = world_.connections[event.worker];
+  switch (event.what) {
+    case Happening::kTaskAtWorker:
+      if (const SimTask* const task = world_.Deliver(event)) {
+        worker.OnTask(world_.now, *task);
+      }
+      break;
+    case Happening::kCancelAtWorker:
+      if (event.epoch == connection.epoch) {
+        worker.OnCancel(world_.now, TaskId{event.id});
+      }
+      break;
+    case Happening::kProbeAtWorker:
+      if (worker.responsive() && connection.up) {
+        world_.Later(
+            {.what = Happening::kHeardAtFrontend, .worker = event.worker});
+      }
+      break;
+    case Happening::kServiceDone:
+      worker.OnServiceDone(world_.now, event.small, event.epoch);
+      break;
+    case Happening::kHeartbeat:
+      if (worker.responsive() && connection.up) {
+        world_.Later(
+            {.what = Happening::kHeardAtFrontend, .worker = event.worker});
+      }
+      if (phase_ != Phase::kDone) {
+        world_.events.Push({.at = world_.now + scenario_.heartbeat_interval,
+                            .what = Happening::kHeartbeat,
+                            .worker = event.worker});
+      }
+      break;
+    default:
+      break;
+  }
+}
+
+void Simulator::Happen(const SimEvent& event) {
+  switch (event.what) {
+    case Happening::kArrival:
+      Arrive();
+      return;
+    case Happening::kClientLeaves:
+      world_.queries.Abandon(QueryId{event.id});
+      Tell(core::QueryAbandoned{.query = QueryId{event.id}});
+      return;
+    case Happening::kIncident:
+      Strike(event);
+      return;
+    case Happening::kIncidentOver:
+      Mend(event);
+      return;
+    case Happening::kHelloAtFrontend:
+      if (event.epoch == world_.connections[event.worker].epoch) {
+        SayHello(event.worker);
+      }
+      return;
+    case Happening::kPhase:
+      EnterPhase(static_cast<Phase>(event.small), event.worker);
+      return;
+    case Happening::kTaskAtWorker:
+    case Happening::kCancelAtWorker:
+    case Happening::kProbeAtWorker:
+    case Happening::kServiceDone:
+    case Happening::kHeartbeat:
+      HappenAtWorker(event);
+      return;
+    default:
+      break;
+  }
+  Event core_event;
+  if (world_.ToCoreEvent(event, &core_event)) Tell(core_event);
+}
+
+void Simulator::EnterPhase(Phase phase, uint32_t model) {
+  phase_ = phase;
+  if (phase == Phase::kRecovered) {
+    if (model == 0) RememberForBurst();
+    SendBurst(model);
+    if (model + 1 < scenario_.core.models.size()) {
+      // Once the slots are free again.
+      PlanPhase(Phase::kRecovered, Milliseconds(1000), model + 1);
+      return;
+    }
+    // What the burst, or the faulty phase before it, may still keep alive.
+    PlanPhase(Phase::kForgotten,
+              LongestDeadline() + scenario_.core.feedback_horizon +
+                  scenario_.core.heartbeat_timeout +
+                  2 * (scenario_.encode_time + scenario_.decode_time) +
+                  Milliseconds(100));
+  } else if (phase == Phase::kForgotten) {
+    CheckBurst();
+    CheckForgotten();
+    CheckCounters();
+    CheckDrain();
+    phase_ = Phase::kDone;
+  }
+}
+
+void Simulator::RememberForBurst() {
+  for (const SimWorker& worker : workers_) {
+    tasks_before_.push_back(worker.num_tasks());
+  }
+  counters_before_ = core_->counters();
+  exact_before_ =
+      world_.queries
+          .by_source()[static_cast<size_t>(core::AnswerSource::kExact)];
+}
+
+// Every worker is back and groups form again: whole groups of full batches, at
+// least one batch per slot, that take nothing but an exact answer.
+void Simulator::SendBurst(uint32_t model_index) {
+  const core::ModelOptions& model = scenario_.core.models[model_index];
+  const auto k = static_cast<uint32_t>(model.code ? model.code->spec().k : 1);
+  const uint32_t num_groups = (NumSlots(scenario_) + k - 1) / k;
+  for (uint32_t i = 0; i < num_groups * k; ++i) {
+    Send(ModelId{model_index}, /*signature=*/1, model.max_batch_size,
+         core::AnswerMode::kExact, Milliseconds(5000));
+    ++burst_size_;
+  }
+}
+
+void Simulator::CheckBurst() {
+  Violations& violations = world_.violations;
+  const core::CoreCounters& counters = core_->counters();
+  const uint64_t exact =
+      world_.queries
+          .by_source()[static_cast<size_t>(core::AnswerSource::kExact)] -
+      exact_before_;
+  violations.Check(exact == burst_size_, "after recovery only ", exact, " of ",
+                   burst_size_, " queries were answered exactly");
+  for (size_t i = 0; i < workers_.size(); ++i) {
+    violations.Check(workers_[i].num_tasks() > tasks_before_[i] ||
+                         !ServesDeployed(scenario_.workers[i]),
+                     "worker does not work again: ", i);
+  }
+  for (size_t m = 0; m < counters.models.size(); ++m) {
+    const core::ModelCounters& now = counters.models[m];
+    const core::ModelCounters& before = counters_before_.models[m];
+    if (scenario_.core.models[m].policy != core::PolicyKind::kCoded) continue;
+    // A group needs k batches at once, and its parity a worker that is not
+    // busy with ordinary tasks before the members are answered.
+    const bool can_fill =
+        NumSlots(scenario_) >=
+        static_cast<uint32_t>(scenario_.core.models[m].code->spec().k);
+    violations.Check(
+        !can_fill || now.groups_closed_full > before.groups_closed_full,
+        "groups do not form again: model ", m);
+    const bool can_help = can_fill &&
+                          !ServesDeployed(scenario_.workers.back()) &&
+                          scenario_.encode_time < scenario_.service / 2;
+    constexpr auto kParity = static_cast<size_t>(AttemptType::kParity);
+    violations.Check(!can_help || now.tasks[kParity] > before.tasks[kParity],
+                     "parity is not sent again: model ", m);
+  }
+}
+
+void Simulator::CheckForgotten() {
+  const core::CoreSizes sizes = core_->sizes();
+  Violations& violations = world_.violations;
+  violations.Check(sizes.queries == 0, "queries left: ", sizes.queries);
+  violations.Check(sizes.batches == 0, "batches left: ", sizes.batches);
+  violations.Check(sizes.tasks == 0, "tasks left: ", sizes.tasks);
+  violations.Check(sizes.groups == 0, "groups left: ", sizes.groups);
+  violations.Check(sizes.open_groups == 0,
+                   "open groups left: ", sizes.open_groups);
+  violations.Check(sizes.timers == 0, "timers left: ", sizes.timers);
+  violations.Check(sizes.buffered_bytes == 0,
+                   "bytes left: ", sizes.buffered_bytes);
+  violations.Check(world_.buffers.num_held() == 0,
+                   "buffers left: ", world_.buffers.num_held());
+  world_.queries.CheckAllEnded();
+}
+
+void Simulator::CheckCounters() {
+  Violations& violations = world_.violations;
+  const core::CoreCounters& counters = core_->counters();
+  std::array<uint64_t, core::kNumSources> answers{};
+  std::array<uint64_t, 4> tasks{};
+  uint64_t abandoned = 0;
+  for (const core::ModelCounters& model : counters.models) {
+    abandoned += model.abandoned;
+    for (size_t i = 0; i < answers.size(); ++i) {
+      answers[i] += model.answers[i];
+      violations.Check(
+          static_cast<uint64_t>(model.latency[i].count()) == model.answers[i],
+          "latencies and answers differ");
+    }
+    for (size_t i = 0; i < tasks.size(); ++i) tasks[i] += model.tasks[i];
+    violations.Check(model.quality_agreed == model.quality_compared,
+                     "a decode disagreed with its original");
+  }
+  violations.Check(answers == world_.queries.by_source(),
+                   "answers are counted wrongly");
+  violations.Check(abandoned == world_.queries.num_abandoned(),
+                   "abandoned queries are counted wrongly: got ", abandoned);
+  violations.Check(
+      world_.queries.num_answered() + abandoned == world_.queries.size(),
+      "answers do not add up to the queries");
+  for (const AttemptType attempt :
+       {AttemptType::kOriginal, AttemptType::kRetry, AttemptType::kHedge,
+        AttemptType::kParity}) {
+    violations.Check(
+        tasks[static_cast<size_t>(attempt)] == world_.num_tasks(attempt),
+        "tasks are counted wrongly");
+  }
+}
+
+void Simulator::CheckDrain() {
+  Tell(core::DrainRequested{});
+  const auto kError = static_cast<size_t>(core::AnswerSource::kError);
+  const uint64_t before = world_.queries.by_source()[kError];
+  Send(ModelId{0}, 1, 1, core::AnswerMode::kBalanced, Milliseconds(100));
+  world_.violations.Check(world_.queries.by_source()[kError] == before + 1,
+                          "a draining core took a query");
+}
+
+SimResult Simulator::Run() {
+  for (uint32_t i = 0; i < workers_.size(); ++i) {
+    const Duration until_hello = draws_.Between(
+        Duration{0}, scenario_.latest_hello, Purpose::kFault, 0, i);
+    world_.events.Push({.at = world_.now + until_hello,
+                        .what = Happening::kHelloAtFrontend,
+                        .worker = i});
+    world_.events.Push({.at = world_.now + Milliseconds(1 + i),
+                        .what = Happening::kHeartbeat,
+                        .worker = i});
+  }
+  world_.events.Push(
+      {.at = world_.now + Milliseconds(1), .what = Happening::kArrival});
+  PlanIncident();
+  const Time start = world_.now;
+  while (phase_ != Phase::kDone && world_.violations.count() < 1000) {
+    if (world_.wake <= world_.events.top().at) {
+      world_.now = std::exchange(world_.wake, kNever);
+      Tell(core::TimerFired{});
+      continue;
+    }
+    const SimEvent event = world_.events.Pop();
+    world_.now = event.at;
+    Happen(event);
+  }
+  return {.violations = world_.violations.texts(),
+          .num_violations = world_.violations.count(),
+          .trace_hash = world_.trace_hash(),
+          .num_actions = world_.num_actions(),
+          .counters = core_->counters(),
+          .peak = peak_,
+          .virtual_time = world_.now - start};
+}
+
+}  // namespace
+
+SimResult Simulate(const Scenario& scenario) {
+  return Simulator(scenario).Run();
+}
+
+Duration RecoveryBound(const Scenario& scenario) {
+  Duration longest_deadline{0};
+  for (const core::ModelOptions& model : scenario.core.models) {
+    longest_deadline = std::max(longest_deadline, model.deadline);
+  }
+  return Scenario::kLongestIncident + longest_deadline +
+         scenario.core.heartbeat_timeout + 2 * scenario.core.probe_interval;
+}
+
+}  // namespace parm::sim
