@@ -201,5 +201,21 @@ TEST_F(WorkerLoopBadInputTest, NanIsCountedAndStillSent) {
   EXPECT_EQ(counters.non_finite_outputs, 2U);
 }
 
+TEST(WorkerLoopLimitsTest, OversizedFrameCostsOnlyItsConnection) {
+  RunningWorker::Settings settings;
+  settings.loop.max_message_bytes = 1024;
+  RunningWorker worker(settings);
+  RawFrontend honest(worker.endpoint());
+  RawFrontend greedy(worker.endpoint());
+  ASSERT_TRUE(greedy.Hello().has_value());
+  greedy.SendFrames({std::string(2000, 'x')});
+  honest.SendInfer(1, worker.deployed(), kSample);
+  ASSERT_TRUE(honest.ReceiveReply(1).has_value());
+  RawFrontend newcomer(worker.endpoint());
+  EXPECT_TRUE(newcomer.Hello().has_value());
+  // libzmq dropped the frame with the connection.
+  EXPECT_EQ(worker.Stop().messages_malformed, 0U);
+}
+
 }  // namespace
 }  // namespace parm

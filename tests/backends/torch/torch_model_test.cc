@@ -184,6 +184,16 @@ TEST_F(TorchModelTest, DatatypeWithoutTorchTypeIsInvalid) {
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("BYTES")));
 }
 
+TEST_F(TorchModelTest, CudaThatIsNotThereIsFailedPrecondition) {
+  SaveLinearModule(path_, 4, 3);
+  ModelFile file = FileOf(DataType::kFp32, {-1, 4});
+  file.device = Device::kCuda;
+  const auto model = LoadTorchModel(file);
+  if (model.ok()) GTEST_SKIP() << "this machine has CUDA";
+  EXPECT_THAT(model, StatusIs(absl::StatusCode::kFailedPrecondition,
+                              HasSubstr("device cuda")));
+}
+
 TEST_F(TorchModelTest, ModuleOfAnotherShapeIsRefused) {
   PARM_ASSERT_OK_AND_ASSIGN(const Bundle bundle,
                             WriteModuleBundle(/*outputs=*/5));
