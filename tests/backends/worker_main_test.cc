@@ -4,7 +4,7 @@
 #include "backends/worker_main.h"
 
 #include <csignal>
-#include <optional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -12,9 +12,10 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/backends/raw_frontend.h"
-#include "tests/support/child_process.h"
 #include "tests/support/linear_model.h"
 #include "tests/support/matchers.h"
+#include "tests/support/process.h"
+#include "tests/support/scratch_directory.h"
 
 namespace parm {
 namespace {
@@ -41,78 +42,87 @@ class WorkerMainTest : public ::testing::Test {
     return path;
   }
 
-  static std::vector<std::string> Command(std::vector<std::string> flags) {
+  std::unique_ptr<Process> Start(std::vector<std::string> flags) {
     flags.insert(flags.begin(), ProgramPath("parm-test-worker"));
-    return flags;
+    auto process = Process::Start(
+        flags, scratch_ / ("log" + std::to_string(num_started_++)));
+    EXPECT_THAT(process, IsOk());
+    return *std::move(process);
+  }
+
+  // The next line of its standard output; empty if there is none.
+  static std::string ReadLine(Process& process) {
+    return process.WaitForLine("").value_or("");
   }
 
   // The address of the ready line; empty if it is not one.
-  static std::string ReadEndpoint(ChildProcess* worker) {
-    const std::string line = worker->ReadLine().value_or("");
+  static std::string ReadEndpoint(Process& worker) {
+    const std::string line = ReadLine(worker);
     absl::string_view endpoint = line;
     if (!absl::ConsumePrefix(&endpoint, "parm-worker ready zmq=")) return "";
     return std::string(endpoint);
   }
 
-  static void ExpectFailure(const std::vector<std::string>& flags,
-                            const std::string& sentence) {
-    ChildProcess worker(Command(flags));
-    EXPECT_EQ(worker.Wait(), 1);
-    EXPECT_THAT(worker.Stderr(), HasSubstr(sentence));
-    EXPECT_EQ(worker.ReadLine(), std::nullopt);
+  void ExpectFailure(const std::vector<std::string>& flags,
+                     const std::string& sentence) {
+    const auto worker = Start(flags);
+    EXPECT_THAT(worker->Wait(), IsOkAndHolds(1));
+    EXPECT_THAT(worker->Log(), HasSubstr(sentence));
+    EXPECT_EQ(ReadLine(*worker), "");
   }
 
   ScratchDirectory scratch_;
   Bundle bundle_;
+  int num_started_ = 0;
 };
 
 TEST_F(WorkerMainTest, SigtermFinishesTasksAndExitsZero) {
-  ChildProcess worker(Command(
-      {"--config", WriteConfig("{path: bundle, pace: {service: 200ms}}")}));
-  const std::string endpoint = ReadEndpoint(&worker);
+  const auto worker = Start(
+      {"--config", WriteConfig("{path: bundle, pace: {service: 200ms}}")});
+  const std::string endpoint = ReadEndpoint(*worker);
   ASSERT_THAT(endpoint, StartsWith("tcp://127.0.0.1:"));
   RawFrontend frontend(endpoint);
   ASSERT_TRUE(frontend.Hello().has_value());
   frontend.SendInfer(1, bundle_, kSample);
   frontend.SendInfer(2, bundle_, kSample);
   ASSERT_TRUE(frontend.ReceiveStarted(1));
-  worker.Signal(SIGTERM);
+  worker->Signal(SIGTERM);
   for (uint64_t id = 1; id <= 2; ++id) {
     const auto reply = frontend.ReceiveReply(id);
     ASSERT_TRUE(reply.has_value());
     EXPECT_EQ(reply->envelope->reply().status(), wire::OK);
   }
-  EXPECT_EQ(worker.Wait(), 0);
-  EXPECT_THAT(worker.Stderr(), HasSubstr("drained: tasks=2 replies_ok=2"));
+  EXPECT_THAT(worker->Wait(), IsOkAndHolds(0));
+  EXPECT_THAT(worker->Log(), HasSubstr("drained: tasks=2 replies_ok=2"));
 }
 
 TEST_F(WorkerMainTest, SecondSigtermEndsAtOnce) {
-  ChildProcess worker(Command(
-      {"--config", WriteConfig("{path: bundle, pace: {service: 3000s}}")}));
-  RawFrontend frontend(ReadEndpoint(&worker));
+  const auto worker = Start(
+      {"--config", WriteConfig("{path: bundle, pace: {service: 3000s}}")});
+  RawFrontend frontend(ReadEndpoint(*worker));
   ASSERT_TRUE(frontend.Hello().has_value());
   frontend.SendInfer(1, bundle_, kSample);
   ASSERT_TRUE(frontend.ReceiveStarted(1));
-  worker.Signal(SIGTERM);
+  worker->Signal(SIGTERM);
   const auto drain = frontend.Receive();
   ASSERT_TRUE(drain.has_value());
   EXPECT_TRUE(drain->envelope->has_drain());
-  worker.Signal(SIGTERM);
-  EXPECT_EQ(worker.Wait(), 128 + SIGTERM);
+  worker->Signal(SIGTERM);
+  EXPECT_THAT(worker->Wait(), IsOkAndHolds(128 + SIGTERM));
 }
 
 TEST_F(WorkerMainTest, SigintOfIdleWorkerExitsZero) {
-  ChildProcess worker(Command({"--config", WriteConfig("{path: bundle}")}));
-  ASSERT_NE(ReadEndpoint(&worker), "");
-  worker.Signal(SIGINT);
-  EXPECT_EQ(worker.Wait(), 0);
+  const auto worker = Start({"--config", WriteConfig("{path: bundle}")});
+  ASSERT_NE(ReadEndpoint(*worker), "");
+  worker->Signal(SIGINT);
+  EXPECT_THAT(worker->Wait(), IsOkAndHolds(0));
 }
 
 TEST_F(WorkerMainTest, FlagsReplaceIdAndAddress) {
   const std::string config = WriteConfig("{path: bundle}");
-  ChildProcess worker(Command({"--config", config, "--id", "renamed", "--bind",
-                               "ipc://" + (scratch_ / "socket")}));
-  const std::string endpoint = ReadEndpoint(&worker);
+  const auto worker = Start({"--config", config, "--id", "renamed", "--bind",
+                             "ipc://" + (scratch_ / "socket")});
+  const std::string endpoint = ReadEndpoint(*worker);
   EXPECT_EQ(endpoint, "ipc://" + (scratch_ / "socket"));
   RawFrontend frontend(endpoint);
   const auto hello = frontend.Hello();
@@ -123,8 +133,8 @@ TEST_F(WorkerMainTest, FlagsReplaceIdAndAddress) {
 
 TEST_F(WorkerMainTest, PortInUseIsSaidAndFails) {
   const std::string config = WriteConfig("{path: bundle}");
-  ChildProcess worker(Command({"--config", config}));
-  const std::string endpoint = ReadEndpoint(&worker);
+  const auto worker = Start({"--config", config});
+  const std::string endpoint = ReadEndpoint(*worker);
   ASSERT_NE(endpoint, "");
   ExpectFailure({"--config", config, "--bind", endpoint},
                 "cannot bind " + endpoint + ": Address already in use");
@@ -163,19 +173,19 @@ TEST_F(WorkerMainTest, MissingConfigFlagFails) {
 
 TEST_F(WorkerMainTest, CheckConfigServesNothing) {
   const std::string config = WriteConfig("{path: bundle}");
-  ChildProcess good(Command({"--config", config, "--check-config"}));
-  EXPECT_EQ(good.Wait(), 0);
-  EXPECT_EQ(good.ReadLine(), config + ": OK");
+  const auto good = Start({"--config", config, "--check-config"});
+  EXPECT_THAT(good->Wait(), IsOkAndHolds(0));
+  EXPECT_EQ(ReadLine(*good), config + ": OK");
   ExpectFailure({"--config", WriteConfig("{path: absent}"), "--check-config"},
                 "absent");
 }
 
 TEST_F(WorkerMainTest, HelpAndVersionExitZero) {
-  ChildProcess help(Command({"--help"}));
-  EXPECT_EQ(help.Wait(), 0);
-  ChildProcess version(Command({"--version"}));
-  EXPECT_EQ(version.Wait(), 0);
-  EXPECT_THAT(version.ReadLine().value_or(""), StartsWith("parm-worker "));
+  const auto help = Start({"--help"});
+  EXPECT_THAT(help->Wait(), IsOkAndHolds(0));
+  const auto version = Start({"--version"});
+  EXPECT_THAT(version->Wait(), IsOkAndHolds(0));
+  EXPECT_THAT(ReadLine(*version), StartsWith("parm-worker "));
 }
 
 }  // namespace

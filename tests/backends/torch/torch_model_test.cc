@@ -12,8 +12,8 @@
 #include "proto/bundle.h"
 #include "tests/backends/raw_frontend.h"
 #include "tests/backends/torch/torch_modules.h"
-#include "tests/support/child_process.h"
 #include "tests/support/matchers.h"
+#include "tests/support/process.h"
 #include "tests/support/scratch_directory.h"
 
 namespace parm {
@@ -207,11 +207,13 @@ TEST_F(TorchModelTest, WorkerProcessServesTheModule) {
                             WriteModuleBundle(/*outputs=*/3));
   WriteFile(scratch_ / "worker.yaml",
             "id: w1\nbind: \"tcp://127.0.0.1:0\"\nbundles: [{path: bundle}]\n");
-  ChildProcess worker(
-      {ProgramPath("parm-worker"), "--config", scratch_ / "worker.yaml"});
-  const std::string ready = worker.ReadLine().value_or(worker.Stderr());
   const std::string prefix = "parm-worker ready zmq=";
-  ASSERT_EQ(ready.substr(0, prefix.size()), prefix);
+  PARM_ASSERT_OK_AND_ASSIGN(
+      const auto worker, Process::Start({ProgramPath("parm-worker"), "--config",
+                                         scratch_ / "worker.yaml"},
+                                        scratch_ / "log"));
+  PARM_ASSERT_OK_AND_ASSIGN(const std::string ready,
+                            worker->WaitForLine(prefix));
   RawFrontend frontend(ready.substr(prefix.size()));
   frontend.SendInfer(1, bundle, {1, 1, 1, 1});
   const auto reply = frontend.ReceiveReply(1);
