@@ -338,8 +338,10 @@ void Loop::OnHeartbeat(WorkerId worker, uint32_t queue_depth,
   status.queue_depth = queue_depth;
   status.in_flight = in_flight;
   ledger_.Expire(status.last_heard);
-  Run(core::WorkerHeard{
-      .worker = worker, .queue_depth = queue_depth, .in_flight = in_flight});
+  Run(core::WorkerHeard{.worker = worker,
+                        .has_depths = true,
+                        .queue_depth = queue_depth,
+                        .in_flight = in_flight});
 }
 
 void Loop::OnDraining(WorkerId worker) {

@@ -360,7 +360,8 @@ bool Performer::ToCoreEvent(const SimEvent& happened, core::Event* event) {
       *event = core::TaskStarted{.task = TaskId{happened.id}, .worker = worker};
       return current;
     case Happening::kHeardAtFrontend:
-      *event = core::WorkerHeard{.worker = worker};
+      *event = core::WorkerHeard{.worker = worker,
+                                 .has_depths = happened.small != 0};
       return current;
     case Happening::kDrainingAtFrontend:
       *event = core::WorkerDraining{.worker = worker};

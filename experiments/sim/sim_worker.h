@@ -5,6 +5,7 @@
 // which a process can misbehave. It answers every task exactly once; what the
 // network loses or repeats is the simulator's.
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <vector>
@@ -66,6 +67,11 @@ class SimWorker {
   uint64_t nonce() const { return nonce_; }
   uint32_t queue_depth() const {
     return static_cast<uint32_t>(ordinary_.size() + redundant_.size());
+  }
+  uint32_t in_flight() const {
+    return static_cast<uint32_t>(
+        std::count_if(lanes_.begin(), lanes_.end(),
+                      [](const Lane& lane) { return lane.busy; }));
   }
   uint64_t num_tasks() const { return num_tasks_; }
 

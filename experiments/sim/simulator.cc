@@ -294,8 +294,13 @@ void Simulator::HappenAtWorker(const SimEvent& event) {
       break;
     case Happening::kHeartbeat:
       if (worker.responsive() && connection.up) {
-        world_.Later(
-            {.what = Happening::kHeardAtFrontend, .worker = event.worker});
+        // Small: it carries depths, and all are 0.
+        const bool idle = worker.queue_depth() + worker.in_flight() == 0;
+        world_.Later({.what = Happening::kHeardAtFrontend,
+                      .small = static_cast<uint8_t>(idle ? 1 : 0),
+                      .worker = event.worker,
+                      .id = static_cast<uint64_t>(
+                          world_.now.time_since_epoch().count())});
       }
       if (phase_ != Phase::kDone) {
         world_.events.Push({.at = world_.now + scenario_.heartbeat_interval,

@@ -158,6 +158,9 @@ void CoreEngine::NoteHeard(const Turn& turn, WorkerId id) {
 
 void CoreEngine::On(const Turn& turn, const WorkerHeard& event) {
   NoteHeard(turn, event.worker);
+  if (event.has_depths && event.queue_depth == 0 && event.in_flight == 0) {
+    resolver_.OnWorkerIdle(turn, workers_.at(event.worker));
+  }
 }
 
 void CoreEngine::On(const Turn& turn, const WorkerDraining& event) {

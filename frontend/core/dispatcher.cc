@@ -107,6 +107,7 @@ Task& Dispatcher::NewTask(const Turn& turn, Worker& worker, ModelId model,
   task->redundant = priority > 0;
   task->samples = samples;
   task->deadline = deadline;
+  task->copy.dispatched = turn.now;
   worker.tasks.PushBack(*task);
   ++worker.outstanding;
   worker.outstanding_samples += samples;

@@ -62,6 +62,9 @@ class Dispatcher {
   /// The task is over: frees its slot and its record.
   void End(const Turn& turn, Task& task, Outcome outcome);
 
+  /// The task is taken to need no slot any more; its answer may still come.
+  void FreeSlot(Task& task);
+
   /// The estimated end has come: the slot is taken to be free. A task that
   /// somebody waits for is kept until the feedback horizon, then ended; returns
   /// true if it was ended.
@@ -89,7 +92,6 @@ class Dispatcher {
   Task& NewTask(const Turn& turn, Worker& worker, ModelId model,
                 AttemptType attempt, uint8_t priority, uint32_t samples,
                 Time deadline);
-  void FreeSlot(Task& task);
   Batch* NextBatchFor(const Worker& worker, Bundle** bundle);
   Parity* NextParityFor(const Worker& worker, Bundle** bundle);
   bool TakeNext(const Turn& turn, Worker& worker);

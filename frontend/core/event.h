@@ -72,9 +72,11 @@ struct WorkerDown {
   WorkerId worker;
 };
 
-/// Any sign of life; heartbeats carry the depths.
+/// Any sign of life; heartbeats carry the depths. A worker that holds nothing
+/// (has_depths, both 0) has lost what it should have had for long.
 struct WorkerHeard {
   WorkerId worker;
+  bool has_depths = false;
   uint32_t queue_depth = 0;
   uint32_t in_flight = 0;
 };

@@ -30,6 +30,7 @@ enum class RarePath : uint8_t {
   kRetryableError,
   kPermanentError,
   kTaskNotSent,
+  kTaskForgottenByWorker,
   kTaskSlotGivenUp,
   kTaskRecordGivenUp,
   kGroupShortPadded,

@@ -207,13 +207,30 @@ void Resolver::OnWorkerLost(const Turn& turn, Worker& worker) {
 void Resolver::OnWorkerSilent(const Turn& turn, Worker& worker) {
   for (Task* task = worker.tasks.front(); task != nullptr;
        task = decltype(worker.tasks)::Next(*task)) {
-    if (Parity* const parity = task->parity) {
-      dispatcher_.Orphan(*task);
-      OnParityFailed(turn, *parity);
-    } else if (task->batch != nullptr) {
-      OnMemberFailed(turn, *task->batch, task->attempt, worker.id,
-                     Failure::kLost);
-    }
+    SendElsewhere(turn, *task);
+  }
+}
+
+void Resolver::OnWorkerIdle(const Turn& turn, Worker& worker) {
+  // Long enough for the task to have reached the worker, and for a heartbeat
+  // that left before to have come.
+  const Duration grace = state_.options.heartbeat_timeout / 2;
+  for (Task* task = worker.tasks.front(); task != nullptr;
+       task = decltype(worker.tasks)::Next(*task)) {
+    if (!task->holds_slot || turn.now - task->copy.dispatched < grace) continue;
+    state_.Mark(RarePath::kTaskForgottenByWorker);
+    dispatcher_.FreeSlot(*task);
+    SendElsewhere(turn, *task);
+  }
+}
+
+void Resolver::SendElsewhere(const Turn& turn, Task& task) {
+  if (Parity* const parity = task.parity) {
+    dispatcher_.Orphan(task);
+    OnParityFailed(turn, *parity);
+  } else if (task.batch != nullptr) {
+    OnMemberFailed(turn, *task.batch, task.attempt, task.worker,
+                   Failure::kLost);
   }
 }
 

@@ -34,6 +34,10 @@ class Resolver {
   /// answer comes first counts.
   void OnWorkerSilent(const Turn& turn, Worker& worker);
 
+  /// It says that it holds nothing: tasks that it must have had by then are
+  /// treated as those of a silent worker, and give up their slots.
+  void OnWorkerIdle(const Turn& turn, Worker& worker);
+
   /// The estimated end of a task, or the end of the feedback horizon.
   void OnTaskTimer(const Turn& turn, Task& task);
 
@@ -52,6 +56,7 @@ class Resolver {
                      const TaskReplied& reply);
   void OnMemberFailed(const Turn& turn, Batch& batch, AttemptType attempt,
                       WorkerId worker, Failure failure);
+  void SendElsewhere(const Turn& turn, Task& task);
   void OnParityFailed(const Turn& turn, Parity& parity);
   void Retry(const Turn& turn, Batch& batch, WorkerId avoid, Failure failure);
   bool AnyCopyAlive(const Batch& batch);
