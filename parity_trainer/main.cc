@@ -99,6 +99,11 @@ void AddParity(CLI::App* command, ParityOptions* options) {
   command->add_option("--arch", options->arch,
                       "network to train; default: the deployed model's");
   command
+      ->add_option("--loss", options->loss,
+                   "decoded: on the reconstructions; mse: on the sum, as ParM")
+      ->check(CLI::IsMember({"decoded", "mse"}))
+      ->capture_default_str();
+  command
       ->add_option("--init", options->init,
                    "deployed: start from its weights where shapes allow")
       ->check(CLI::IsMember({"deployed", "scratch"}))

@@ -26,8 +26,8 @@ namespace parm {
 namespace {
 
 constexpr int64_t kDefaultEpochs = 40;
-constexpr int64_t kDefaultMinibatch = 128;
-constexpr double kDefaultLearningRate = 1e-3;
+constexpr int64_t kDefaultMinibatch = 256;
+constexpr double kDefaultLearningRate = 3e-3;
 
 /// A scheme whose parity model answers for packed members is no new function:
 /// any model that answers single queries serves.
@@ -76,9 +76,9 @@ TrainingSettings MakeSettings(const ParityOptions& options,
       .resume = training.resume};
   settings.fingerprint = absl::StrCat(
       "parity ", ToString(input.code->spec()), " arch=", input.architecture,
-      " init=", options.init, " deployed=", ToHex(deployed.bundle.id),
-      " data=", input.data->source, " samples=", input.data->train.size(), " ",
-      DescribeSettings(settings));
+      " init=", options.init, " loss=", options.loss,
+      " deployed=", ToHex(deployed.bundle.id), " data=", input.data->source,
+      " samples=", input.data->train.size(), " ", DescribeSettings(settings));
   return settings;
 }
 
@@ -99,13 +99,14 @@ absl::StatusOr<TrainedModel> Train(const ParityOptions& options,
                                   .warm_start_model = options.init == "deployed"
                                                           ? deployed.model_bytes
                                                           : "",
-                                  .architecture = architecture};
+                                  .architecture = architecture,
+                                  .loss = options.loss};
   const TrainingSettings settings =
       MakeSettings(options, input, deployed, checkpoint);
   ProgressReporter progress("parity", stderr, ::isatty(STDERR_FILENO) == 1);
   PARM_ASSIGN_OR_RETURN(TrainedModel trained,
                         TrainParity(input, settings, &progress));
-  SetTraining(architecture, settings, trained, "mse", recipe);
+  SetTraining(architecture, settings, trained, options.loss, recipe);
   return trained;
 }
 

@@ -10,6 +10,7 @@
 #include "parity_trainer/architectures/architecture.h"
 #include "parity_trainer/group_encoder.h"
 #include "parity_trainer/moments.h"
+#include "parity_trainer/parity_objective.h"
 #include "parity_trainer/shuffle.h"
 #include "parity_trainer/torch_tensor.h"
 #include "parity_trainer/training_loop.h"
@@ -22,10 +23,11 @@ constexpr int64_t kNormalisationGroups = 1000;
 
 class ParityTask : public TrainingTask {
  public:
-  ParityTask(const ParityTrainingInput& input, uint64_t seed,
+  ParityTask(const ParityTrainingInput& input, ParityLoss loss, uint64_t seed,
              at::Tensor deployed_logits)
       : input_(input),
         k_(input.code->spec().k),
+        loss_(loss),
         seed_(seed),
         deployed_logits_(std::move(deployed_logits)) {}
 
@@ -53,17 +55,17 @@ class ParityTask : public TrainingTask {
                      input_.data->train, slot_major, input_.wire_datatype));
     PARM_ASSIGN_OR_RETURN(const at::Tensor wire, ViewAsTorch(parity));
     const at::Tensor answer = network->forward({wire}).toTensor();
-    const at::Tensor target =
+    const at::Tensor members =
         deployed_logits_
             .index_select(0, torch::tensor(slot_major, torch::kLong))
-            .view({k_, count, -1})
-            .sum(0);
-    return torch::mse_loss(answer, target);
+            .view({k_, count, -1});
+    return ComputeParityLoss(loss_, answer, members);
   }
 
  private:
   const ParityTrainingInput& input_;
   const int64_t k_;
+  const ParityLoss loss_;
   const uint64_t seed_;
   const at::Tensor deployed_logits_;
   std::vector<int64_t> order_;
@@ -95,6 +97,7 @@ absl::StatusOr<NetworkSpec> ParityNetwork(const ParityTrainingInput& input,
 absl::StatusOr<TrainedModel> TrainParity(const ParityTrainingInput& input,
                                          const TrainingSettings& settings,
                                          ProgressReporter* progress) {
+  PARM_ASSIGN_OR_RETURN(const ParityLoss loss, ParseParityLoss(input.loss));
   torch::manual_seed(settings.seed);
   PARM_ASSIGN_OR_RETURN(const NetworkSpec spec,
                         ParityNetwork(input, settings.seed));
@@ -113,7 +116,7 @@ absl::StatusOr<TrainedModel> TrainParity(const ParityTrainingInput& input,
   }
   PARM_ASSIGN_OR_RETURN(const at::Tensor logits,
                         ViewAsTorch(*input.deployed_logits));
-  ParityTask task(input, settings.seed, logits);
+  ParityTask task(input, loss, settings.seed, logits);
   PARM_ASSIGN_OR_RETURN(TrainedModel trained,
                         RunTraining(settings, &task, &network, progress));
   if (trained.interrupted) return trained;

@@ -25,12 +25,14 @@ struct ParityTrainingInput {
   /// names and shapes allow; empty: from scratch.
   std::string warm_start_model;
   std::string architecture;
+  std::string loss;  // mse or decoded, see parity_objective.h
 };
 
 /// Each epoch draws fresh random k-tuples: every sample once, in a new pairing.
 /// A rest of fewer than k samples sits the epoch out.
 /// Needs:  data->train.size() >= k.
-/// Errors: as BuildArchitecture, EncodeGroups and RunTraining.
+/// Errors: as BuildArchitecture, EncodeGroups and RunTraining;
+///         kInvalidArgument for an unknown loss.
 absl::StatusOr<TrainedModel> TrainParity(const ParityTrainingInput& input,
                                          const TrainingSettings& settings,
                                          ProgressReporter* progress);
