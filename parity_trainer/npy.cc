@@ -7,6 +7,7 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "base/status_macros.h"
@@ -139,10 +140,9 @@ std::string SerializeNpy(const HostTensor& array) {
       [&](const Descriptor& d) { return d.datatype == array.datatype; });
   PARM_CHECK(descriptor != kDescriptors.end());
   PARM_CHECK(array.shape.size() <= kMaxRank);
-  std::string shape;
-  for (const int64_t dimension : array.shape) {
-    absl::StrAppend(&shape, dimension, ", ");
-  }
+  // As Python writes tuples: a comma at the end of a single one only.
+  std::string shape = absl::StrJoin(array.shape, ", ");
+  if (array.shape.size() == 1) shape.push_back(',');
   std::string header =
       absl::StrCat("{'descr': '", descriptor->text,
                    "', 'fortran_order': False, 'shape': (", shape, "), }");

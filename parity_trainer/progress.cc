@@ -19,9 +19,9 @@ double Fraction(const ProgressState& state) {
 
 std::string Facts(const ProgressState& state) {
   const auto left = static_cast<int64_t>(state.seconds_left + 0.5);
-  return absl::StrFormat("epoch %d/%d  loss %.4f  %.0f examples/s  %d:%02d left",
-                         state.epoch, state.epochs, state.loss,
-                         state.samples_per_second, left / 60, left % 60);
+  return absl::StrFormat(
+      "epoch %d/%d  loss %.4f  %.0f examples/s  %d:%02d left", state.epoch,
+      state.epochs, state.loss, state.samples_per_second, left / 60, left % 60);
 }
 
 }  // namespace

@@ -1,0 +1,123 @@
+#include "parity_trainer/architectures/architecture.h"
+
+#include <sstream>
+#include <string>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/support/matchers.h"
+#include "torch/script.h"
+#include "torch/torch.h"
+
+namespace parm {
+namespace {
+
+using ::testing::HasSubstr;
+
+NetworkSpec Spec(std::vector<int64_t> sample_shape) {
+  return {.sample_shape = std::move(sample_shape),
+          .num_outputs = 10,
+          .input_scale = 1.0 / 128,
+          .input_shift = -1};
+}
+
+torch::jit::Module Build(const std::string& name, const NetworkSpec& spec) {
+  return *BuildArchitecture(name, spec);
+}
+
+TEST(ArchitectureTest, EveryNetworkAnswersLogitsForItsShape) {
+  for (const std::string& name : ArchitectureNames()) {
+    for (const std::vector<int64_t>& shape :
+         {std::vector<int64_t>{1, 28, 28}, {3, 32, 32}, {2, 9, 15}}) {
+      SCOPED_TRACE(name);
+      torch::jit::Module network = Build(name, Spec(shape));
+      const at::Tensor answer =
+          network.forward({torch::rand({5, shape[0], shape[1], shape[2]})})
+              .toTensor();
+      EXPECT_EQ(answer.sizes(), (std::vector<int64_t>{5, 10}));
+    }
+  }
+}
+
+TEST(ArchitectureTest, BytesAndFloatsOfOneUnitAnswerAlike) {
+  for (const std::string& name : ArchitectureNames()) {
+    torch::manual_seed(3);
+    torch::jit::Module network = Build(name, Spec({1, 8, 8}));
+    const at::Tensor bytes = torch::randint(0, 256, {4, 1, 8, 8}, at::kByte);
+    EXPECT_TRUE(
+        torch::equal(network.forward({bytes}).toTensor(),
+                     network.forward({bytes.to(at::kFloat)}).toTensor()))
+        << name;
+  }
+}
+
+TEST(ArchitectureTest, SavedNetworkAnswersAsBefore) {
+  for (const std::string& name : ArchitectureNames()) {
+    torch::manual_seed(3);
+    torch::jit::Module network = Build(name, Spec({1, 8, 8}));
+    const at::Tensor input = torch::rand({4, 1, 8, 8}) * 255;
+    std::stringstream stream;
+    network.save(stream);
+    torch::jit::Module loaded = torch::jit::load(stream);
+    EXPECT_TRUE(torch::equal(network.forward({input}).toTensor(),
+                             loaded.forward({input}).toTensor()))
+        << name;
+  }
+}
+
+TEST(ArchitectureTest, EveryParameterLearns) {
+  for (const std::string& name : ArchitectureNames()) {
+    torch::manual_seed(3);
+    torch::jit::Module network = Build(name, Spec({1, 8, 8}));
+    network.forward({torch::rand({4, 1, 8, 8}) * 255})
+        .toTensor()
+        .sum()
+        .backward();
+    for (const auto& parameter : network.named_parameters()) {
+      ASSERT_TRUE(parameter.value.grad().defined()) << parameter.name;
+      EXPECT_GT(parameter.value.grad().abs().sum().item<float>(), 0)
+          << name << " " << parameter.name;
+    }
+  }
+}
+
+TEST(ArchitectureTest, ParmsMlpHasItsWidths) {
+  torch::jit::Module network = Build("mlp", Spec({1, 28, 28}));
+  EXPECT_EQ(network.attr("first_weight").toTensor().sizes(),
+            (std::vector<int64_t>{200, 784}));
+  EXPECT_EQ(network.attr("second_weight").toTensor().sizes(),
+            (std::vector<int64_t>{100, 200}));
+  EXPECT_EQ(network.attr("head_weight").toTensor().sizes(),
+            (std::vector<int64_t>{10, 100}));
+}
+
+TEST(ArchitectureTest, CopyTakesWhatMatchesInNameAndShape) {
+  torch::manual_seed(3);
+  const torch::jit::Module source = Build("mlp", Spec({1, 8, 8}));
+  torch::jit::Module same = Build("mlp", Spec({1, 8, 8}));
+  EXPECT_EQ(CopyMatchingParameters(source, &same), 6);
+  EXPECT_TRUE(torch::equal(same.attr("first_weight").toTensor(),
+                           source.attr("first_weight").toTensor()));
+  // Another input size leaves the first weight out.
+  torch::jit::Module larger = Build("mlp", Spec({1, 9, 9}));
+  EXPECT_EQ(CopyMatchingParameters(source, &larger), 5);
+}
+
+TEST(ArchitectureTest, UnknownNameListsTheKnown) {
+  EXPECT_THAT(BuildArchitecture("vit", Spec({1, 8, 8})).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("want one of mlp, cnn")));
+}
+
+TEST(ArchitectureTest, UnsuitableShapesAreInvalid) {
+  EXPECT_THAT(BuildArchitecture("cnn", Spec({64})).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("got [64], want [channels,height,width]")));
+  EXPECT_THAT(BuildArchitecture("cnn", Spec({1, 7, 8})).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(BuildArchitecture("mlp", Spec({0})).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+}  // namespace
+}  // namespace parm

@@ -1,0 +1,313 @@
+// The three commands, one after the other, on a small data set.
+
+#include <cmath>
+#include <cstring>
+#include <filesystem>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "parity_trainer/bundle_parts.h"
+#include "parity_trainer/deployed_command.h"
+#include "parity_trainer/evaluate_command.h"
+#include "parity_trainer/npy.h"
+#include "parity_trainer/parity_command.h"
+#include "proto/bundle.h"
+#include "tests/parity_trainer/test_data.h"
+#include "tests/parity_trainer/torch_models.h"
+#include "tests/support/matchers.h"
+#include "tests/support/scratch_directory.h"
+
+namespace parm {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr absl::StatusCode kInvalid = absl::StatusCode::kInvalidArgument;
+
+class CommandsTest : public testing::Test {
+ protected:
+  CommandsTest() {
+    SetNumThreads(1);
+    std::filesystem::create_directory(scratch_ / "data");
+    WriteIdxData(scratch_ / "data", 200, 41);
+    data_.source = "idx:" + scratch_ / "data";
+    deployed_ = {.data = data_,
+                 .training = {.epochs = 3, .minibatch = 20},
+                 .out = scratch_ / "deployed"};
+    parity_ = {.data = data_,
+               .training = {.epochs = 3, .minibatch = 20},
+               .deployed = scratch_ / "deployed",
+               .out = scratch_ / "parity"};
+    evaluate_ = {.data = data_,
+                 .deployed = scratch_ / "deployed",
+                 .parity = scratch_ / "parity",
+                 .json_file = scratch_ / "report.json",
+                 .logits_file = scratch_ / "logits.npy"};
+  }
+
+  /// A model that knows the pictures' classes, in `model.pt`.
+  std::string WriteKnowingModel() {
+    std::vector<float> weights(kClasses * kSide * kSide);
+    for (size_t i = 0; i < weights.size(); ++i) {
+      const size_t label = i / (kSide * kSide);
+      const size_t row = i % (kSide * kSide) / kSide;
+      weights[i] = row / 2 == label ? 1 : 0;
+    }
+    const std::string path = scratch_ / "model.pt";
+    WriteFile(path, LinearModelBytes(kClasses, weights));
+    return path;
+  }
+
+  bool OnlyHolds(const std::vector<std::string>& names) const {
+    size_t count = 0;
+    for (const auto& entry :
+         std::filesystem::directory_iterator(scratch_.path())) {
+      ++count;
+      const std::string name = entry.path().filename().string();
+      if (std::find(names.begin(), names.end(), name) == names.end()) {
+        ADD_FAILURE() << "unexpected " << name;
+      }
+    }
+    return count == names.size();
+  }
+
+  const ScratchDirectory scratch_;
+  DataOptions data_;
+  DeployedOptions deployed_;
+  ParityOptions parity_;
+  EvaluateOptions evaluate_;
+};
+
+TEST_F(CommandsTest, BundlesCarryWhatAFrontendNeeds) {
+  ASSERT_THAT(RunDeployedCommand(deployed_), IsOk());
+  ASSERT_THAT(RunParityCommand(parity_), IsOk());
+  PARM_ASSERT_OK_AND_ASSIGN(const Bundle deployed, LoadBundle(deployed_.out));
+  PARM_ASSERT_OK_AND_ASSIGN(const Bundle parity, LoadBundle(parity_.out));
+  EXPECT_EQ(deployed.manifest.model(), "deployed");
+  EXPECT_EQ(deployed.manifest.role(), "deployed");
+  EXPECT_EQ(deployed.manifest.training().epochs(), 3);
+  const TensorSpec input = {
+      .name = "input", .datatype = DataType::kFp32, .shape = {-1, 1, 8, 8}};
+  const TensorSpec output = {
+      .name = "logits", .datatype = DataType::kFp32, .shape = {-1, kClasses}};
+  for (const Bundle* bundle : {&deployed, &parity}) {
+    EXPECT_EQ(InputSpecs(bundle->manifest), std::vector{input});
+    EXPECT_EQ(OutputSpecs(bundle->manifest), std::vector{output});
+    EXPECT_GT(bundle->manifest.measured().a_a(), 0.5);
+    EXPECT_EQ(bundle->manifest.measured().samples(), 41);
+    PARM_ASSERT_OK_AND_ASSIGN(
+        const HostTensor probes,
+        ReadNpy(absl::StrCat(bundle->directory, "/",
+                             bundle->manifest.probes().outputs_npy()),
+                1 << 20));
+    EXPECT_EQ(probes.shape, (std::vector<int64_t>{8, kClasses}));
+  }
+  EXPECT_EQ(deployed.manifest.measured().relative_cost(), 1);
+  EXPECT_EQ(parity.manifest.model(), "deployed");
+  EXPECT_EQ(parity.manifest.role(), "parity");
+  EXPECT_EQ(parity.manifest.lineage().deployed_sha256(), ToHex(deployed.id));
+  EXPECT_EQ(parity.manifest.lineage().code().scheme(), "sum");
+  EXPECT_EQ(parity.manifest.lineage().code().k(), 2U);
+  EXPECT_EQ(parity.manifest.training().init(), "deployed");
+  ASSERT_EQ(parity.manifest.measured().a_d_size(), 1);
+  EXPECT_EQ(parity.manifest.measured().a_d(0).samples(), 41);
+  EXPECT_GT(parity.manifest.measured().relative_cost(), 0);
+  // No checkpoint, no partial directory.
+  EXPECT_TRUE(OnlyHolds({"data", "deployed", "parity"}));
+}
+
+TEST_F(CommandsTest, EvaluateRepeatsTheBundlesFigures) {
+  ASSERT_THAT(RunDeployedCommand(deployed_), IsOk());
+  ASSERT_THAT(RunParityCommand(parity_), IsOk());
+  ASSERT_THAT(RunEvaluateCommand(evaluate_), IsOk());
+  PARM_ASSERT_OK_AND_ASSIGN(const Bundle parity, LoadBundle(parity_.out));
+  const std::string json = ReadFile(evaluate_.json_file);
+  EXPECT_THAT(json, HasSubstr(absl::StrCat("\"a_a\":",
+                                           parity.manifest.measured().a_a())));
+  EXPECT_THAT(json, HasSubstr("\"a_d\":{\"1\":"));
+  EXPECT_THAT(json, HasSubstr("\"groups\":21,\"leftover\":1"));
+  EXPECT_THAT(json, HasSubstr("\"reconstructions\":{\"1\":41}"));
+  PARM_ASSERT_OK_AND_ASSIGN(const HostTensor logits,
+                            ReadNpy(evaluate_.logits_file, 1 << 20));
+  EXPECT_EQ(logits.datatype, DataType::kFp32);
+  EXPECT_EQ(logits.shape, (std::vector<int64_t>{41, kClasses}));
+}
+
+TEST_F(CommandsTest, EvaluateWithoutParityGivesAccuracyAlone) {
+  ASSERT_THAT(RunDeployedCommand(deployed_), IsOk());
+  evaluate_.parity.clear();
+  ASSERT_THAT(RunEvaluateCommand(evaluate_), IsOk());
+  EXPECT_THAT(ReadFile(evaluate_.json_file), HasSubstr("\"a_d\":{}"));
+}
+
+TEST_F(CommandsTest, Uint8BundlesTakeBytes) {
+  deployed_.datatype = "uint8";
+  ASSERT_THAT(RunDeployedCommand(deployed_), IsOk());
+  ASSERT_THAT(RunParityCommand(parity_), IsOk());
+  for (const std::string& out : {deployed_.out, parity_.out}) {
+    PARM_ASSERT_OK_AND_ASSIGN(const Bundle bundle, LoadBundle(out));
+    EXPECT_EQ(bundle.manifest.inputs(0).datatype(), "UINT8");
+  }
+  EXPECT_THAT(RunEvaluateCommand(evaluate_), IsOk());
+}
+
+TEST_F(CommandsTest, PackIsTheDeployedModelAndExact) {
+  ASSERT_THAT(RunDeployedCommand(deployed_), IsOk());
+  parity_.scheme = "pack";
+  parity_.k = 3;
+  ASSERT_THAT(RunParityCommand(parity_), IsOk());
+  PARM_ASSERT_OK_AND_ASSIGN(const Bundle deployed, LoadBundle(deployed_.out));
+  PARM_ASSERT_OK_AND_ASSIGN(const Bundle pack, LoadBundle(parity_.out));
+  EXPECT_EQ(pack.manifest.file_sha256(), deployed.manifest.file_sha256());
+  ASSERT_EQ(pack.manifest.measured().a_d_size(), 3);
+  for (const bundle::DegradedAccuracy& row : pack.manifest.measured().a_d()) {
+    EXPECT_EQ(row.accuracy(), pack.manifest.measured().a_a());
+  }
+}
+
+TEST_F(CommandsTest, OwnTorchScriptFileIsDeployedAsItIs) {
+  deployed_.model_file = WriteKnowingModel();
+  ASSERT_THAT(RunDeployedCommand(deployed_), IsOk());
+  PARM_ASSERT_OK_AND_ASSIGN(const Bundle deployed, LoadBundle(deployed_.out));
+  EXPECT_EQ(ReadFile(deployed.model_path), ReadFile(deployed_.model_file));
+  EXPECT_EQ(deployed.manifest.measured().a_a(), 1);
+  // Its architecture is unknown, so a parity needs to be told one.
+  EXPECT_THAT(
+      RunParityCommand(parity_),
+      StatusIs(kInvalid, HasSubstr("want --arch with one of mlp, cnn")));
+  parity_.arch = "cnn";
+  ASSERT_THAT(RunParityCommand(parity_), IsOk());
+  PARM_ASSERT_OK_AND_ASSIGN(const Bundle parity, LoadBundle(parity_.out));
+  EXPECT_EQ(parity.manifest.training().init(), "scratch");
+}
+
+TEST_F(CommandsTest, FileThatIsNoModelIsASentence) {
+  deployed_.model_file = scratch_ / "model.pt";
+  EXPECT_THAT(RunDeployedCommand(deployed_),
+              StatusIs(absl::StatusCode::kNotFound));
+  WriteFile(deployed_.model_file, "no model");
+  EXPECT_THAT(RunDeployedCommand(deployed_),
+              StatusIs(kInvalid, HasSubstr("not a TorchScript model")));
+}
+
+TEST_F(CommandsTest, ModelForAnotherShapeIsASentence) {
+  deployed_.model_file = scratch_ / "model.pt";
+  WriteFile(deployed_.model_file, LinearModelBytes(2, {1, 2, 3, 4, 5, 6}));
+  EXPECT_THAT(RunDeployedCommand(deployed_),
+              StatusIs(kInvalid,
+                       HasSubstr("model refuses an input of FP32[41,1,8,8]")));
+  // It answers, but knows fewer classes than there are.
+  WriteFile(deployed_.model_file,
+            LinearModelBytes(2, std::vector<float>(2 * kSide * kSide, 1)));
+  EXPECT_THAT(RunDeployedCommand(deployed_),
+              StatusIs(kInvalid, HasSubstr("the model answers 2")));
+  EXPECT_TRUE(OnlyHolds({"data", "model.pt"}));
+}
+
+TEST_F(CommandsTest, StaleParityIsRefused) {
+  ASSERT_THAT(RunDeployedCommand(deployed_), IsOk());
+  ASSERT_THAT(RunParityCommand(parity_), IsOk());
+  deployed_.training.seed = 2;
+  ASSERT_THAT(RunDeployedCommand(deployed_), IsOk());
+  EXPECT_THAT(RunEvaluateCommand(evaluate_),
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       HasSubstr("made for another deployed bundle")));
+}
+
+TEST_F(CommandsTest, RolesMustNotBeSwapped) {
+  ASSERT_THAT(RunDeployedCommand(deployed_), IsOk());
+  ASSERT_THAT(RunParityCommand(parity_), IsOk());
+  std::swap(evaluate_.deployed, evaluate_.parity);
+  EXPECT_THAT(RunEvaluateCommand(evaluate_),
+              StatusIs(kInvalid, HasSubstr("got parity, want deployed")));
+  evaluate_.deployed = evaluate_.parity;
+  EXPECT_THAT(RunEvaluateCommand(evaluate_),
+              StatusIs(kInvalid, HasSubstr("got deployed, want parity")));
+}
+
+TEST_F(CommandsTest, SchemeAndKAreChecked) {
+  ASSERT_THAT(RunDeployedCommand(deployed_), IsOk());
+  parity_.scheme = "xor";
+  EXPECT_THAT(RunParityCommand(parity_), StatusIs(kInvalid));
+  parity_.scheme = "sum";
+  parity_.k = 1;
+  EXPECT_THAT(RunParityCommand(parity_), StatusIs(kInvalid));
+  parity_.k = 2;
+  parity_.model_file = "x";
+  EXPECT_THAT(RunParityCommand(parity_),
+              StatusIs(kInvalid, HasSubstr("--scheme pack only")));
+  parity_.model_file.clear();
+  parity_.init = "zero";
+  EXPECT_THAT(RunParityCommand(parity_),
+              StatusIs(kInvalid, HasSubstr("want deployed or scratch")));
+}
+
+TEST_F(CommandsTest, DataSmallerThanAGroupIsASentence) {
+  ASSERT_THAT(RunDeployedCommand(deployed_), IsOk());
+  parity_.k = 8;
+  parity_.data.limit_train = 7;
+  EXPECT_THAT(RunParityCommand(parity_),
+              StatusIs(kInvalid, HasSubstr("smaller than a group: got 7")));
+}
+
+TEST_F(CommandsTest, DataOfAnotherShapeOrTypeAreASentence) {
+  deployed_.datatype = "uint8";
+  ASSERT_THAT(RunDeployedCommand(deployed_), IsOk());
+  std::filesystem::create_directory(scratch_ / "floats");
+  WriteNpyData(scratch_ / "floats", 40, 20);
+  evaluate_.parity.clear();
+  evaluate_.data.source = "npy:" + scratch_ / "floats";
+  EXPECT_THAT(RunEvaluateCommand(evaluate_),
+              StatusIs(kInvalid, HasSubstr("got FP32 values, want UINT8")));
+  deployed_.data.source = evaluate_.data.source;
+  EXPECT_THAT(RunDeployedCommand(deployed_),
+              StatusIs(kInvalid, HasSubstr("cannot be sent as uint8")));
+  WriteFile(scratch_ / "floats/test_x.npy",
+            SerializeNpy({DataType::kUint8, {20, 2}, std::string(40, '\0')}));
+  EXPECT_THAT(RunEvaluateCommand(evaluate_),
+              StatusIs(kInvalid, HasSubstr("do not fit the deployed model: got "
+                                           "samples of [-1,2]")));
+}
+
+TEST_F(CommandsTest, FloatDataTrainAsWell) {
+  std::filesystem::create_directory(scratch_ / "floats");
+  WriteNpyData(scratch_ / "floats", 200, 41);
+  deployed_.data.source = parity_.data.source = "npy:" + scratch_ / "floats";
+  deployed_.arch = "cnn";
+  ASSERT_THAT(RunDeployedCommand(deployed_), IsOk());
+  EXPECT_THAT(RunParityCommand(parity_), IsOk());
+}
+
+TEST_F(CommandsTest, UnwritableOutputIsASentence) {
+  WriteFile(scratch_ / "file", "");
+  deployed_.out = scratch_ / "file/bundle";
+  EXPECT_THAT(
+      RunDeployedCommand(deployed_),
+      StatusIs(absl::StatusCode::kUnavailable, HasSubstr("Not a directory")));
+  deployed_.model_file = WriteKnowingModel();
+  EXPECT_THAT(RunDeployedCommand(deployed_),
+              StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_TRUE(OnlyHolds({"data", "file", "model.pt"}));
+}
+
+TEST_F(CommandsTest, OutputMustBeADirectoryName) {
+  deployed_.out = "/";
+  EXPECT_THAT(RunDeployedCommand(deployed_),
+              StatusIs(kInvalid, HasSubstr("no directory name")));
+}
+
+TEST_F(CommandsTest, OneThreadAndSeedGiveTheSameBytes) {
+  ASSERT_THAT(RunDeployedCommand(deployed_), IsOk());
+  const std::string first = ReadFile(scratch_ / "deployed/model.pt");
+  deployed_.out = scratch_ / "again";
+  ASSERT_THAT(RunDeployedCommand(deployed_), IsOk());
+  EXPECT_TRUE(ReadFile(scratch_ / "again/model.pt") == first);
+  deployed_.training.seed = 2;
+  ASSERT_THAT(RunDeployedCommand(deployed_), IsOk());
+  EXPECT_FALSE(ReadFile(scratch_ / "again/model.pt") == first);
+}
+
+}  // namespace
+}  // namespace parm

@@ -1,0 +1,155 @@
+#include "parity_trainer/evaluation.h"
+
+#include <random>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/parity_trainer/test_data.h"
+#include "tests/parity_trainer/torch_models.h"
+#include "tests/support/matchers.h"
+
+namespace parm {
+namespace {
+
+using ::testing::SizeIs;
+
+constexpr uint64_t kSeed = 11;
+
+/// Weights that are small integers: sums of pixels times these are exact in
+/// FP32, so that an ideal reconstruction equals the exact answer bit by bit.
+std::vector<float> IntegerWeights(int factor = 1) {
+  std::mt19937_64 random(kSeed);
+  std::vector<float> weights(kClasses * kSide * kSide);
+  for (float& weight : weights) {
+    weight = static_cast<float>(factor * (static_cast<int>(random() % 7) - 3));
+  }
+  return weights;
+}
+
+struct Setting {
+  Dataset data;
+  ModelRunner deployed;
+  HostTensor logits;
+};
+
+/// A linear model and labels of which it gets about half right.
+Setting MakeSetting(int64_t count, DataType datatype) {
+  Dataset data{.datatype = DataType::kUint8,
+               .sample_shape = {1, kSide, kSide},
+               .num_classes = kClasses};
+  data.test.values = Pictures(count, kSeed);
+  for (const char label : Labels(count)) data.test.labels.push_back(label);
+  ModelRunner deployed =
+      *ModelRunner::Create(LinearModelBytes(kClasses, IntegerWeights()));
+  HostTensor logits = *deployed.RunAll(data, data.test, datatype);
+  return {std::move(data), std::move(deployed), std::move(logits)};
+}
+
+std::unique_ptr<const Code> MakeCode(const std::string& scheme, int k) {
+  return *CreateCode({.scheme = scheme, .k = k, .r = 1});
+}
+
+TEST(EvaluationTest, AccuracyCountsGreatestLogits) {
+  const float values[] = {1, 2, 3, 1, 0, 0, 5, 5};
+  HostTensor logits{.datatype = DataType::kFp32, .shape = {4, 2}};
+  logits.bytes.assign(reinterpret_cast<const char*>(values), sizeof(values));
+  EXPECT_EQ(Accuracy(logits, {1, 0, 1, 1}), 0.5);
+  EXPECT_EQ(Accuracy(logits, {0, 1, 1, 1}), 0.0);
+}
+
+TEST(EvaluationTest, IdealParityIsAsGoodAsTheDeployedModel) {
+  for (const int k : {2, 3, 4, 8}) {
+    for (const int64_t count : {1000, 1001, 1007}) {
+      SCOPED_TRACE(absl::StrCat("k=", k, " count=", count, " seed=", kSeed));
+      const Setting setting = MakeSetting(count, DataType::kFp32);
+      PARM_ASSERT_OK_AND_ASSIGN(
+          const ErasureResult result,
+          EvaluateErasures(*MakeCode("sum", k), {&setting.deployed},
+                           setting.data, DataType::kFp32, setting.logits));
+      ASSERT_THAT(result.a_d, SizeIs(1));
+      EXPECT_EQ(result.a_d[0].losses, 1);
+      // Each sample is lost exactly once.
+      EXPECT_EQ(result.a_d[0].samples, count);
+      EXPECT_EQ(result.groups, (count + k - 1) / k);
+      EXPECT_EQ(result.leftover, count % k);
+      const double a_a = Accuracy(setting.logits, setting.data.test.labels);
+      EXPECT_EQ(result.a_d[0].accuracy, a_a);
+      EXPECT_GT(a_a, 0.05);
+      EXPECT_LT(a_a, 0.95);
+    }
+  }
+}
+
+TEST(EvaluationTest, RoundedMeanIsNearlyAsGood) {
+  // On bytes the parity query is the mean, so the ideal model is k times the
+  // deployed one; the rounding costs a little.
+  const Setting setting = MakeSetting(1000, DataType::kUint8);
+  PARM_ASSERT_OK_AND_ASSIGN(
+      const ModelRunner parity,
+      ModelRunner::Create(LinearModelBytes(kClasses, IntegerWeights(2))));
+  PARM_ASSERT_OK_AND_ASSIGN(
+      const ErasureResult result,
+      EvaluateErasures(*MakeCode("sum", 2), {&parity}, setting.data,
+                       DataType::kUint8, setting.logits));
+  EXPECT_NEAR(result.a_d[0].accuracy,
+              Accuracy(setting.logits, setting.data.test.labels), 0.05);
+}
+
+TEST(EvaluationTest, UselessParityShowsInTheFigure) {
+  const Setting setting = MakeSetting(1000, DataType::kFp32);
+  PARM_ASSERT_OK_AND_ASSIGN(
+      const ModelRunner parity,
+      ModelRunner::Create(
+          ModelBytes("return torch.flatten(torch.to(x, 6), 1)[:, :4] * 0 + "
+                     "torch.tensor([1e9, 0.0, 0.0, 0.0])")));
+  PARM_ASSERT_OK_AND_ASSIGN(
+      const ErasureResult result,
+      EvaluateErasures(*MakeCode("sum", 2), {&parity}, setting.data,
+                       DataType::kFp32, setting.logits));
+  // Every reconstruction says class 0, which a quarter of the samples are.
+  EXPECT_EQ(result.a_d[0].accuracy, 0.25);
+}
+
+TEST(EvaluationTest, PackOfTheDeployedModelIsExactForAnyLoss) {
+  const Setting setting = MakeSetting(1001, DataType::kFp32);
+  PARM_ASSERT_OK_AND_ASSIGN(
+      const ErasureResult result,
+      EvaluateErasures(*MakeCode("pack", 3), {&setting.deployed}, setting.data,
+                       DataType::kFp32, setting.logits));
+  ASSERT_THAT(result.a_d, SizeIs(3));
+  for (int losses = 1; losses <= 3; ++losses) {
+    const DegradedAccuracy& row = result.a_d[static_cast<size_t>(losses) - 1];
+    EXPECT_EQ(row.losses, losses);
+    EXPECT_EQ(row.samples, 1001);
+    EXPECT_EQ(row.accuracy, Accuracy(setting.logits, setting.data.test.labels));
+  }
+}
+
+TEST(EvaluationTest, WrongParityShapeIsInvalid) {
+  const Setting setting = MakeSetting(100, DataType::kFp32);
+  PARM_ASSERT_OK_AND_ASSIGN(
+      const ModelRunner parity,
+      ModelRunner::Create(ModelBytes("return torch.flatten(x, 1)")));
+  EXPECT_THAT(EvaluateErasures(*MakeCode("sum", 2), {&parity}, setting.data,
+                               DataType::kFp32, setting.logits)
+                  .status(),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+TEST(EvaluationTest, NanFromTheParityModelIsDataLoss) {
+  const Setting setting = MakeSetting(100, DataType::kFp32);
+  PARM_ASSERT_OK_AND_ASSIGN(
+      const ModelRunner parity,
+      ModelRunner::Create(
+          ModelBytes("return torch.log(torch.flatten(x, 1)[:, :4] - 1000)")));
+  EXPECT_THAT(EvaluateErasures(*MakeCode("sum", 2), {&parity}, setting.data,
+                               DataType::kFp32, setting.logits)
+                  .status(),
+              StatusIs(absl::StatusCode::kDataLoss));
+}
+
+}  // namespace
+}  // namespace parm

@@ -1,0 +1,214 @@
+#include "parity_trainer/training_loop.h"
+
+#include <cmath>
+#include <csignal>
+#include <limits>
+#include <string>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "parity_trainer/architectures/architecture.h"
+#include "parity_trainer/checkpoint.h"
+#include "parity_trainer/interrupt.h"
+#include "parity_trainer/shuffle.h"
+#include "tests/support/matchers.h"
+#include "tests/support/scratch_directory.h"
+
+namespace parm {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr int64_t kExamples = 10;
+
+/// Learns random targets of random inputs. Can fail or go astray at a step.
+class RandomTask : public TrainingTask {
+ public:
+  int64_t examples_per_epoch() const override { return kExamples; }
+
+  void BeginEpoch(int64_t epoch) override {
+    ++epochs_begun;
+    order_ = ShuffledIndices(kExamples, /*seed=*/1, epoch);
+  }
+
+  absl::StatusOr<at::Tensor> Loss(torch::jit::Module* network, int64_t begin,
+                                  int64_t count) override {
+    ++losses_asked;
+    if (losses_asked == interrupt_at) std::raise(SIGINT);
+    if (losses_asked == fail_at) return absl::UnavailableError("no data");
+    const at::Tensor chosen =
+        torch::tensor(order_, torch::kLong).slice(0, begin, begin + count);
+    const at::Tensor answer =
+        network->forward({inputs_.index_select(0, chosen)}).toTensor();
+    const at::Tensor loss =
+        torch::mse_loss(answer, targets_.index_select(0, chosen));
+    return losses_asked == astray_at
+               ? loss * std::numeric_limits<double>::quiet_NaN()
+               : loss;
+  }
+
+  int epochs_begun = 0;
+  int losses_asked = 0;
+  int fail_at = -1;
+  int astray_at = -1;
+  int interrupt_at = -1;
+
+ private:
+  const at::Tensor inputs_ = Draw({kExamples, 1, 8, 8});
+  const at::Tensor targets_ = Draw({kExamples, 3});
+  static at::Tensor Draw(at::IntArrayRef shape) {
+    torch::manual_seed(17);
+    return torch::rand(shape);
+  }
+  std::vector<int64_t> order_;
+};
+
+class TrainingLoopTest : public testing::Test {
+ protected:
+  TrainingLoopTest() {
+    settings_ = {.epochs = 4,
+                 .minibatch = 4,
+                 .learning_rate = 1e-2,
+                 .checkpoint_path = scratch_ / "checkpoint",
+                 .fingerprint = "test"};
+  }
+
+  static torch::jit::Module Network() {
+    torch::manual_seed(5);
+    return *BuildArchitecture("mlp",
+                              {.sample_shape = {1, 8, 8}, .num_outputs = 3});
+  }
+
+  absl::StatusOr<TrainedModel> Run(TrainingTask* task,
+                                   torch::jit::Module* network) {
+    std::FILE* const null = std::fopen("/dev/null", "w");
+    ProgressReporter progress("test", null, /*terminal=*/false);
+    absl::StatusOr<TrainedModel> trained =
+        RunTraining(settings_, task, network, &progress);
+    std::fclose(null);
+    return trained;
+  }
+
+  static bool Equal(const torch::jit::Module& a, const torch::jit::Module& b) {
+    const auto left = a.parameters();
+    auto other = b.parameters().begin();
+    for (const at::Tensor& parameter : left) {
+      if (!torch::equal(parameter, *other)) return false;
+      ++other;
+    }
+    return true;
+  }
+
+  const ScratchDirectory scratch_;
+  TrainingSettings settings_;
+};
+
+TEST_F(TrainingLoopTest, LossFallsOverTheEpochs) {
+  at::set_num_threads(1);
+  torch::jit::Module network = Network();
+  RandomTask task;
+  settings_.epochs = 30;
+  task.BeginEpoch(0);
+  const double before = task.Loss(&network, 0, kExamples)->item<double>();
+  PARM_ASSERT_OK_AND_ASSIGN(const TrainedModel trained, Run(&task, &network));
+  EXPECT_FALSE(trained.interrupted);
+  EXPECT_GT(trained.seconds, 0);
+  EXPECT_LT(task.Loss(&network, 0, kExamples)->item<double>(), before / 4);
+}
+
+TEST_F(TrainingLoopTest, RunCutAnywhereEndsBitByBitTheSame) {
+  at::set_num_threads(1);
+  torch::jit::Module whole = Network();
+  RandomTask whole_task;
+  ASSERT_THAT(Run(&whole_task, &whole), IsOk());
+  // Four epochs of three steps; a checkpoint is written after each epoch.
+  ASSERT_EQ(whole_task.losses_asked, 12);
+  for (const int cut : {1, 2, 4, 7, 12}) {
+    SCOPED_TRACE(cut);
+    torch::jit::Module first = Network();
+    RandomTask failing;
+    failing.fail_at = cut;
+    settings_.resume = false;
+    ASSERT_THAT(Run(&failing, &first),
+                StatusIs(absl::StatusCode::kUnavailable));
+    torch::jit::Module second = Network();
+    RandomTask task;
+    settings_.resume = true;
+    ASSERT_THAT(Run(&task, &second), IsOk());
+    EXPECT_EQ(task.losses_asked, 12 - (cut - 1) / 3 * 3);
+    EXPECT_TRUE(Equal(whole, second));
+  }
+}
+
+TEST_F(TrainingLoopTest, ResumeWithoutCheckpointBeginsAnew) {
+  torch::jit::Module network = Network();
+  RandomTask task;
+  settings_.resume = true;
+  ASSERT_THAT(Run(&task, &network), IsOk());
+  EXPECT_EQ(task.losses_asked, 12);
+}
+
+TEST_F(TrainingLoopTest, ResumeOfAFinishedRunTrainsNoMore) {
+  torch::jit::Module network = Network();
+  RandomTask task;
+  ASSERT_THAT(Run(&task, &network), IsOk());
+  torch::jit::Module again = Network();
+  RandomTask idle;
+  settings_.resume = true;
+  ASSERT_THAT(Run(&idle, &again), IsOk());
+  EXPECT_EQ(idle.losses_asked, 0);
+  EXPECT_TRUE(Equal(network, again));
+}
+
+TEST_F(TrainingLoopTest, ResumeWithOtherSettingsIsRefused) {
+  torch::jit::Module network = Network();
+  RandomTask task;
+  ASSERT_THAT(Run(&task, &network), IsOk());
+  settings_.resume = true;
+  settings_.fingerprint = "other";
+  EXPECT_THAT(Run(&task, &network),
+              StatusIs(absl::StatusCode::kFailedPrecondition));
+}
+
+TEST_F(TrainingLoopTest, LossThatIsNotFiniteEndsTheRun) {
+  torch::jit::Module network = Network();
+  RandomTask task;
+  task.astray_at = 5;
+  EXPECT_THAT(Run(&task, &network),
+              StatusIs(absl::StatusCode::kDataLoss,
+                       HasSubstr("loss is not finite at step 4")));
+}
+
+TEST_F(TrainingLoopTest, UnwritableCheckpointShowsBeforeTheFirstStep) {
+  WriteFile(scratch_ / "file", "");
+  settings_.checkpoint_path = scratch_ / "file/checkpoint";
+  torch::jit::Module network = Network();
+  RandomTask task;
+  EXPECT_THAT(Run(&task, &network), StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_EQ(task.losses_asked, 0);
+}
+
+// Last, because the process stays interrupted.
+TEST_F(TrainingLoopTest, InterruptFinishesTheStepAndSaves) {
+  CatchInterrupts();
+  torch::jit::Module network = Network();
+  RandomTask task;
+  task.interrupt_at = 5;
+  PARM_ASSERT_OK_AND_ASSIGN(const TrainedModel trained, Run(&task, &network));
+  EXPECT_TRUE(trained.interrupted);
+  EXPECT_EQ(task.losses_asked, 5);
+  torch::jit::Module saved = Network();
+  std::vector<at::Tensor> parameters;
+  for (const at::Tensor& parameter : saved.parameters()) {
+    parameters.push_back(parameter);
+  }
+  torch::optim::Adam optimizer(parameters, torch::optim::AdamOptions());
+  PARM_ASSERT_OK_AND_ASSIGN(
+      const CheckpointPosition position,
+      LoadCheckpoint(settings_.checkpoint_path, "test", &saved, &optimizer));
+  EXPECT_EQ(position.step, 5);
+  EXPECT_TRUE(Equal(network, saved));
+}
+
+}  // namespace
+}  // namespace parm
