@@ -1,0 +1,192 @@
+#include "frontend/frontend_config.h"
+
+#include <ostream>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/support/matchers.h"
+#include "tests/support/scratch_directory.h"
+
+namespace parm {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+constexpr char kFull[] = R"(workers:
+  - {endpoint: "tcp://10.0.0.1:7001"}
+  - {endpoint: "ipc:///tmp/w2", fault_domain: rack2, max_in_flight: 3}
+models:
+  - name: fashion
+    deadline: 400ms
+    batching: {max_batch_size: 8, timeout: 2ms}
+    redundancy:
+      policy: coded
+      mode: observe
+      code: {scheme: sum, k: 3}
+      group: {timeout: 10ms, short_group: unprotected}
+      decode:
+        trigger: {quantile: 0.8, min: 1ms, max: 50ms}
+        min_confidence: 0.9
+        floor: 0.5
+        slack: 7ms
+        max_noise_gain: 20
+    default_answer: {values: [1, 2.5]}
+  - name: plain
+http: {max_body_bytes: 2048, max_connections: 5, max_pipelined: 6,
+       idle_timeout: 7s, write_timeout: 8s}
+limits: {max_queries: 9, max_buffered_bytes: 1048576, feedback_horizon: 3s,
+         exit_timeout: 4s}
+health: {heartbeat_interval: 50ms, heartbeat_timeout: 300ms,
+         probe_interval: 20ms}
+)";
+
+TEST(FrontendConfigTest, ResolvesEveryField) {
+  PARM_ASSERT_OK_AND_ASSIGN(const FrontendOptions options,
+                            ParseFrontendConfig(kFull, "f.yaml"));
+  ASSERT_EQ(options.upstream.workers.size(), 2U);
+  EXPECT_EQ(options.core.num_workers, 2U);
+  EXPECT_EQ(options.upstream.workers[0].endpoint, "tcp://10.0.0.1:7001");
+  EXPECT_THAT(options.catalog.fault_domains, ElementsAre("", "rack2"));
+  EXPECT_THAT(options.catalog.max_in_flight, ElementsAre(16, 3));
+
+  ASSERT_EQ(options.core.models.size(), 2U);
+  const core::ModelOptions& model = options.core.models[0];
+  EXPECT_EQ(model.name, "fashion");
+  EXPECT_EQ(model.deadline, Milliseconds(400));
+  EXPECT_EQ(model.max_batch_size, 8U);
+  EXPECT_EQ(model.batch_timeout, Milliseconds(2));
+  EXPECT_EQ(model.policy, core::PolicyKind::kCoded);
+  EXPECT_EQ(model.mode, core::PolicyMode::kObserve);
+  ASSERT_NE(model.code, nullptr);
+  EXPECT_EQ(model.code->spec(), (CodeSpec{.scheme = "sum", .k = 3, .r = 1}));
+  EXPECT_EQ(model.group_timeout, Milliseconds(10));
+  EXPECT_FALSE(model.pad_short_groups);
+  EXPECT_EQ(model.decode.trigger_quantile, 0.8);
+  EXPECT_EQ(model.decode.trigger_min, Milliseconds(1));
+  EXPECT_EQ(model.decode.trigger_max, Milliseconds(50));
+  EXPECT_EQ(model.decode.min_confidence, 0.9F);
+  EXPECT_EQ(model.decode.floor, 0.5F);
+  EXPECT_EQ(model.decode.slack, Milliseconds(7));
+  EXPECT_EQ(model.decode.max_noise_gain, 20);
+  EXPECT_TRUE(model.has_default_answer);
+  EXPECT_THAT(options.default_answers[0], ElementsAre(1, 2.5));
+  EXPECT_TRUE(options.catalog.models[0].needs_calibration);
+
+  EXPECT_EQ(options.http.max_body_bytes, 2048U);
+  EXPECT_EQ(options.http.max_connections, 5U);
+  EXPECT_EQ(options.http.max_pipelined, 6U);
+  EXPECT_EQ(options.http.idle_timeout, Milliseconds(7000));
+  EXPECT_EQ(options.http.write_timeout, Milliseconds(8000));
+  EXPECT_EQ(options.core.max_queries, 9U);
+  EXPECT_EQ(options.core.max_buffered_bytes, 1048576U);
+  EXPECT_EQ(options.core.feedback_horizon, Milliseconds(3000));
+  EXPECT_EQ(options.exit_timeout, Milliseconds(4000));
+  EXPECT_EQ(options.core.heartbeat_timeout, Milliseconds(300));
+  EXPECT_EQ(options.core.probe_interval, Milliseconds(20));
+}
+
+TEST(FrontendConfigTest, FillsInDefaults) {
+  PARM_ASSERT_OK_AND_ASSIGN(const FrontendOptions options,
+                            ParseFrontendConfig(kFull, "f.yaml"));
+  const core::ModelOptions& plain = options.core.models[1];
+  EXPECT_EQ(plain.deadline, Milliseconds(500));
+  EXPECT_EQ(plain.max_batch_size, 1U);
+  EXPECT_EQ(plain.policy, core::PolicyKind::kNone);
+  EXPECT_EQ(plain.mode, core::PolicyMode::kAct);
+  EXPECT_EQ(plain.code, nullptr);
+  EXPECT_TRUE(plain.pad_short_groups);
+  EXPECT_EQ(plain.decode.trigger_quantile, 0.90);
+  EXPECT_EQ(plain.decode.min_confidence, std::nullopt);
+  EXPECT_FALSE(plain.has_default_answer);
+  EXPECT_FALSE(options.catalog.models[1].needs_calibration);
+}
+
+TEST(FrontendConfigTest, KeepsATriggerQuantileOfZero) {
+  const std::string yaml =
+      absl::StrReplaceAll(kFull, {{"quantile: 0.8", "quantile: 0"}});
+  PARM_ASSERT_OK_AND_ASSIGN(const FrontendOptions options,
+                            ParseFrontendConfig(yaml, "f.yaml"));
+  EXPECT_EQ(options.core.models[0].decode.trigger_quantile, 0);
+}
+
+// Replacing `from` by `to` in a good file is an error on `line`.
+struct Mistake {
+  std::string from;
+  std::string to;
+  int line;
+  std::string text;
+};
+
+void PrintTo(const Mistake& mistake, std::ostream* out) {
+  *out << mistake.from << " -> " << mistake.to;
+}
+
+class FrontendConfigMistakeTest : public ::testing::TestWithParam<Mistake> {};
+
+TEST_P(FrontendConfigMistakeTest, IsRefusedWithFileAndLine) {
+  const Mistake& mistake = GetParam();
+  const std::string yaml =
+      absl::StrReplaceAll(kFull, {{mistake.from, mistake.to}});
+  ASSERT_NE(yaml, kFull);
+  EXPECT_THAT(
+      ParseFrontendConfig(yaml, "f.yaml"),
+      StatusIs(absl::StatusCode::kInvalidArgument,
+               AllOf(StartsWith(absl::StrCat("f.yaml:", mistake.line, ":")),
+                     HasSubstr(mistake.text))));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, FrontendConfigMistakeTest,
+    ::testing::Values(
+        Mistake{"name: plain", "nam: plain", 20, "nam"},
+        Mistake{"deadline: 400ms", "deadline: 400", 6, "deadline"},
+        Mistake{"policy: coded", "policy: codid", 9, "codid"},
+        Mistake{"tcp://10.0.0.1:7001", "udp://10.0.0.1:7001", 2,
+                "want tcp://HOST:PORT"},
+        Mistake{"tcp://10.0.0.1:7001", "tcp://10.0.0.1", 2,
+                "want tcp://HOST:PORT"},
+        Mistake{"tcp://10.0.0.1:7001", "tcp://10.0.0.1:70010", 2,
+                "want tcp://HOST:PORT"},
+        Mistake{"tcp://10.0.0.1:7001", "ipc:///tmp/w2", 3,
+                "endpoint given twice"},
+        Mistake{"name: plain", "name: fashion", 20, "model named twice"},
+        Mistake{"deadline: 400ms", "deadline: 0ms", 6,
+                "deadline must be above 0"},
+        Mistake{"timeout: 2ms}", "timeout: 400ms}", 7, "batching.timeout"},
+        Mistake{"      code: {scheme: sum, k: 3}\n", "", 9,
+                "policy coded needs a code"},
+        Mistake{"scheme: sum", "scheme: product", 11, "product"},
+        Mistake{"k: 3", "k: 9", 11, "k"},
+        Mistake{"timeout: 10ms", "timeout: 400ms", 12, "group.timeout"},
+        Mistake{"min: 1ms", "min: 51ms", 14, "min is above max"},
+        Mistake{"floor: 0.5", "floor: 0.95", 16, "above min_confidence"},
+        Mistake{"slack: 7ms", "slack: 400ms", 17, "slack must be below"},
+        Mistake{"values: [1, 2.5]", "values: []", 19, "needs values"},
+        Mistake{"heartbeat_timeout: 300ms", "heartbeat_timeout: 50ms", 25,
+                "above heartbeat_interval"}));
+
+TEST(FrontendConfigTest, NeedsWorkersAndModels) {
+  EXPECT_THAT(ParseFrontendConfig("workers: []\nmodels: [{name: m}]\n", "f"),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(ParseFrontendConfig(
+                  "workers: [{endpoint: \"ipc:///a\"}]\nmodels: []\n", "f"),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(ParseFrontendConfig("", "f"),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+TEST(FrontendConfigTest, ReadsAFile) {
+  const ScratchDirectory directory;
+  WriteFile(directory / "f.yaml", kFull);
+  EXPECT_THAT(LoadFrontendConfig(directory / "f.yaml"), IsOk());
+  EXPECT_THAT(LoadFrontendConfig(directory / "missing.yaml"),
+              StatusIs(absl::StatusCode::kNotFound, HasSubstr("missing.yaml")));
+}
+
+}  // namespace
+}  // namespace parm

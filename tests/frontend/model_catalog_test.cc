@@ -1,0 +1,294 @@
+#include "frontend/model_catalog.h"
+
+#include "absl/strings/str_cat.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/frontend/tensors.h"
+
+namespace parm {
+namespace {
+
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+
+constexpr ModelId kModel{0};
+constexpr WorkerId kFirst{0};
+constexpr WorkerId kSecond{1};
+constexpr WorkerId kThird{2};
+
+wire::TensorSpec Spec(const std::string& name,
+                      const std::vector<int64_t>& shape) {
+  wire::TensorSpec spec;
+  spec.set_name(name);
+  spec.set_datatype(wire::FP32);
+  spec.mutable_shape()->Add(shape.begin(), shape.end());
+  return spec;
+}
+
+wire::BundleInfo Deployed(char id, const std::string& model = "m") {
+  wire::BundleInfo info;
+  info.set_sha256(std::string(32, id));
+  info.set_model(model);
+  info.set_version(std::string(1, id));
+  info.set_role(wire::DEPLOYED);
+  *info.add_inputs() = Spec("x", {-1, 3});
+  *info.add_outputs() = Spec("y", {-1, 2});
+  return info;
+}
+
+wire::BundleInfo ParityOf(char deployed, char id = 'p') {
+  wire::BundleInfo info = Deployed(id);
+  info.set_role(wire::PARITY);
+  info.mutable_lineage()->set_deployed_sha256(std::string(32, deployed));
+  info.mutable_lineage()->mutable_code()->set_scheme("sum");
+  info.mutable_lineage()->mutable_code()->set_k(2);
+  info.mutable_lineage()->mutable_code()->set_r(1);
+  return info;
+}
+
+wire::Hello HelloWith(const std::vector<wire::BundleInfo>& bundles) {
+  wire::Hello hello;
+  hello.set_worker_id("w");
+  hello.set_instance_nonce(7);
+  hello.set_lanes(2);
+  hello.set_fault_domain("rack");
+  for (const auto& bundle : bundles) *hello.add_bundles() = bundle;
+  return hello;
+}
+
+class ModelCatalogTest : public ::testing::Test {
+ protected:
+  static CatalogOptions Options() {
+    CatalogOptions options;
+    options.models = {
+        {.name = "m", .code = *CreateCode({.scheme = "sum", .k = 2, .r = 1})},
+        {.name = "plain"}};
+    options.fault_domains = {"", "", "shelf"};
+    options.max_in_flight = {16, 4, 4};
+    return options;
+  }
+  // What the workers say, and what it leads to.
+  size_t NumUsed(WorkerId worker,
+                 const std::vector<wire::BundleInfo>& bundles) {
+    return catalog_.OnHello(worker, HelloWith(bundles)).bundles.size();
+  }
+
+  ModelCatalog catalog_{Options()};
+};
+
+TEST_F(ModelCatalogTest, TellsTheCoreWhatAWorkerServes) {
+  const core::WorkerUp up =
+      catalog_.OnHello(kSecond, HelloWith({Deployed('d'), ParityOf('d')}));
+  EXPECT_EQ(up.worker, kSecond);
+  EXPECT_EQ(up.nonce, 7U);
+  EXPECT_EQ(up.lanes, 2U);
+  EXPECT_EQ(up.max_in_flight, 4U);
+  ASSERT_THAT(up.bundles, SizeIs(2));
+  EXPECT_EQ(up.bundles[0].role, core::BundleRole::kDeployed);
+  EXPECT_EQ(up.bundles[0].deployed, up.bundles[0].bundle);
+  EXPECT_EQ(up.bundles[1].role, core::BundleRole::kParity);
+  EXPECT_EQ(up.bundles[1].deployed, up.bundles[0].bundle);
+  EXPECT_EQ(up.bundles[1].parity_index, 0);
+}
+
+TEST_F(ModelCatalogTest, PairsAParityBundleThatCameFirst) {
+  const core::WorkerUp parity =
+      catalog_.OnHello(kFirst, HelloWith({ParityOf('d')}));
+  ASSERT_THAT(parity.bundles, SizeIs(1));
+  const BundleKey partner = parity.bundles[0].deployed;
+  EXPECT_EQ(catalog_.Current(kModel), nullptr);
+  const core::WorkerUp deployed =
+      catalog_.OnHello(kSecond, HelloWith({Deployed('d')}));
+  EXPECT_EQ(deployed.bundles[0].bundle, partner);
+  EXPECT_EQ(catalog_.counters().refused_lineage, 0U);
+}
+
+TEST_F(ModelCatalogTest, InternsFaultDomainsAndPrefersConfiguredOnes) {
+  const uint32_t rack = catalog_.OnHello(kFirst, HelloWith({})).fault_domain;
+  EXPECT_EQ(catalog_.OnHello(kSecond, HelloWith({})).fault_domain, rack);
+  EXPECT_NE(catalog_.OnHello(kThird, HelloWith({})).fault_domain, rack);
+  wire::Hello nameless = HelloWith({});
+  nameless.clear_fault_domain();
+  const uint32_t own = catalog_.OnHello(kFirst, nameless).fault_domain;
+  EXPECT_NE(catalog_.OnHello(kSecond, nameless).fault_domain, own);
+}
+
+TEST_F(ModelCatalogTest, PicksTheVersionThatMostWorkersServe) {
+  catalog_.OnHello(kFirst, HelloWith({Deployed('a')}));
+  catalog_.OnHello(kSecond, HelloWith({Deployed('b')}));
+  ASSERT_NE(catalog_.Current(kModel), nullptr);
+  EXPECT_EQ(catalog_.Current(kModel)->version, "a");  // a tie: seen first
+  catalog_.OnHello(kThird, HelloWith({Deployed('b')}));
+  EXPECT_EQ(catalog_.Current(kModel)->version, "b");
+  EXPECT_TRUE(catalog_.Serves(kThird, kModel));
+  EXPECT_FALSE(catalog_.Serves(kFirst, kModel));
+  catalog_.OnLost(kSecond);
+  catalog_.OnLost(kThird);
+  EXPECT_EQ(catalog_.Current(kModel)->version, "a");
+}
+
+TEST_F(ModelCatalogTest, RemembersTheModelWhileAllWorkersAreAway) {
+  EXPECT_EQ(catalog_.LastKnown(kModel), nullptr);
+  catalog_.OnHello(kFirst, HelloWith({Deployed('a')}));
+  catalog_.OnLost(kFirst);
+  EXPECT_EQ(catalog_.Current(kModel), nullptr);
+  ASSERT_NE(catalog_.LastKnown(kModel), nullptr);
+  EXPECT_EQ(catalog_.LastKnown(kModel)->inputs[0].name, "x");
+}
+
+TEST_F(ModelCatalogTest, ReplacesWhatAWorkerSaidBefore) {
+  catalog_.OnHello(kFirst, HelloWith({Deployed('a')}));
+  catalog_.OnHello(kFirst, HelloWith({Deployed('b')}));
+  EXPECT_EQ(catalog_.Current(kModel)->version, "b");
+}
+
+TEST_F(ModelCatalogTest, CountsAParityBundleOfAnotherLineageOnce) {
+  catalog_.OnHello(kFirst, HelloWith({Deployed('d')}));
+  const core::WorkerUp up =
+      catalog_.OnHello(kSecond, HelloWith({ParityOf('e')}));
+  EXPECT_EQ(catalog_.counters().refused_lineage, 1U);
+  // The key keeps the core from pairing it with the served one.
+  ASSERT_THAT(up.bundles, SizeIs(1));
+  EXPECT_NE(up.bundles[0].deployed, catalog_.Current(kModel)->key);
+  catalog_.OnHello(kThird, HelloWith({ParityOf('e')}));
+  EXPECT_EQ(catalog_.counters().refused_lineage, 1U);
+}
+
+TEST_F(ModelCatalogTest, RefusesAParityBundleOfAnotherCode) {
+  wire::BundleInfo other_k = ParityOf('d', 'q');
+  other_k.mutable_lineage()->mutable_code()->set_k(3);
+  wire::BundleInfo other_scheme = ParityOf('d', 'r');
+  other_scheme.mutable_lineage()->mutable_code()->set_scheme("pack");
+  wire::BundleInfo other_index = ParityOf('d', 's');
+  other_index.mutable_lineage()->set_parity_index(1);
+  EXPECT_EQ(NumUsed(kFirst, {other_k, other_scheme, other_index}), 0U);
+  EXPECT_EQ(catalog_.counters().refused_code, 3U);
+  EXPECT_EQ(NumUsed(kSecond, {other_k}), 0U);
+  EXPECT_EQ(catalog_.counters().refused_code, 3U);  // said once
+}
+
+TEST_F(ModelCatalogTest, RefusesAMissingCalibrationTable) {
+  CatalogOptions options = Options();
+  options.models[0].needs_calibration = true;
+  ModelCatalog catalog(options);
+  EXPECT_THAT(catalog.OnHello(kFirst, HelloWith({ParityOf('d')})).bundles,
+              IsEmpty());
+  EXPECT_EQ(catalog.counters().refused_calibration, 1U);
+  wire::BundleInfo calibrated = ParityOf('d', 'q');
+  calibrated.set_has_calibration(true);
+  EXPECT_THAT(catalog.OnHello(kFirst, HelloWith({calibrated})).bundles,
+              SizeIs(1));
+}
+
+TEST_F(ModelCatalogTest, RefusesBundlesWithoutUsableTensors) {
+  wire::BundleInfo no_inputs = Deployed('a');
+  no_inputs.clear_inputs();
+  wire::BundleInfo scalar = Deployed('b');
+  scalar.mutable_outputs(0)->clear_shape();
+  wire::BundleInfo nameless = Deployed('c');
+  nameless.mutable_inputs(0)->clear_name();
+  EXPECT_EQ(NumUsed(kFirst, {no_inputs, scalar, nameless}), 0U);
+  EXPECT_EQ(catalog_.counters().refused_shape, 3U);
+  EXPECT_EQ(catalog_.Current(kModel), nullptr);
+}
+
+TEST_F(ModelCatalogTest, LeavesOutWhatNobodyHereUses) {
+  wire::BundleInfo backup = Deployed('b');
+  backup.set_role(wire::BACKUP);
+  wire::BundleInfo uncoded_parity = ParityOf('d', 'u');
+  uncoded_parity.set_model("plain");
+  EXPECT_EQ(
+      NumUsed(kFirst, {Deployed('x', "stranger"), backup, uncoded_parity}), 0U);
+}
+
+TEST_F(ModelCatalogTest, RemembersABoundedNumberOfBundles) {
+  for (size_t i = 0; i < ModelCatalog::kMaxBundles + 2; ++i) {
+    wire::BundleInfo info = Deployed('a');
+    std::string sha256(32, '\0');
+    std::memcpy(sha256.data(), &i, sizeof(i));
+    info.set_sha256(sha256);
+    catalog_.OnHello(kFirst, HelloWith({info}));
+  }
+  EXPECT_EQ(catalog_.counters().refused_limit, 2U);
+  EXPECT_EQ(catalog_.Current(kModel), nullptr);
+}
+
+class SignatureTest : public ModelCatalogTest {
+ protected:
+  const CatalogBundle& Serve(const wire::BundleInfo& info) {
+    catalog_.OnHello(kFirst, HelloWith({info}));
+    return *catalog_.Current(*catalog_.FindModel(info.model()));
+  }
+};
+
+TEST_F(SignatureTest, IsOneForEveryBatchOfALayout) {
+  const CatalogBundle& bundle = Serve(Deployed('d'));
+  const uint32_t one =
+      catalog_.SignatureOf(bundle, {Fp32Tensor("x", {1, 3}, {1, 2, 3})});
+  EXPECT_NE(one, 0U);
+  EXPECT_EQ(catalog_.SignatureOf(bundle,
+                                 {Fp32Tensor("x", {2, 3}, {1, 2, 3, 4, 5, 6})}),
+            one);
+}
+
+TEST_F(SignatureTest, DiffersWhereShapesDiffer) {
+  wire::BundleInfo variable = Deployed('d');
+  variable.mutable_inputs(0)->set_shape(1, -1);
+  const CatalogBundle& bundle = Serve(variable);
+  const uint32_t three =
+      catalog_.SignatureOf(bundle, {Fp32Tensor("x", {1, 3}, {1, 2, 3})});
+  const uint32_t two =
+      catalog_.SignatureOf(bundle, {Fp32Tensor("x", {1, 2}, {1, 2})});
+  EXPECT_NE(two, 0U);
+  EXPECT_NE(two, three);
+}
+
+TEST_F(SignatureTest, IsZeroForSeveralInputsOrOutputs) {
+  wire::BundleInfo two_inputs = Deployed('d');
+  *two_inputs.add_inputs() = Spec("z", {-1, 1});
+  const CatalogBundle& bundle = Serve(two_inputs);
+  const std::vector<oip::Tensor> inputs = {Fp32Tensor("x", {1, 3}, {1, 2, 3}),
+                                           Fp32Tensor("z", {1, 1}, {1})};
+  EXPECT_EQ(catalog_.SignatureOf(bundle, inputs), 0U);
+
+  wire::BundleInfo two_outputs = Deployed('e');
+  *two_outputs.add_outputs() = Spec("z", {-1, 1});
+  EXPECT_EQ(catalog_.SignatureOf(Serve(two_outputs),
+                                 {Fp32Tensor("x", {1, 3}, {1, 2, 3})}),
+            0U);
+}
+
+TEST_F(SignatureTest, IsZeroWhereOutputsAreVariable) {
+  wire::BundleInfo variable = Deployed('d');
+  variable.mutable_outputs(0)->set_shape(1, -1);
+  EXPECT_EQ(catalog_.SignatureOf(Serve(variable),
+                                 {Fp32Tensor("x", {1, 3}, {1, 2, 3})}),
+            0U);
+}
+
+TEST_F(SignatureTest, LetsUncodedModelsBatchAnyLayout) {
+  wire::BundleInfo two_inputs = Deployed('d', "plain");
+  *two_inputs.add_inputs() = Spec("z", {-1, 1});
+  const std::vector<oip::Tensor> inputs = {Fp32Tensor("x", {1, 3}, {1, 2, 3}),
+                                           Fp32Tensor("z", {1, 1}, {1})};
+  EXPECT_NE(catalog_.SignatureOf(Serve(two_inputs), inputs), 0U);
+}
+
+TEST_F(SignatureTest, StopsInterningAtItsBound) {
+  wire::BundleInfo variable = Deployed('d');
+  variable.mutable_inputs(0)->set_shape(1, -1);
+  const CatalogBundle& bundle = Serve(variable);
+  const auto signature = [&](int64_t size) {
+    return catalog_.SignatureOf(
+        bundle, {Fp32Tensor("x", {1, size},
+                            std::vector<float>(static_cast<size_t>(size)))});
+  };
+  const auto limit = static_cast<int64_t>(ModelCatalog::kMaxSignatures);
+  for (int64_t size = 1; size <= limit; ++size) EXPECT_NE(signature(size), 0U);
+  EXPECT_EQ(signature(limit + 1), 0U);
+  EXPECT_EQ(catalog_.counters().signatures_full, 1U);
+  EXPECT_NE(signature(1), 0U);
+}
+
+}  // namespace
+}  // namespace parm
