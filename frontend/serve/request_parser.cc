@@ -252,6 +252,12 @@ RequestParser::Step RequestParser::ParseHead(absl::string_view bytes) {
 }
 
 RequestParser::Step RequestParser::ParseChunks(absl::string_view bytes) {
+  // Beast 1.81 asserts that a last chunk which is the first one too never comes
+  // in pieces. No chunked body is shorter than this one.
+  constexpr size_t kShortestBody = sizeof("0\r\n\r\n") - 1;
+  if (num_chunks_ == 0 && bytes.size() < kShortestBody) {
+    return {.progress = Progress::kNeedMore, .consumed = 0};
+  }
   Impl::Beast& beast = *impl_->beast;
   beast.eager(true);
   size_t consumed = 0;

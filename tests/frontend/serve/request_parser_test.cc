@@ -82,6 +82,21 @@ TEST(RequestParserTest, ReadsChunksInPiecesOfAnySize) {
   }
 }
 
+TEST(RequestParserTest, ReadsAnEmptyChunkedBodyInPieces) {
+  const std::string text =
+      "POST / HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n"
+      "0\r\n\r\nGET";
+  RequestParser parser(kMaxHeaderBytes, kMaxBodyBytes);
+  for (size_t size = 1; size <= text.size(); ++size) {
+    SCOPED_TRACE(size);
+    const Fed fed = Feed(parser, text, size);
+    ASSERT_EQ(fed.progress, Progress::kBody);
+    EXPECT_EQ(fed.rest, "GET");
+    EXPECT_EQ(parser.chunked_body(), "");
+    parser.Reset();
+  }
+}
+
 TEST(RequestParserTest, ForgetsOneRequestBeforeTheNext) {
   RequestParser parser(kMaxHeaderBytes, kMaxBodyBytes);
   Feed(parser,
