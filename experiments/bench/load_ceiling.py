@@ -27,6 +27,9 @@ def main():
                         "30000")
     parser.add_argument("--seconds", type=int, default=5)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--realtime", action="store_true",
+                        help="the server gets a real-time priority too, as "
+                        "parm-load does: for a machine that is not quiet")
     parser.add_argument("--bin", default=os.path.join(ROOT,
                                                       "build/release/bin"))
     parser.add_argument("--data",
@@ -35,8 +38,9 @@ def main():
     args = parser.parse_args()
     record = os.path.join(args.out, "ceiling.json")
     with ProcessSet(args.out) as processes:
-        processes.start("server",
-                        [os.path.join(args.bin, "parm-null-server")])
+        priority = ["chrt", "--fifo", "1"] if args.realtime else []
+        processes.start("server", [*priority, os.path.join(
+            args.bin, "parm-null-server")])
         url = processes.wait_ready("server")["http"]
         print("offered  achieved  p50 us  send lag p99 us  over 1 ms  "
               "CPU s of parm-load  refused")

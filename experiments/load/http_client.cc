@@ -223,25 +223,20 @@ void HttpClient::Pool::Write(const ConnectionPtr& connection) {
                     });
 }
 
-// A wait is pending for as long as the connection is open, so a server that
-// closes an idle one is noticed. Waiting, then reading, spares the attempt to
-// read that async_read_some begins with and that finds nothing.
+// A read is pending for as long as the connection is open, so a server that
+// closes an idle one is noticed.
 void HttpClient::Pool::Read(const ConnectionPtr& connection) {
-  connection->socket.async_wait(
-      asio::socket_base::wait_read, [this, connection](error_code error) {
+  connection->socket.async_read_some(
+      connection->input.prepare(kReadBytes),
+      [this, connection](error_code error, size_t num_bytes) {
         if (connection->state == State::kClosed) return;
-        size_t num_bytes = 0;
-        if (!error) {
-          num_bytes = connection->socket.read_some(
-              connection->input.prepare(kReadBytes), error);
-        }
-        if (error && error != asio::error::would_block) {
+        if (error) {
           Fail(*connection, absl::UnavailableError(absl::StrCat(
                                 "connection ended: ", error.message())));
           return;
         }
         connection->input.commit(num_bytes);
-        if (num_bytes > 0) OnBytes(connection);
+        OnBytes(connection);
         if (connection->state != State::kClosed) Read(connection);
       });
 }
@@ -328,7 +323,7 @@ void HttpClient::Pool::RunUntil(Time until) {
     Poll();
     return;
   }
-  if (num_in_flight_ > 0) until = std::min(until, next_sweep_);
+  until = std::min(until, next_sweep_);
   // timerfd wakes to the microsecond; epoll's own timeout is in milliseconds.
   if (!timer_pending_ || timer_.expiry() != until) {
     timer_.expires_at(until);

@@ -72,7 +72,8 @@ class HttpClient {
   /// Requests that have had neither OnReply nor OnNoReply.
   int num_in_flight() const;
 
-  /// Waits for something to happen, at most until `until`, and handles it.
+  /// Waits for something to happen and handles it. Returns by `until`, and
+  /// every few milliseconds anyway.
   void RunUntil(Time until);
   /// Handles what has happened already.
   void Poll();

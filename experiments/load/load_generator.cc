@@ -19,7 +19,6 @@ using Clock = std::chrono::steady_clock;
 
 constexpr Duration kConnectTimeout = Milliseconds(5'000);
 constexpr Duration kLeadIn = Milliseconds(20);
-constexpr Duration kLongestWait = Milliseconds(100);
 
 /// Sample numbers in seeded random order, each once before any comes again.
 class SampleOrder {
@@ -228,10 +227,10 @@ absl::StatusOr<LoadReport> Run::Execute() {
       client_->Poll();
       continue;
     }
-    const Time wake =
-        next_.has_value() && next_->due > now
-            ? std::min(next_->due - options_.spin, now + kLongestWait)
-            : now + Milliseconds(1);
+    // Without a due time ahead only a reply or a timeout can change anything.
+    const Time wake = next_.has_value() && next_->due > now
+                          ? next_->due - options_.spin
+                          : kNever;
     client_->RunUntil(wake);
   }
   FinishReport();
