@@ -1,6 +1,7 @@
 """What the frontend costs, measured on running processes.
 
-    frontend_cost.py query     CPU, added latency, dispatch delay; none, coded
+    frontend_cost.py query     CPU and added latency; none, coded
+    frontend_cost.py dispatch  from a client's send to a worker; none, coded
     frontend_cost.py memory    RSS after 10^4 and 10^6 queries, 1 % never answered
     frontend_cost.py restart   time until a killed worker takes work again
 
@@ -22,8 +23,7 @@ sys.path.insert(0, ROOT)
 
 from experiments.demo import bundles as demo_bundles  # noqa: E402
 from experiments.demo.run_demo import RECIPE, write  # noqa: E402
-from experiments.harness.frontend import (  # noqa: E402
-    Metrics, wait_until_ready)
+from experiments.harness.frontend import wait_until_ready  # noqa: E402
 from experiments.harness.processes import ProcessSet  # noqa: E402
 
 MODEL = demo_bundles.MODEL
@@ -38,6 +38,12 @@ class Bench:
 
     def binary(self, name):
         return os.path.join(self._args.bin, name)
+
+    def priority(self):
+        return ["chrt", "--fifo", "1"] if self._args.realtime else []
+
+    def bundle(self, role):
+        return self._paths[role]
 
     def start_worker(self, processes, name, bundles, bind="tcp://127.0.0.1:0",
                      faults=None):
@@ -62,8 +68,9 @@ class Bench:
                 "models": [{"name": MODEL, "deadline": DEADLINE,
                             "redundancy": redundancy}]}))
         name = f"frontend-{policy}"
-        processes.start(name, [self.binary("parm-frontend"), "--config", path,
-                               "--http-port", "0", "--metrics-port", "0"])
+        processes.start(name, [
+            *self.priority(), self.binary("parm-frontend"), "--config", path,
+            "--http-port", "0", "--metrics-port", "0"])
         address = processes.wait_ready(name)
         wait_until_ready(address["http"], MODEL)
         return name, address
@@ -101,8 +108,8 @@ def spread(values, digits=1):
 
 def measure_query(bench, args):
     """Two workers with both bundles serve both frontends, one at a time."""
-    figures = {policy: {"cpu_us": [], "p50_us": [], "dispatch_us": [],
-                        "offered": [], "achieved": []}
+    figures = {policy: {"cpu_us": [], "p50_us": [], "offered": [],
+                        "achieved": []}
                for policy in ("none", "coded")}
     direct = []
     with ProcessSet(args.out) as processes:
@@ -122,10 +129,6 @@ def measure_query(bench, args):
                 row["p50_us"].append(run["latency_from_send_ms"]["p50"] * 1e3)
                 row["offered"].append(run["offered_qps"])
                 row["achieved"].append(run["achieved_qps"])
-                # Cumulative over the repeats: the last one is reported.
-                row["dispatch_us"] = [1e6 * Metrics.scrape(
-                    address["metrics"]).quantile("parm_dispatch_delay_seconds",
-                                                 0.99)]
     for policy, row in figures.items():
         print(f"{policy}: offered {spread(row['offered'])} qps, achieved "
               f"{spread(row['achieved'])} qps")
@@ -133,8 +136,38 @@ def measure_query(bench, args):
         print(f"  p50 us               {spread(row['p50_us'])}")
         added = [p50 - call for p50, call in zip(row["p50_us"], direct)]
         print(f"  added p50 us         {spread(added)}")
-        print(f"  dispatch p99 us      at most {row['dispatch_us'][0]:.0f}")
     print(f"direct call p50 us     {spread(direct)}")
+
+
+def measure_dispatch(bench, args):
+    """parm-dispatch-delay is client and workers of a frontend of its own."""
+    figures = {policy: {"p50_us": [], "p90_us": [], "p99_us": []}
+               for policy in ("none", "coded")}
+    for _ in range(args.repeats):
+        for policy, row in figures.items():
+            with ProcessSet(args.out) as processes:
+                probe = processes.start("probe", [
+                    *bench.priority(), bench.binary("parm-dispatch-delay"),
+                    "--bundle", bench.bundle("deployed"),
+                    "--bundle", bench.bundle("parity"),
+                    "--rate", str(args.rate),
+                    "--queries", str(round(args.rate * args.seconds))],
+                    stdin=subprocess.PIPE)
+                endpoints = processes.wait_ready("probe")["zmq"].split(",")
+                _, address = bench.start_frontend(processes, endpoints, policy)
+                os.set_blocking(probe.stdout.fileno(), True)
+                text, _ = probe.communicate(
+                    (address["http"] + "\n").encode(), timeout=600)
+                result = json.loads(text)
+                if result["stamped"] < result["queries"]:
+                    print(f"frontend_cost: {policy}: {result}",
+                          file=sys.stderr)
+                for name, values in row.items():
+                    values.append(result[name])
+    for policy, row in figures.items():
+        print(f"{policy}: offered {args.rate:.0f} qps, send to worker us: " +
+              ", ".join(f"{name[:3]} {spread(values)}"
+                        for name, values in row.items()))
 
 
 def measure_memory(bench, args):
@@ -161,7 +194,9 @@ def measure_memory(bench, args):
 
 
 def measure_restart(bench, args):
-    """From the start of the new process to its first answered task."""
+    """From the start of the new process until the frontend calls the model,
+    which only this worker serves, ready.
+    """
     ready_s, serving_s = [], []
     with ProcessSet(args.out) as processes:
         bench.start_worker(processes, "w0", ("deployed",))
@@ -185,11 +220,15 @@ def measure_restart(bench, args):
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("what", choices=("query", "memory", "restart"))
+    parser.add_argument("what", choices=("query", "dispatch", "memory",
+                                         "restart"))
     parser.add_argument("--rate", type=float, default=None,
                         help="queries per second (query: 500, memory: 2000)")
     parser.add_argument("--seconds", type=int, default=10)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--realtime", action="store_true",
+                        help="frontend and probe get a real-time priority:\n"
+                        "for a machine that is not quiet")
     parser.add_argument("--queries", type=int, default=1_000_000)
     parser.add_argument("--bin", default=os.path.join(ROOT,
                                                       "build/release/bin"))
@@ -202,7 +241,8 @@ def main():
     if args.rate is None:
         args.rate = 2000 if args.what == "memory" else 500
     os.makedirs(args.out, exist_ok=True)
-    measure = {"query": measure_query, "memory": measure_memory,
+    measure = {"query": measure_query, "dispatch": measure_dispatch,
+               "memory": measure_memory,
                "restart": measure_restart}[args.what]
     measure(Bench(args), args)
 

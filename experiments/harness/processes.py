@@ -34,11 +34,11 @@ class ProcessSet:
     def __exit__(self, *_):
         self.stop_all()
 
-    def start(self, name, command):
+    def start(self, name, command, stdin=subprocess.DEVNULL):
         """Starts a child; its stderr is appended to NAME.log."""
         with open(os.path.join(self._log_dir, f"{name}.log"), "ab") as log:
             child = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                command, stdin=stdin, stdout=subprocess.PIPE,
                 stderr=log, start_new_session=True,
                 preexec_fn=_end_with_driver)
         self._children[name] = child
