@@ -2,7 +2,9 @@
 
 #include <atomic>
 #include <chrono>
+#include <cmath>
 #include <memory>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -17,11 +19,25 @@ namespace {
 
 using Serves = Cluster::Serves;
 
-constexpr char kCoded[] =
-    "    deadline: 500ms\n"
-    "    redundancy:\n"
-    "      policy: coded\n"
-    "      code: {scheme: sum, k: 2, r: 1}\n";
+// A sanitizer's build is that much slower, and so is its clock.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr int kSlowdown = 10;
+#else
+constexpr int kSlowdown = 1;
+#endif
+
+const std::string& Coded() {
+  static const std::string text =
+      absl::StrCat("    deadline: ", 500 * kSlowdown,
+                   "ms\n"
+                   "    redundancy:\n"
+                   "      policy: coded\n"
+                   "      code: {scheme: sum, k: 2, r: 1}\n");
+  return text;
+}
+
+// A kill closes the connection; a machine that is merely busy is no death.
+constexpr char kPatientHealth[] = "health: {heartbeat_timeout: 10s}\n";
 
 // What happened to the queries of one closed-loop client.
 struct Tally {
@@ -112,7 +128,8 @@ TEST(KillWorkerTest, AnswersEveryQueryWhileAWorkerIsKilled) {
     cluster.AddWorker(Serves::kParity, ", pace: {service: 8ms}");
   }
   cluster.StartWorkers();
-  const ClusterFrontend frontend = cluster.StartFrontend(kCoded);
+  const ClusterFrontend frontend =
+      cluster.StartFrontend(Coded(), kPatientHealth);
   for (size_t i = 0; i < 6; ++i) {
     ASSERT_TRUE(
         Cluster::WaitForMetric(frontend, cluster.StateMetric(i, "up"), 1));
@@ -129,14 +146,24 @@ TEST(KillWorkerTest, AnswersEveryQueryWhileAWorkerIsKilled) {
   ASSERT_TRUE(
       Cluster::WaitForMetric(frontend, cluster.StateMetric(0, "up"), 1));
   AwaitQueries(clients, 20);
-  // It has its role back: it alone serves the model now.
-  for (size_t i = 1; i < 4; ++i) cluster.KillWorker(i);
-  AwaitQueries(clients, 10);
   for (const auto& client : clients) {
     const Tally& tally = client->Stop();
     EXPECT_THAT(tally.failures, ::testing::IsEmpty());
     EXPECT_EQ(tally.wrong_values, 0);
     EXPECT_GT(tally.exact, 0);
+  }
+  // It has its role back: alone, it answers.
+  for (size_t i = 1; i < 4; ++i) {
+    cluster.KillWorker(i);
+    ASSERT_TRUE(
+        Cluster::WaitForMetric(frontend, cluster.StateMetric(i, "down"), 1));
+  }
+  InferClient client(frontend.http_port);
+  for (uint64_t i = 0; i < 10; ++i) {
+    const InferAnswer answer =
+        client.Infer("linear", Cluster::Sample(i), {{"parm_mode", "exact"}});
+    EXPECT_EQ(answer.status, 200) << answer.error;
+    EXPECT_EQ(answer.source, "exact");
   }
 }
 
@@ -147,8 +174,9 @@ TEST(KillWorkerTest, SharesAPoolBetweenTwoFrontends) {
   }
   cluster.AddWorker(Serves::kParity, ", pace: {service: 5ms}");
   cluster.StartWorkers();
-  const ClusterFrontend frontends[] = {cluster.StartFrontend(kCoded),
-                                       cluster.StartFrontend(kCoded)};
+  const ClusterFrontend frontends[] = {
+      cluster.StartFrontend(Coded(), kPatientHealth),
+      cluster.StartFrontend(Coded(), kPatientHealth)};
   for (const ClusterFrontend& frontend : frontends) {
     ASSERT_TRUE(Cluster::WaitUntilReady(frontend));
   }
