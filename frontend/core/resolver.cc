@@ -154,7 +154,7 @@ bool Resolver::AnyCopyAlive(const Batch& batch) {
   return std::any_of(
       batch.copies.begin(), batch.copies.begin() + batch.num_copies,
       [this](const Task* task) {
-        return !task->cancelled &&
+        return !task->cancelled && task->holds_slot &&
                workers_.at(task->worker).state == WorkerState::kAlive;
       });
 }

@@ -107,5 +107,151 @@ TEST(CoreEngineTest, PackDecodesFromParityAlone) {
       2U);
 }
 
+TEST(CoreEngineTest, QueriesAboveTheBoundAreShed) {
+  CoreOptions options = PlainOptions(1);
+  options.max_queries = 2;
+  CoreHarness core(options);
+  core.Up(0, {});
+  core.Arrive();
+  core.Arrive();
+  const QueryId shed = core.Arrive();
+  ASSERT_THAT(core.out.answers, SizeIs(1));
+  EXPECT_EQ(core.out.answers[0].query, shed);
+  EXPECT_EQ(core.out.answers[0].error, AnswerError::kOverloaded);
+  EXPECT_TRUE(core.Released(core.InputOf(shed)));
+  EXPECT_EQ(core.counters().shed_queries, 1U);
+  core.Reply(core.out.sent.at(0));
+  core.Arrive();
+  EXPECT_THAT(core.out.answers, SizeIs(2)) << "there is room again";
+}
+
+TEST(CoreEngineTest, BytesAboveTheBoundAreShed) {
+  CoreOptions options = PlainOptions(1);
+  options.max_buffered_bytes = 250;
+  CoreHarness core(options);
+  core.Up(0, {});
+  core.Arrive({.bytes = 100});
+  core.Arrive({.bytes = 151});
+  ASSERT_THAT(core.out.answers, SizeIs(1));
+  EXPECT_EQ(core.out.answers[0].error, AnswerError::kOverloaded);
+  EXPECT_EQ(core.counters().shed_bytes, 1U);
+  core.Arrive({.bytes = 150});
+  EXPECT_THAT(core.out.answers, SizeIs(1));
+}
+
+TEST(CoreEngineTest, BundleNobodyEverServedIsRefusedAtOnce) {
+  CoreHarness core(PlainOptions(1));
+  core.Arrive();
+  ASSERT_THAT(core.out.answers, SizeIs(1));
+  EXPECT_EQ(core.out.answers[0].error, AnswerError::kNoWorker);
+  core.ExpectEmpty();
+}
+
+TEST(CoreEngineTest, DeadWorkerMayComeBackBeforeTheDeadline) {
+  CoreHarness core(PlainOptions(1));
+  core.Up(0, {.nonce = 1});
+  core.Handle(WorkerDown{.worker = WorkerId{0}});
+  core.Arrive();
+  EXPECT_THAT(core.out.answers, SizeIs(0));
+  core.Advance(Milliseconds(300));
+  core.Up(0, {.nonce = 2});
+  ASSERT_THAT(core.out.sent, SizeIs(1));
+  core.Reply(core.out.sent[0]);
+  EXPECT_EQ(core.out.answers.at(0).source, AnswerSource::kExact);
+}
+
+TEST(CoreEngineTest, WorkerThatStaysAwayGivesNoWorker) {
+  CoreHarness core(PlainOptions(1));
+  core.Up(0, {});
+  core.Handle(WorkerDown{.worker = WorkerId{0}});
+  core.Arrive();
+  core.Advance(Milliseconds(500));
+  ASSERT_THAT(core.out.answers, SizeIs(1));
+  EXPECT_EQ(core.out.answers[0].error, AnswerError::kNoWorker);
+  core.ExpectEmpty();
+}
+
+TEST(CoreEngineTest, DrainingCoreTakesNothingAndFinishes) {
+  CoreHarness core(PlainOptions(1));
+  core.Up(0, {});
+  core.Arrive();
+  core.Handle(DrainRequested{});
+  const QueryId refused = core.Arrive();
+  ASSERT_THAT(core.out.answers, SizeIs(1));
+  EXPECT_EQ(core.out.answers[0].query, refused);
+  EXPECT_EQ(core.out.answers[0].error, AnswerError::kDraining);
+  core.Reply(core.out.sent.at(0));
+  EXPECT_EQ(core.out.answers.at(1).source, AnswerSource::kExact);
+  core.ExpectEmpty();
+}
+
+TEST(CoreEngineTest, AbandonedQueryIsNeverAnswered) {
+  CoreHarness core(PlainOptions(1));
+  core.Up(0, {});
+  const QueryId gone = core.Arrive();
+  core.Handle(QueryAbandoned{.query = gone});
+  core.Handle(QueryAbandoned{.query = gone});
+  core.Handle(QueryAbandoned{.query = QueryId{99}});
+  EXPECT_EQ(core.model().abandoned, 1U);
+  EXPECT_THAT(core.out.cancelled, SizeIs(1));
+  core.Fail(core.out.sent.at(0), TaskStatus::kCancelled);
+  EXPECT_THAT(core.out.answers, SizeIs(0));
+  core.ExpectEmpty();
+}
+
+TEST(CoreEngineTest, DeadlinesInAReplysCallComeFirst) {
+  CoreHarness core(PlainOptions(1));
+  core.Up(0, {});
+  core.heard = {0};
+  core.Arrive();
+  core.out.wake.reset();  // a loop that is late to its timer
+  core.Advance(Milliseconds(501));
+  core.Reply(core.out.sent.at(0));
+  ASSERT_THAT(core.out.answers, SizeIs(1));
+  EXPECT_EQ(core.out.answers[0].error, AnswerError::kDeadlineExceeded);
+}
+
+TEST(CoreEngineTest, ThousandLaterArrivalsForgetNobody) {
+  CoreHarness core(PlainOptions(2));
+  core.Up(0, {.max_in_flight = 2});
+  core.Up(1, {.max_in_flight = 2});
+  const QueryId slow = core.Arrive();
+  const Sent slow_task = core.out.sent.at(0);
+  for (size_t i = 1; i <= 2000; ++i) {
+    core.Arrive();
+    core.Reply(core.out.sent.at(i));
+  }
+  EXPECT_THAT(core.out.answers, SizeIs(2000));
+  core.Reply(slow_task);
+  EXPECT_EQ(core.out.answers.back().query, slow);
+  EXPECT_EQ(core.out.answers.back().source, AnswerSource::kExact);
+}
+
+TEST(CoreEngineTest, TwoModelsAreServedWithoutCrossTalk) {
+  CoreOptions options = CodedOptions(4, {.scheme = "sum", .k = 2});
+  options.models.push_back(options.models[0]);
+  options.models[1].code = MakeCode({.scheme = "pack", .k = 3});
+  CoreHarness core(options);
+  const std::vector<ServedBundle> bundles = {
+      {kDeployed, ModelId{0}, BundleRole::kDeployed, kDeployed},
+      {BundleKey{11}, ModelId{1}, BundleRole::kDeployed, BundleKey{11}}};
+  core.Handle(WorkerUp{.worker = WorkerId{0},
+                       .nonce = 1,
+                       .max_in_flight = 99,
+                       .bundles = bundles});
+  for (uint64_t i = 0; i < 5; ++i) {
+    const ModelId model{static_cast<uint32_t>(i % 2)};
+    core.Handle(QueryArrived{.query = QueryId{100 + i},
+                             .model = model,
+                             .deployed = BundleKey{10 + Raw(model)},
+                             .signature = 1,
+                             .input = core.NewBuffer(),
+                             .deadline = core.now() + Milliseconds(500)});
+  }
+  ASSERT_THAT(core.out.encodes, SizeIs(1));
+  EXPECT_EQ(core.out.encodes[0].action.model, ModelId{0});
+  EXPECT_THAT(core.out.encodes[0].members, SizeIs(2));
+}
+
 }  // namespace
 }  // namespace parm::core

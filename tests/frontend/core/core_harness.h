@@ -204,16 +204,23 @@ class CoreHarness {
 
   void Handle(const Event& event) { core_->Handle(now_, event, out); }
 
-  /// Lets time pass, firing every timer at its time. Heartbeats come from every
-  /// worker that is `heard`, as often as they must.
+  /// Lets time pass, firing every timer at its time. Workers that are `heard`
+  /// send a heartbeat every 100 ms.
   void Advance(Duration span) {
     const Time end = now_ + span;
-    while (out.wake && *out.wake <= end) {
-      now_ = std::max(now_, *std::exchange(out.wake, std::nullopt));
-      for (const uint32_t worker : heard) {
-        Handle(WorkerHeard{.worker = WorkerId{worker}});
+    for (;;) {
+      const Time next = std::min(out.wake.value_or(kNever), next_heartbeat_);
+      if (next > end) break;
+      now_ = std::max(now_, next);
+      if (next == next_heartbeat_) {
+        next_heartbeat_ += Milliseconds(100);
+        for (const uint32_t worker : heard) {
+          Handle(WorkerHeard{.worker = WorkerId{worker}});
+        }
+      } else {
+        out.wake.reset();
+        Handle(TimerFired{});
       }
-      Handle(TimerFired{});
     }
     now_ = end;
   }
@@ -253,6 +260,7 @@ class CoreHarness {
   CoreOptions options_;
   std::unique_ptr<FrontendCore> core_;
   Time now_ = Time{} + Milliseconds(1000);
+  Time next_heartbeat_ = now_ + Milliseconds(50);
   uint64_t last_query_ = 0;
   uint32_t last_buffer_ = 0;
   std::map<QueryId, BufferId> inputs_;

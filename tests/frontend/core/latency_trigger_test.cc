@@ -1,0 +1,107 @@
+#include "frontend/core/latency_trigger.h"
+
+#include <deque>
+
+#include "gtest/gtest.h"
+
+namespace parm::core {
+namespace {
+
+// Feeds a trigger with copies that take what they are told to take.
+class Feed {
+ public:
+  explicit Feed(double quantile) : trigger(quantile) {}
+
+  void Reply(Duration took) {
+    LatencyTrigger::Copy copy;
+    trigger.Dispatched(copy, now);
+    trigger.Replied(copy, now + took);
+    now += Microseconds(10);
+  }
+  void Cancel(Duration age) {
+    LatencyTrigger::Copy copy;
+    trigger.Dispatched(copy, now);
+    trigger.Ended(copy, now + age);
+  }
+  double DelayMs() {
+    const std::optional<Duration> delay = trigger.Delay(now);
+    return delay ? ToSeconds(*delay) * 1e3 : -1;
+  }
+
+  LatencyTrigger trigger;
+  Time now = Time{} + Milliseconds(1000);
+};
+
+TEST(LatencyTriggerTest, GivesNoDelayBelowMinimumSamples) {
+  Feed feed(0.9);
+  for (uint32_t i = 1; i < LatencyTrigger::kMinSamples; ++i) {
+    feed.Reply(Milliseconds(10));
+    EXPECT_EQ(feed.DelayMs(), -1);
+  }
+  feed.Reply(Milliseconds(10));
+  EXPECT_NEAR(feed.DelayMs(), 10, 1);
+}
+
+TEST(LatencyTriggerTest, DelayIsTheQuantileOfCopies) {
+  Feed feed(0.9);
+  for (int i = 1; i <= 1000; ++i) feed.Reply(Milliseconds(10 + i % 10));
+  // 10 .. 19 ms in equal shares; buckets are 1/16 wide.
+  EXPECT_NEAR(feed.DelayMs(), 18.5, 1.5);
+}
+
+TEST(LatencyTriggerTest, SlowModeCannotBecomeTheQuantile) {
+  Feed feed(0.9);
+  // 20 % of the copies take ten times as long: the 0.9 quantile is 200 ms.
+  for (int i = 0; i < 2000; ++i)
+    feed.Reply(Milliseconds(i % 5 == 0 ? 200 : 20));
+  EXPECT_NEAR(feed.DelayMs(), 60, 5) << "three times the median";
+}
+
+TEST(LatencyTriggerTest, CopiesStillOutCountByTheirAge) {
+  Feed feed(0.9);
+  for (int i = 0; i < 64; ++i) feed.Reply(Milliseconds(10));
+  EXPECT_NEAR(feed.DelayMs(), 10, 1);
+  // As many again never come back.
+  std::deque<LatencyTrigger::Copy> out(32);
+  for (LatencyTrigger::Copy& copy : out) {
+    feed.trigger.Dispatched(copy, feed.now);
+  }
+  feed.now += Milliseconds(25);
+  for (int i = 0; i < 32; ++i) feed.Reply(Milliseconds(10));
+  EXPECT_NEAR(feed.DelayMs(), 25, 3);
+}
+
+TEST(LatencyTriggerTest, EarlyCancelSaysNothing) {
+  Feed feed(0.5);
+  for (int i = 0; i < 64; ++i) feed.Reply(Milliseconds(10));
+  EXPECT_NEAR(feed.DelayMs(), 10, 1);
+  for (int i = 0; i < 500; ++i) feed.Cancel(Milliseconds(1));
+  for (int i = 0; i < 32; ++i) feed.Reply(Milliseconds(10));
+  EXPECT_NEAR(feed.DelayMs(), 10, 1);
+}
+
+TEST(LatencyTriggerTest, LateCancelCountsByItsAge) {
+  Feed feed(0.9);
+  for (int i = 0; i < 64; ++i) feed.Reply(Milliseconds(10));
+  EXPECT_NEAR(feed.DelayMs(), 10, 1);
+  for (int i = 0; i < 32; ++i) feed.Cancel(Milliseconds(20));
+  EXPECT_NEAR(feed.DelayMs(), 20, 2);
+}
+
+TEST(LatencyTriggerTest, ForgetsAModeThatHasGone) {
+  Feed feed(0.9);
+  for (int i = 0; i < 4096; ++i) feed.Reply(Milliseconds(100));
+  for (int i = 0; i < 4096; ++i) feed.Reply(Milliseconds(10));
+  EXPECT_NEAR(feed.DelayMs(), 10, 1);
+}
+
+TEST(LatencyTriggerTest, OutlandishTimesStayInRange) {
+  Feed feed(0.9);
+  for (int i = 0; i < 32; ++i) feed.Reply(Duration(1));
+  EXPECT_GT(feed.DelayMs(), 0);
+  for (int i = 0; i < 4096; ++i) feed.Reply(Milliseconds(10'000'000));
+  EXPECT_LT(feed.DelayMs(), 70'000);
+}
+
+}  // namespace
+}  // namespace parm::core

@@ -1,0 +1,172 @@
+#include "frontend/core/worker_table.h"
+
+#include <set>
+#include <vector>
+
+#include "gtest/gtest.h"
+
+namespace parm::core {
+namespace {
+
+constexpr ModelId kModel{0};
+constexpr BundleKey kDeployed{1};
+constexpr BundleKey kParity{2};
+
+class WorkerTableTest : public ::testing::Test {
+ protected:
+  WorkerTableTest() : table(8) {}
+
+  Worker& Up(uint32_t index, uint32_t domain = 0, uint32_t lanes = 1,
+             uint32_t max_in_flight = 4,
+             std::vector<ServedBundle> bundles = {
+                 {kDeployed, kModel, BundleRole::kDeployed, kDeployed}}) {
+    Worker& worker = table.at(WorkerId{index});
+    table.SetServed(worker, {.worker = worker.id,
+                             .nonce = 1,
+                             .fault_domain = domain,
+                             .lanes = lanes,
+                             .max_in_flight = max_in_flight,
+                             .bundles = bundles});
+    worker.state = WorkerState::kAlive;
+    return worker;
+  }
+  static void Load(Worker& worker, uint32_t tasks) {
+    worker.outstanding += tasks;
+    worker.outstanding_samples += tasks;
+  }
+  Worker* Pick(const WorkerTable::PickOptions& pick = {}) {
+    return table.Pick(*table.Find(kDeployed), pick);
+  }
+  // A group with one member that went to this worker.
+  void PutMemberAt(uint32_t worker) {
+    member.worker = WorkerId{worker};
+    group.members[0] = &member;
+    group.num_members = 1;
+  }
+
+  WorkerTable table;
+  Batch member;
+  Group group;
+};
+
+TEST_F(WorkerTableTest, LeastOutstandingWorkerIsPicked) {
+  Load(Up(0), 2);
+  Load(Up(1), 1);
+  Load(Up(2), 3);
+  EXPECT_EQ(Pick()->id, WorkerId{1});
+}
+
+TEST_F(WorkerTableTest, WorkIsCountedPerLane) {
+  Load(Up(0, 0, /*lanes=*/1), 2);
+  Load(Up(1, 0, /*lanes=*/4, /*max_in_flight=*/8), 4);
+  EXPECT_EQ(Pick()->id, WorkerId{1});
+}
+
+TEST_F(WorkerTableTest, TiesGoRound) {
+  for (uint32_t i = 0; i < 4; ++i) Up(i);
+  std::set<WorkerId> seen;
+  for (int i = 0; i < 4; ++i) seen.insert(Pick()->id);
+  EXPECT_EQ(seen.size(), 4U);
+}
+
+TEST_F(WorkerTableTest, DeadSilentDrainingAndFullAreLeftOut) {
+  Up(0).state = WorkerState::kDown;
+  Up(1).state = WorkerState::kSilent;
+  Up(2).draining = true;
+  Load(Up(3, 0, 1, /*max_in_flight=*/2), 2);
+  EXPECT_EQ(Pick(), nullptr);
+  Load(Up(4), 3);
+  EXPECT_EQ(Pick()->id, WorkerId{4});
+}
+
+TEST_F(WorkerTableTest, AvoidedWorkerIsNotPicked) {
+  Up(0);
+  EXPECT_EQ(Pick({.avoid = WorkerId{0}}), nullptr);
+}
+
+TEST_F(WorkerTableTest, FailingWorkerComesAfterBusyOnes) {
+  const Time now = Time{} + Milliseconds(100);
+  Up(0).penalised_until = now + Milliseconds(1);
+  Load(Up(1), 3);
+  EXPECT_EQ(Pick({.now = now})->id, WorkerId{1});
+  EXPECT_EQ(Pick({.now = now + Milliseconds(1)})->id, WorkerId{0});
+}
+
+TEST_F(WorkerTableTest, GroupKeepsToDistinctWorkers) {
+  Up(0);
+  Load(Up(1), 3);
+  PutMemberAt(0);
+  EXPECT_EQ(Pick({.group = &group})->id, WorkerId{1});
+  Load(table.at(WorkerId{1}), 1);
+  EXPECT_EQ(Pick({.group = &group})->id, WorkerId{0})
+      << "the only one with a slot: dispatch does not wait for coding";
+}
+
+TEST_F(WorkerTableTest, IdleWorkersInOtherDomainsComeFirst) {
+  Up(0, /*domain=*/1);
+  Up(1, /*domain=*/1);
+  Load(Up(2, /*domain=*/2, /*lanes=*/2), 1);
+  PutMemberAt(0);
+  EXPECT_EQ(Pick({.group = &group})->id, WorkerId{2});
+}
+
+TEST_F(WorkerTableTest, OtherDomainNeverCostsWaiting) {
+  Up(0, /*domain=*/1);
+  Up(1, /*domain=*/1);
+  Load(Up(2, /*domain=*/2), 1);
+  PutMemberAt(0);
+  EXPECT_EQ(Pick({.group = &group})->id, WorkerId{1});
+}
+
+TEST_F(WorkerTableTest, RedundantTasksLeaveHalfTheSlots) {
+  Worker& worker = Up(0, 0, 1, /*max_in_flight=*/4);
+  Load(worker, 2);
+  worker.outstanding_redundant = 2;
+  EXPECT_FALSE(WorkerTable::HasSlot(worker, /*redundant=*/true));
+  EXPECT_TRUE(WorkerTable::HasSlot(worker, /*redundant=*/false));
+  worker.serves_deployed = false;
+  EXPECT_TRUE(WorkerTable::HasSlot(worker, /*redundant=*/true))
+      << "a worker of parity bundles alone has no ordinary tasks";
+}
+
+TEST_F(WorkerTableTest, SingleSlotTakesRedundantOnlyWhenIdle) {
+  Worker& worker = Up(0, 0, 1, /*max_in_flight=*/1);
+  EXPECT_TRUE(WorkerTable::HasSlot(worker, /*redundant=*/true));
+}
+
+TEST_F(WorkerTableTest, ParityAvoidsItsGroupWhileOthersLive) {
+  const std::vector<ServedBundle> parity = {
+      {kParity, kModel, BundleRole::kParity, kDeployed}};
+  Worker& used = Up(0, 0, 1, 4, parity);
+  Worker& other = Up(1, 0, 1, 4, parity);
+  PutMemberAt(0);
+  const Bundle& bundle = *table.Find(kParity);
+  EXPECT_FALSE(WorkerTable::MayTakeParity(used, bundle, group));
+  EXPECT_TRUE(WorkerTable::MayTakeParity(other, bundle, group));
+  other.state = WorkerState::kDown;
+  EXPECT_TRUE(WorkerTable::MayTakeParity(used, bundle, group));
+}
+
+TEST_F(WorkerTableTest, ParityBundleIsFoundByLineageAndIndex) {
+  Up(0, 0, 1, 4, {{kParity, kModel, BundleRole::kParity, kDeployed, 1}});
+  EXPECT_EQ(table.FindParity(kDeployed, 0), nullptr);
+  EXPECT_EQ(table.FindParity(BundleKey{9}, 1), nullptr);
+  EXPECT_EQ(table.FindParity(kDeployed, 1), table.Find(kParity));
+}
+
+TEST_F(WorkerTableTest, BundlesNobodyServesAreForgotten) {
+  Up(0);
+  Up(0, 0, 1, 4, {{kParity, kModel, BundleRole::kParity, kDeployed}});
+  EXPECT_EQ(table.Find(kDeployed), nullptr);
+  EXPECT_NE(table.Find(kParity), nullptr);
+}
+
+TEST_F(WorkerTableTest, BusyShareCountsLanesWithWork) {
+  EXPECT_EQ(table.BusyShare(kDeployed), 1) << "nobody takes tasks";
+  Load(Up(0, 0, /*lanes=*/2), 1);
+  Load(Up(1, 0, /*lanes=*/2), 4);
+  EXPECT_DOUBLE_EQ(table.BusyShare(kDeployed), 0.75);
+}
+
+}  // namespace
+}  // namespace parm::core
