@@ -24,6 +24,8 @@ from tritonclient.utils import InferenceServerException, triton_to_np_dtype
 
 OPTIONS = argparse.Namespace()
 BATCH = 1
+# Answers are compared with one another, so none may be approximate.
+EXACT = {"parm_mode": "exact"}
 
 
 class Tensor:
@@ -106,10 +108,13 @@ class HttpTest(Checks):
     def tearDown(self):
         self.client.close()
 
-    def infer(self, binary, values=None, **more):
+    def infer(self, binary, values=None, parameters=EXACT, **more):
         values = make_values() if values is None else values
         return self.client.infer(
-            OPTIONS.model, [make_input(sync_http, values, binary)], **more
+            OPTIONS.model,
+            [make_input(sync_http, values, binary)],
+            parameters=parameters,
+            **more,
         )
 
     def test_server_and_model_say_that_they_are_ready(self):
@@ -191,7 +196,8 @@ class HttpTest(Checks):
         client.close()
 
     def test_parameters_of_the_server_are_taken(self):
-        self.check_result(self.infer(True, parameters={"parm_mode": "exact"}))
+        for mode in ("exact", "balanced", "fast"):
+            self.check_result(self.infer(True, parameters={"parm_mode": mode}))
 
     def test_wrong_requests_get_a_sentence(self):
         def expect(status, call):
@@ -249,6 +255,7 @@ class AioTest(Checks):
                         OPTIONS.model,
                         [make_input(aio_http, make_values(), binary)],
                         request_id="aio",
+                        parameters=EXACT,
                         request_compression_algorithm=coding,
                         response_compression_algorithm=coding,
                     )
