@@ -107,8 +107,7 @@ absl::StatusOr<DecodeReport> LinearCode::Decode(
 
 absl::StatusOr<TensorSpec> LinearCode::ParityOutputSpec(
     const TensorSpec& member_output) const {
-  PARM_RETURN_IF_ERROR(CheckOutputSpec(member_output));
-  return member_output;
+  return decoder_.AnswerSpec(member_output);
 }
 
 }  // namespace parm

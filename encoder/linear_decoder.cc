@@ -119,4 +119,10 @@ absl::StatusOr<DecodeReport> LinearDecoder::Decode(
   return DecodeReport{.noise_gain = row->noise_gain};
 }
 
+absl::StatusOr<TensorSpec> LinearDecoder::AnswerSpec(
+    const TensorSpec& member_output) const {
+  PARM_RETURN_IF_ERROR(CheckOutputSpec(member_output));
+  return member_output;
+}
+
 }  // namespace parm

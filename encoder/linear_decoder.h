@@ -25,6 +25,7 @@ class LinearDecoder {
  public:
   /// Bounds the table: 2^(k+r) patterns times k members.
   static constexpr int kMaxSlots = 12;
+  static constexpr bool kMultiOutput = false;
 
   /// Parity p answers sum over slots j of answer.at(p, j) * F(Xj).
   /// Needs: answer is r x k, with k + r <= kMaxSlots.
@@ -38,6 +39,9 @@ class LinearDecoder {
   absl::StatusOr<DecodeReport> Decode(
       int num_members, absl::Span<const std::optional<TensorView>> outputs,
       int lost, MutableTensorView result) const;
+
+  /// As Code::ParityOutputSpec: an answer looks like a member's output.
+  absl::StatusOr<TensorSpec> AnswerSpec(const TensorSpec& member_output) const;
 
  private:
   struct Term {

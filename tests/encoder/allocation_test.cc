@@ -30,7 +30,7 @@ TEST_P(AllocationTest, CounterSeesAllocations) {
 TEST_P(AllocationTest, EncodeAllocatesNothing) {
   PARM_ASSERT_OK_AND_ASSIGN(const auto code, CreateCode(GetParam()));
   for (DataType datatype : {DataType::kFp32, DataType::kUint8}) {
-    const TensorSpec member = {"x", datatype, {2, 300}};
+    const TensorSpec member = {"x", datatype, {2, 3, 8, 8}};
     PARM_ASSERT_OK_AND_ASSIGN(const TensorSpec query,
                               code->ParityQuerySpec(member, GetParam().k));
     const OwnedTensor input = OwnedTensor::Zeros(datatype, member.shape);
@@ -58,7 +58,7 @@ TEST_P(AllocationTest, DecodeAllocatesNothing) {
   OwnedTensor result = output;
   std::vector<std::optional<TensorView>> outputs(static_cast<size_t>(k),
                                                  output.View());
-  outputs.emplace_back(answer.View());
+  outputs.resize(static_cast<size_t>(k + GetParam().r), answer.View());
   outputs[0] = std::nullopt;
   absl::StatusOr<DecodeReport> report = DecodeReport{};
   EXPECT_EQ(AllocationsOf([&] {
