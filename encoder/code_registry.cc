@@ -6,12 +6,14 @@
 #include "encoder/pack_code.h"
 #include "encoder/scheme.h"
 #include "encoder/sum_code.h"
+#include "encoder/weighted_code.h"
 
 namespace parm {
 namespace {
 
 // The order of CodeSchemes().
-constexpr const CodeScheme* kSchemes[] = {&kSumScheme, &kPackScheme};
+constexpr const CodeScheme* kSchemes[] = {&kSumScheme, &kWeightedScheme,
+                                          &kPackScheme};
 
 const CodeScheme* FindScheme(absl::string_view name) {
   for (const CodeScheme* scheme : kSchemes) {

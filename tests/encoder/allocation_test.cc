@@ -68,12 +68,14 @@ TEST_P(AllocationTest, DecodeAllocatesNothing) {
   EXPECT_THAT(report, IsOk());
 }
 
-INSTANTIATE_TEST_SUITE_P(EveryScheme, AllocationTest,
-                         testing::Values(CodeSpec{.scheme = "sum", .k = 4},
-                                         CodeSpec{.scheme = "pack", .k = 4}),
-                         [](const testing::TestParamInfo<CodeSpec>& tested) {
-                           return tested.param.scheme;
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    EveryScheme, AllocationTest,
+    testing::Values(CodeSpec{.scheme = "sum", .k = 4},
+                    CodeSpec{.scheme = "weighted", .k = 4, .r = 2},
+                    CodeSpec{.scheme = "pack", .k = 4}),
+    [](const testing::TestParamInfo<CodeSpec>& tested) {
+      return tested.param.scheme;
+    });
 
 }  // namespace
 }  // namespace parm

@@ -45,10 +45,15 @@ void CodeFixture::SetUp() {
       << "add " << GetParam().scheme << " to reference_schemes.cc";
   PARM_ASSERT_OK_AND_ASSIGN(code_, CreateCode(GetParam()));
   ASSERT_EQ(code_->spec(), GetParam());
-  const absl::StatusOr<int64_t> num_features =
-      NumElements(reference_->sample_shape);
-  ASSERT_THAT(num_features, IsOk());
-  model_.emplace(kGroupSeed, *num_features, kNumClasses);
+  const OwnedTensor sample =
+      Seen(OwnedTensor::Zeros(DataType::kFp32, MemberShape(1)));
+  model_.emplace(kGroupSeed, static_cast<int64_t>(sample.Values().size()),
+                 kNumClasses);
+}
+
+OwnedTensor CodeFixture::Seen(const OwnedTensor& member) const {
+  return reference_->seen == nullptr ? member
+                                     : reference_->seen(GetParam(), member);
 }
 
 std::vector<int> CodeFixture::GroupSizes() const {
@@ -82,7 +87,7 @@ CodedGroup CodeFixture::MakeGroup(DataType datatype, int num_members,
       value = datatype == DataType::kFp32 ? normal(random_) : byte(random_);
     }
     group.members.push_back(OwnedTensor::Of(datatype, member.shape, values));
-    group.outputs.push_back(model_->Run(group.members.back()));
+    group.outputs.push_back(model_->Run(Seen(group.members.back())));
   }
   group.outputs.resize(static_cast<size_t>(k()));
 

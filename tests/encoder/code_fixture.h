@@ -53,6 +53,9 @@ class CodeFixture : public testing::TestWithParam<CodeSpec> {
   /// [batch, ...] as the scheme's reference likes its members.
   std::vector<int64_t> MemberShape(int64_t batch) const;
 
+  /// What the deployed model looks at of a member.
+  OwnedTensor Seen(const OwnedTensor& member) const;
+
   /// Members of order 1 for FP32, within 0..255 for integers.
   CodedGroup MakeGroup(DataType datatype, int num_members, int64_t batch);
 

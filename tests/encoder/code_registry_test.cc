@@ -15,7 +15,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 TEST(CodeRegistryTest, ListsSchemesInAFixedOrder) {
-  EXPECT_THAT(CodeSchemes(), ElementsAre("sum", "pack"));
+  EXPECT_THAT(CodeSchemes(), ElementsAre("sum", "weighted", "pack"));
 }
 
 TEST(CodeRegistryTest, SpecsReadAsInMessages) {
@@ -34,6 +34,18 @@ TEST(CodeRegistryTest, PackTakesOneToSixteenMembers) {
   for (int k = -1; k <= 20; ++k) {
     EXPECT_EQ(Supports({.scheme = "pack", .k = k}), k >= 1 && k <= 16) << k;
     EXPECT_FALSE(Supports({.scheme = "pack", .k = k, .r = 2})) << k;
+  }
+}
+
+TEST(CodeRegistryTest, WeightedTakesUpToThreeParities) {
+  for (int k = -1; k <= 20; ++k) {
+    const bool takes = k >= 2 && k <= 8;
+    EXPECT_EQ(Supports({.scheme = "weighted", .k = k}), takes) << k;
+    EXPECT_EQ(Supports({.scheme = "weighted", .k = k, .r = 2}), takes) << k;
+    EXPECT_EQ(Supports({.scheme = "weighted", .k = k, .r = 3}),
+              k >= 2 && k <= 4)
+        << k;
+    EXPECT_FALSE(Supports({.scheme = "weighted", .k = k, .r = 4})) << k;
   }
 }
 
@@ -59,9 +71,10 @@ TEST(CodeRegistryTest, CreatesExactlyWhatItSupports) {
 
 TEST(CodeRegistryTest, UnknownSchemeErrorNamesTheKnownOnes) {
   EXPECT_FALSE(Supports({.scheme = "Sum", .k = 2}));
-  EXPECT_THAT(CreateCode({.scheme = "Sum", .k = 2}),
-              StatusIs(absl::StatusCode::kInvalidArgument,
-                       AllOf(HasSubstr("\"Sum\""), HasSubstr("sum, pack"))));
+  EXPECT_THAT(
+      CreateCode({.scheme = "Sum", .k = 2}),
+      StatusIs(absl::StatusCode::kInvalidArgument,
+               AllOf(HasSubstr("\"Sum\""), HasSubstr("sum, weighted"))));
 }
 
 TEST(CodeRegistryTest, RangeErrorSaysWhatTheSchemeTakes) {

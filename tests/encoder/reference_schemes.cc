@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "base/status_macros.h"
+#include "encoder/weighted_code.h"
 
 namespace parm {
 namespace {
@@ -76,6 +77,18 @@ double SumAnswerRounding(const CodeSpec& spec, DataType datatype) {
   return datatype == DataType::kUint8 ? 0.5 * spec.k : 0;
 }
 
+// [slices, batch, classes] of slices of [batch, classes].
+OwnedTensor Joined(const std::vector<OwnedTensor>& slices) {
+  OwnedTensor joined = {.datatype = DataType::kFp32, .shape = slices[0].shape};
+  joined.shape.insert(joined.shape.begin(),
+                      static_cast<int64_t>(slices.size()));
+  for (const OwnedTensor& slice : slices) {
+    joined.bytes.insert(joined.bytes.end(), slice.bytes.begin(),
+                        slice.bytes.end());
+  }
+  return joined;
+}
+
 // --- pack: members one after the other.
 
 std::vector<double> PackEncode(const CodeSpec& /*spec*/, int /*parity_index*/,
@@ -100,6 +113,222 @@ OwnedTensor PackAnswer(const CodeSpec& /*spec*/, int /*parity_index*/,
   return model.Run(parity);
 }
 
+// --- weighted: the query of sum, answered with other weights.
+
+OwnedTensor WeightedAnswer(const CodeSpec& spec, int parity_index,
+                           const OwnedTensor& /*parity*/,
+                           const std::vector<OwnedTensor>& members,
+                           const LinearModel& model) {
+  const Matrix weights = WeightedAnswerCoefficients(spec.k, spec.r);
+  OwnedTensor answer;
+  std::vector<double> sums;
+  for (int slot = 0; slot < spec.k; ++slot) {
+    answer = model.Run(members[static_cast<size_t>(slot) % members.size()],
+                       weights.at(parity_index, slot));
+    const std::vector<double> values = answer.Values();
+    sums.resize(values.size());
+    for (size_t i = 0; i < sums.size(); ++i) sums[i] += values[i];
+  }
+  return OwnedTensor::Of(DataType::kFp32, answer.shape, sums);
+}
+
+// --- concat and tile: pictures of [batch, channels, height, width], shrunk.
+
+struct GridSize {
+  int64_t columns;
+  int64_t rows;
+};
+
+GridSize GridOf(const CodeSpec& spec) {
+  const auto columns = static_cast<int64_t>(std::ceil(std::sqrt(spec.k)));
+  return {.columns = columns, .rows = (spec.k + columns - 1) / columns};
+}
+
+// Calls at(cell, y, x, i) with the place of each pixel i in its cell, for all
+// samples and channels one after the other.
+void ForEachPixel(const std::vector<int64_t>& shape, const GridSize& grid,
+                  const auto& at) {
+  const int64_t cell_height = shape[2] / grid.rows;
+  const int64_t cell_width = shape[3] / grid.columns;
+  size_t i = 0;
+  for (int64_t plane = 0; plane < shape[0] * shape[1]; ++plane) {
+    for (int64_t y = 0; y < shape[2]; ++y) {
+      for (int64_t x = 0; x < shape[3]; ++x) {
+        const int64_t cell = y / cell_height * grid.columns + x / cell_width;
+        const int64_t row = plane * cell_height + y % cell_height;
+        at(cell, static_cast<size_t>(row * cell_width + x % cell_width), i++);
+      }
+    }
+  }
+}
+
+std::vector<int64_t> CellShape(const std::vector<int64_t>& shape,
+                               const GridSize& grid) {
+  return {shape[0], shape[1], shape[2] / grid.rows, shape[3] / grid.columns};
+}
+
+// One cell of each plane of a query.
+OwnedTensor CutCell(const OwnedTensor& query, const GridSize& grid,
+                    int64_t wanted) {
+  const std::vector<double> values = query.Values();
+  std::vector<double> cut(values.size() /
+                          static_cast<size_t>(grid.rows * grid.columns));
+  ForEachPixel(query.shape, grid, [&](int64_t cell, size_t pixel, size_t i) {
+    if (cell == wanted) cut[pixel] = values[i];
+  });
+  return OwnedTensor::Of(DataType::kFp32, CellShape(query.shape, grid), cut);
+}
+
+// Means of boxes of term(pixel).
+std::vector<double> Shrunk(const CodeSpec& spec, const OwnedTensor& member,
+                           double (*term)(double)) {
+  const GridSize grid = GridOf(spec);
+  const std::vector<double> values = member.Values();
+  const auto box_size = static_cast<size_t>(grid.rows * grid.columns);
+  // Sums first: those of bytes are exact, so that halves round as they should.
+  std::vector<double> means(values.size() / box_size);
+  const auto width = static_cast<size_t>(member.shape[3]);
+  const auto columns = static_cast<size_t>(grid.columns);
+  for (size_t i = 0; i < values.size(); ++i) {
+    const size_t row = i / width / static_cast<size_t>(grid.rows);
+    means[row * (width / columns) + i % width / columns] += term(values[i]);
+  }
+  for (double& mean : means) mean /= static_cast<double>(box_size);
+  return means;
+}
+
+OwnedTensor SeenInGrid(const CodeSpec& spec, const OwnedTensor& member) {
+  return OwnedTensor::Of(
+      DataType::kFp32, CellShape(member.shape, GridOf(spec)),
+      Shrunk(spec, member, [](double value) { return value; }));
+}
+
+// Cells of shrunk members, round robin, then cells of the mean of all others in
+// the same sample and channel.
+std::vector<double> Grid(const CodeSpec& spec,
+                         const std::vector<OwnedTensor>& members,
+                         double (*term)(double), bool round) {
+  const auto rounded = [round](double value) {
+    return round ? std::floor(value + 0.5) : value;
+  };
+  std::vector<std::vector<double>> cells;
+  for (size_t slot = 0; slot < static_cast<size_t>(spec.k); ++slot) {
+    cells.push_back(Shrunk(spec, members[slot % members.size()], term));
+    for (double& value : cells.back()) value = rounded(value);
+  }
+  const GridSize grid = GridOf(spec);
+  const std::vector<int64_t>& shape = members[0].shape;
+  const auto cell_size =
+      static_cast<size_t>(shape[2] / grid.rows * (shape[3] / grid.columns));
+  std::vector<double> spare(cells[0].size());
+  for (size_t i = 0; i < spare.size(); ++i) {
+    const size_t begin = i / cell_size * cell_size;
+    double sum = 0;
+    for (size_t slot = 0; slot < static_cast<size_t>(spec.k); ++slot) {
+      for (size_t j = 0; j < cell_size; ++j) sum += cells[slot][begin + j];
+    }
+    spare[i] = rounded(sum / (static_cast<double>(cell_size) * spec.k));
+  }
+  cells.resize(static_cast<size_t>(grid.rows * grid.columns), spare);
+  std::vector<double> values(members[0].Values().size());
+  ForEachPixel(shape, grid, [&](int64_t cell, size_t pixel, size_t i) {
+    values[i] = cells[static_cast<size_t>(cell)][pixel];
+  });
+  return values;
+}
+
+std::vector<double> GridEncode(const CodeSpec& spec, int /*parity_index*/,
+                               const std::vector<OwnedTensor>& members) {
+  return Grid(
+      spec, members, [](double value) { return value; },
+      members[0].datatype == DataType::kUint8);
+}
+
+std::vector<double> GridMagnitude(const CodeSpec& spec, int /*parity_index*/,
+                                  const std::vector<OwnedTensor>& members) {
+  // The query of UINT8 members is exact.
+  if (members[0].datatype == DataType::kUint8) {
+    return std::vector<double>(members[0].bytes.size());
+  }
+  return Grid(
+      spec, members, [](double value) { return std::abs(value); }, false);
+}
+
+OwnedTensor TileAnswer(const CodeSpec& spec, int /*parity_index*/,
+                       const OwnedTensor& parity,
+                       const std::vector<OwnedTensor>& /*members*/,
+                       const LinearModel& model) {
+  std::vector<OwnedTensor> slices;
+  for (int slot = 0; slot < spec.k; ++slot) {
+    slices.push_back(model.Run(CutCell(parity, GridOf(spec), slot)));
+  }
+  return Joined(slices);
+}
+
+OwnedTensor ConcatAnswer(const CodeSpec& spec, int parity_index,
+                         const OwnedTensor& parity,
+                         const std::vector<OwnedTensor>& members,
+                         const LinearModel& model) {
+  const OwnedTensor slices =
+      TileAnswer(spec, parity_index, parity, members, model);
+  const std::vector<double> values = slices.Values();
+  std::vector<double> sums(values.size() / static_cast<size_t>(spec.k));
+  for (size_t i = 0; i < values.size(); ++i) sums[i % sums.size()] += values[i];
+  return OwnedTensor::Of(DataType::kFp32, {slices.shape[1], slices.shape[2]},
+                         sums);
+}
+
+double TileAnswerRounding(const CodeSpec& /*spec*/, DataType datatype) {
+  return datatype == DataType::kUint8 ? 0.5 : 0;
+}
+
+// --- stack: the k slots' samples one after the other, sample by sample.
+
+std::vector<double> StackEncode(const CodeSpec& spec, int /*parity_index*/,
+                                const std::vector<OwnedTensor>& members) {
+  std::vector<double> all;
+  const auto batch = static_cast<size_t>(members[0].shape[0]);
+  for (size_t sample = 0; sample < batch; ++sample) {
+    for (size_t slot = 0; slot < static_cast<size_t>(spec.k); ++slot) {
+      const std::vector<double> values =
+          members[slot % members.size()].Values();
+      const size_t size = values.size() / batch;
+      for (size_t i = 0; i < size; ++i) {
+        all.push_back(values[sample * size + i]);
+      }
+    }
+  }
+  return all;
+}
+
+std::vector<double> StackMagnitude(const CodeSpec& spec, int parity_index,
+                                   const std::vector<OwnedTensor>& members) {
+  return std::vector<double>(StackEncode(spec, parity_index, members).size());
+}
+
+OwnedTensor StackAnswer(const CodeSpec& spec, int /*parity_index*/,
+                        const OwnedTensor& parity,
+                        const std::vector<OwnedTensor>& /*members*/,
+                        const LinearModel& model) {
+  const std::vector<double> values = parity.Values();
+  const auto k = static_cast<size_t>(spec.k);
+  const auto batch = static_cast<size_t>(parity.shape[0]);
+  const size_t size = batch == 0 ? 0 : values.size() / batch / k;
+  std::vector<OwnedTensor> slices;
+  for (size_t slot = 0; slot < k; ++slot) {
+    std::vector<double> member;
+    for (size_t sample = 0; sample < batch; ++sample) {
+      for (size_t i = 0; i < size; ++i) {
+        member.push_back(values[(sample * k + slot) * size + i]);
+      }
+    }
+    slices.push_back(model.Run(OwnedTensor::Of(
+        DataType::kFp32, {parity.shape[0], static_cast<int64_t>(size)},
+        member)));
+  }
+  return Joined(slices);
+}
+
 double NoRounding(const CodeSpec& /*spec*/, DataType /*datatype*/) { return 0; }
 
 const ReferenceScheme kReferences[] = {
@@ -111,6 +340,41 @@ const ReferenceScheme kReferences[] = {
      .magnitude = SumMagnitude,
      .answer = SumAnswer,
      .answer_rounding = SumAnswerRounding},
+    {.scheme = "weighted",
+     .datatypes = {DataType::kFp32, DataType::kUint8},
+     .sample_shape = {3, 5},
+     .encode_tolerance = 1e-6,
+     .encode = SumEncode,
+     .magnitude = SumMagnitude,
+     .answer = WeightedAnswer,
+     .answer_rounding = NoRounding},
+    // 12 divides into grids of up to four columns and rows.
+    {.scheme = "concat",
+     .datatypes = {DataType::kFp32, DataType::kUint8},
+     .sample_shape = {2, 12, 12},
+     .seen = SeenInGrid,
+     .encode_tolerance = 1e-6,
+     .encode = GridEncode,
+     .magnitude = GridMagnitude,
+     .answer = ConcatAnswer,
+     .answer_rounding = SumAnswerRounding},
+    {.scheme = "tile",
+     .datatypes = {DataType::kFp32, DataType::kUint8},
+     .sample_shape = {2, 12, 12},
+     .seen = SeenInGrid,
+     .encode_tolerance = 1e-6,
+     .encode = GridEncode,
+     .magnitude = GridMagnitude,
+     .answer = TileAnswer,
+     .answer_rounding = TileAnswerRounding},
+    {.scheme = "stack",
+     .datatypes = {DataType::kFp32, DataType::kUint8, DataType::kInt64},
+     .sample_shape = {3, 5},
+     .encode_tolerance = 0,
+     .encode = StackEncode,
+     .magnitude = StackMagnitude,
+     .answer = StackAnswer,
+     .answer_rounding = NoRounding},
     {.scheme = "pack",
      .datatypes = {DataType::kFp32, DataType::kUint8, DataType::kInt64},
      .sample_shape = {3, 5},

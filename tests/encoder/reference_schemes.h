@@ -61,6 +61,10 @@ struct ReferenceScheme {
   std::vector<DataType> datatypes;
   /// Of one sample of a member.
   std::vector<int64_t> sample_shape;
+  /// What the deployed model looks at of a member; nullptr: all of it. A model
+  /// that sees only what a scheme keeps is one that has an ideal parity model.
+  OwnedTensor (*seen)(const CodeSpec& spec,
+                      const OwnedTensor& member) = nullptr;
   /// Of an encoded value, relative to the sum of magnitudes added up in it.
   double encode_tolerance = 0;
 
