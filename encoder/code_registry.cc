@@ -3,6 +3,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "encoder/code.h"
+#include "encoder/concat_code.h"
 #include "encoder/pack_code.h"
 #include "encoder/scheme.h"
 #include "encoder/sum_code.h"
@@ -13,7 +14,7 @@ namespace {
 
 // The order of CodeSchemes().
 constexpr const CodeScheme* kSchemes[] = {&kSumScheme, &kWeightedScheme,
-                                          &kPackScheme};
+                                          &kConcatScheme, &kPackScheme};
 
 const CodeScheme* FindScheme(absl::string_view name) {
   for (const CodeScheme* scheme : kSchemes) {

@@ -15,7 +15,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 TEST(CodeRegistryTest, ListsSchemesInAFixedOrder) {
-  EXPECT_THAT(CodeSchemes(), ElementsAre("sum", "weighted", "pack"));
+  EXPECT_THAT(CodeSchemes(), ElementsAre("sum", "weighted", "concat", "pack"));
 }
 
 TEST(CodeRegistryTest, SpecsReadAsInMessages) {
