@@ -7,14 +7,15 @@
 #include "encoder/pack_code.h"
 #include "encoder/scheme.h"
 #include "encoder/sum_code.h"
+#include "encoder/tile_code.h"
 #include "encoder/weighted_code.h"
 
 namespace parm {
 namespace {
 
 // The order of CodeSchemes().
-constexpr const CodeScheme* kSchemes[] = {&kSumScheme, &kWeightedScheme,
-                                          &kConcatScheme, &kPackScheme};
+constexpr const CodeScheme* kSchemes[] = {
+    &kSumScheme, &kWeightedScheme, &kConcatScheme, &kTileScheme, &kPackScheme};
 
 const CodeScheme* FindScheme(absl::string_view name) {
   for (const CodeScheme* scheme : kSchemes) {

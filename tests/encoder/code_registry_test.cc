@@ -15,7 +15,8 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 TEST(CodeRegistryTest, ListsSchemesInAFixedOrder) {
-  EXPECT_THAT(CodeSchemes(), ElementsAre("sum", "weighted", "concat", "pack"));
+  EXPECT_THAT(CodeSchemes(),
+              ElementsAre("sum", "weighted", "concat", "tile", "pack"));
 }
 
 TEST(CodeRegistryTest, SpecsReadAsInMessages) {
