@@ -6,6 +6,7 @@
 #include "encoder/concat_code.h"
 #include "encoder/pack_code.h"
 #include "encoder/scheme.h"
+#include "encoder/stack_code.h"
 #include "encoder/sum_code.h"
 #include "encoder/tile_code.h"
 #include "encoder/weighted_code.h"
@@ -14,8 +15,9 @@ namespace parm {
 namespace {
 
 // The order of CodeSchemes().
-constexpr const CodeScheme* kSchemes[] = {
-    &kSumScheme, &kWeightedScheme, &kConcatScheme, &kTileScheme, &kPackScheme};
+constexpr const CodeScheme* kSchemes[] = {&kSumScheme,    &kWeightedScheme,
+                                          &kConcatScheme, &kTileScheme,
+                                          &kStackScheme,  &kPackScheme};
 
 const CodeScheme* FindScheme(absl::string_view name) {
   for (const CodeScheme* scheme : kSchemes) {

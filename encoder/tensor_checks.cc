@@ -112,6 +112,22 @@ absl::Status CheckParity(const TensorView& member, int64_t want_batch,
   return absl::OkStatus();
 }
 
+absl::Status CheckStacked(const TensorView& member, int k,
+                          const MutableTensorView& parity) {
+  PARM_RETURN_IF_ERROR(CheckWhole("the parity query", parity));
+  if (parity.datatype != member.datatype ||
+      parity.shape.size() != member.shape.size() ||
+      parity.shape[0] != member.shape[0] ||
+      parity.shape[1] != member.shape[1] * k ||
+      parity.shape.subspan(2) != member.shape.subspan(2)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the parity query does not fit the members: got ",
+                     Describe(parity), ", want ", k,
+                     " times the channels of members like ", Describe(member)));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckDecodeCall(int k, int r, int num_members, size_t num_slots,
                              int lost, const MutableTensorView& result) {
   PARM_RETURN_IF_ERROR(CheckNumMembers(k, num_members));

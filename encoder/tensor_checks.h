@@ -35,6 +35,12 @@ absl::Status CheckEncodeCall(const CodeSpec& spec, int parity_index,
 absl::Status CheckParity(const TensorView& member, int64_t want_batch,
                          const MutableTensorView& parity);
 
+/// Whether a parity to write is of the members' kind, but with k times their
+/// first axis after the batch. Needs: CheckEncodeCall; two axes or more.
+/// Errors: kInvalidArgument if not.
+absl::Status CheckStacked(const TensorView& member, int k,
+                          const MutableTensorView& parity);
+
 /// Errors: kInvalidArgument unless num_members is within 1..k, there are k + r
 ///         output slots, 0 <= lost < num_members, and result is FP32, has a
 ///         batch dimension and as many bytes as its shape takes.

@@ -74,6 +74,7 @@ INSTANTIATE_TEST_SUITE_P(
                     CodeSpec{.scheme = "weighted", .k = 4, .r = 2},
                     CodeSpec{.scheme = "concat", .k = 4},
                     CodeSpec{.scheme = "tile", .k = 3},
+                    CodeSpec{.scheme = "stack", .k = 4},
                     CodeSpec{.scheme = "pack", .k = 4}),
     [](const testing::TestParamInfo<CodeSpec>& tested) {
       return tested.param.scheme;

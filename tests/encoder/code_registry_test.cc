@@ -15,8 +15,8 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 TEST(CodeRegistryTest, ListsSchemesInAFixedOrder) {
-  EXPECT_THAT(CodeSchemes(),
-              ElementsAre("sum", "weighted", "concat", "tile", "pack"));
+  EXPECT_THAT(CodeSchemes(), ElementsAre("sum", "weighted", "concat", "tile",
+                                         "stack", "pack"));
 }
 
 TEST(CodeRegistryTest, SpecsReadAsInMessages) {
@@ -47,6 +47,17 @@ TEST(CodeRegistryTest, WeightedTakesUpToThreeParities) {
               k >= 2 && k <= 4)
         << k;
     EXPECT_FALSE(Supports({.scheme = "weighted", .k = k, .r = 4})) << k;
+  }
+}
+
+TEST(CodeRegistryTest, PictureGridsTakeWhatTheyCanLayOut) {
+  for (int k = -1; k <= 20; ++k) {
+    EXPECT_EQ(Supports({.scheme = "concat", .k = k}), k == 2 || k == 4) << k;
+    EXPECT_EQ(Supports({.scheme = "tile", .k = k}), k >= 2 && k <= 16) << k;
+    EXPECT_EQ(Supports({.scheme = "stack", .k = k}), k >= 2 && k <= 16) << k;
+    for (const char* scheme : {"concat", "tile", "stack"}) {
+      EXPECT_FALSE(Supports({.scheme = scheme, .k = k, .r = 2})) << k;
+    }
   }
 }
 
