@@ -6,6 +6,7 @@
 
 #include "experiments/sim/draws.h"
 #include "experiments/sim/performer.h"
+#include "experiments/sim/run_checks.h"
 #include "experiments/sim/sim_worker.h"
 #include "frontend/core/frontend_core.h"
 
@@ -13,7 +14,6 @@ namespace parm::sim {
 
 namespace {
 
-using core::AttemptType;
 using core::Event;
 
 // After the faulty phase: wait until all is well, send a burst, wait until all
@@ -73,11 +73,7 @@ class Simulator {
   void Strike(const SimEvent& event);
   void Mend(const SimEvent& event);
   void EnterPhase(Phase phase, uint32_t model);
-  void RememberForBurst();
   void SendBurst(uint32_t model_index);
-  void CheckBurst();
-  void CheckForgotten();
-  void CheckCounters();
   void CheckDrain();
   void PlanPhase(Phase phase, Duration after, uint32_t model = 0);
   Duration LongestDeadline() const;
@@ -92,10 +88,7 @@ class Simulator {
   Phase phase_ = Phase::kFaulty;
   uint64_t num_arrived_ = 0;
   uint64_t num_incidents_ = 0;
-  // Before the burst, to see what it changed.
-  std::vector<uint64_t> tasks_before_;
-  core::CoreCounters counters_before_;
-  uint64_t exact_before_ = 0;
+  Snapshot before_burst_;
   uint64_t burst_size_ = 0;
 };
 
@@ -353,7 +346,7 @@ void Simulator::Happen(const SimEvent& event) {
 void Simulator::EnterPhase(Phase phase, uint32_t model) {
   phase_ = phase;
   if (phase == Phase::kRecovered) {
-    if (model == 0) RememberForBurst();
+    if (model == 0) before_burst_ = TakeSnapshot(core_->counters(), workers_);
     SendBurst(model);
     if (model + 1 < scenario_.core.models.size()) {
       // Once the slots are free again.
@@ -367,22 +360,14 @@ void Simulator::EnterPhase(Phase phase, uint32_t model) {
                   2 * (scenario_.encode_time + scenario_.decode_time) +
                   Milliseconds(100));
   } else if (phase == Phase::kForgotten) {
-    CheckBurst();
-    CheckForgotten();
-    CheckCounters();
+    CheckBurst(scenario_, before_burst_,
+               TakeSnapshot(core_->counters(), workers_), burst_size_,
+               world_.violations);
+    CheckForgotten(core_->sizes(), world_);
+    CheckCounters(core_->counters(), world_);
     CheckDrain();
     phase_ = Phase::kDone;
   }
-}
-
-void Simulator::RememberForBurst() {
-  for (const SimWorker& worker : workers_) {
-    tasks_before_.push_back(worker.num_tasks());
-  }
-  counters_before_ = core_->counters();
-  exact_before_ =
-      world_.queries
-          .by_source()[static_cast<size_t>(core::AnswerSource::kExact)];
 }
 
 // Every worker is back and groups form again: whole groups of full batches, at
@@ -395,92 +380,6 @@ void Simulator::SendBurst(uint32_t model_index) {
     Send(ModelId{model_index}, /*signature=*/1, model.max_batch_size,
          core::AnswerMode::kExact, Milliseconds(5000));
     ++burst_size_;
-  }
-}
-
-void Simulator::CheckBurst() {
-  Violations& violations = world_.violations;
-  const core::CoreCounters& counters = core_->counters();
-  const uint64_t exact =
-      world_.queries
-          .by_source()[static_cast<size_t>(core::AnswerSource::kExact)] -
-      exact_before_;
-  violations.Check(exact == burst_size_, "after recovery only ", exact, " of ",
-                   burst_size_, " queries were answered exactly");
-  for (size_t i = 0; i < workers_.size(); ++i) {
-    violations.Check(workers_[i].num_tasks() > tasks_before_[i] ||
-                         !ServesDeployed(scenario_.workers[i]),
-                     "worker does not work again: ", i);
-  }
-  for (size_t m = 0; m < counters.models.size(); ++m) {
-    const core::ModelCounters& now = counters.models[m];
-    const core::ModelCounters& before = counters_before_.models[m];
-    if (scenario_.core.models[m].policy != core::PolicyKind::kCoded) continue;
-    // A group needs k batches at once, and its parity a worker that is not
-    // busy with ordinary tasks before the members are answered.
-    const bool can_fill =
-        NumSlots(scenario_) >=
-        static_cast<uint32_t>(scenario_.core.models[m].code->spec().k);
-    violations.Check(
-        !can_fill || now.groups_closed_full > before.groups_closed_full,
-        "groups do not form again: model ", m);
-    const bool can_help = can_fill &&
-                          !ServesDeployed(scenario_.workers.back()) &&
-                          scenario_.encode_time < scenario_.service / 2;
-    constexpr auto kParity = static_cast<size_t>(AttemptType::kParity);
-    violations.Check(!can_help || now.tasks[kParity] > before.tasks[kParity],
-                     "parity is not sent again: model ", m);
-  }
-}
-
-void Simulator::CheckForgotten() {
-  const core::CoreSizes sizes = core_->sizes();
-  Violations& violations = world_.violations;
-  violations.Check(sizes.queries == 0, "queries left: ", sizes.queries);
-  violations.Check(sizes.batches == 0, "batches left: ", sizes.batches);
-  violations.Check(sizes.tasks == 0, "tasks left: ", sizes.tasks);
-  violations.Check(sizes.groups == 0, "groups left: ", sizes.groups);
-  violations.Check(sizes.open_groups == 0,
-                   "open groups left: ", sizes.open_groups);
-  violations.Check(sizes.timers == 0, "timers left: ", sizes.timers);
-  violations.Check(sizes.buffered_bytes == 0,
-                   "bytes left: ", sizes.buffered_bytes);
-  violations.Check(world_.buffers.num_held() == 0,
-                   "buffers left: ", world_.buffers.num_held());
-  world_.queries.CheckAllEnded();
-}
-
-void Simulator::CheckCounters() {
-  Violations& violations = world_.violations;
-  const core::CoreCounters& counters = core_->counters();
-  std::array<uint64_t, core::kNumSources> answers{};
-  std::array<uint64_t, 4> tasks{};
-  uint64_t abandoned = 0;
-  for (const core::ModelCounters& model : counters.models) {
-    abandoned += model.abandoned;
-    for (size_t i = 0; i < answers.size(); ++i) {
-      answers[i] += model.answers[i];
-      violations.Check(
-          static_cast<uint64_t>(model.latency[i].count()) == model.answers[i],
-          "latencies and answers differ");
-    }
-    for (size_t i = 0; i < tasks.size(); ++i) tasks[i] += model.tasks[i];
-    violations.Check(model.quality_agreed == model.quality_compared,
-                     "a decode disagreed with its original");
-  }
-  violations.Check(answers == world_.queries.by_source(),
-                   "answers are counted wrongly");
-  violations.Check(abandoned == world_.queries.num_abandoned(),
-                   "abandoned queries are counted wrongly: got ", abandoned);
-  violations.Check(
-      world_.queries.num_answered() + abandoned == world_.queries.size(),
-      "answers do not add up to the queries");
-  for (const AttemptType attempt :
-       {AttemptType::kOriginal, AttemptType::kRetry, AttemptType::kHedge,
-        AttemptType::kParity}) {
-    violations.Check(
-        tasks[static_cast<size_t>(attempt)] == world_.num_tasks(attempt),
-        "tasks are counted wrongly");
   }
 }
 

@@ -196,7 +196,10 @@ void CoreEngine::On(const Turn& /*turn*/, const OutputsCompared& event) {
   resolver_.OnCompared(event);
 }
 
-void CoreEngine::On(const Turn& /*turn*/, const TimerFired& /*event*/) {}
+void CoreEngine::On(const Turn& /*turn*/, const TimerFired& /*event*/) {
+  // Even if it came early: it will not come again unasked.
+  wake_at_ = kNever;
+}
 
 void CoreEngine::On(const Turn& turn, const DrainRequested& /*event*/) {
   state_.draining = true;

@@ -211,6 +211,16 @@ TEST(CoreEngineTest, DeadlinesInAReplysCallComeFirst) {
   EXPECT_EQ(core.out.answers[0].error, AnswerError::kDeadlineExceeded);
 }
 
+TEST(CoreEngineTest, EarlyTimerIsAskedForAgain) {
+  CoreHarness core(PlainOptions(1));
+  core.Up(0, {});
+  core.Arrive();
+  ASSERT_TRUE(core.out.wake);
+  const Time wake = *std::exchange(core.out.wake, std::nullopt);
+  core.Handle(TimerFired{});
+  EXPECT_EQ(core.out.wake, wake);
+}
+
 TEST(CoreEngineTest, ThousandLaterArrivalsForgetNobody) {
   CoreHarness core(PlainOptions(2));
   core.Up(0, {.max_in_flight = 2});
