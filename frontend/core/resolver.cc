@@ -28,6 +28,7 @@ void Resolver::OnReply(const Turn& turn, const TaskReplied& reply) {
   Parity* const parity = task->parity;
   const AttemptType attempt = task->attempt;
   const bool cancelled = task->cancelled;
+  const ModelId model = task->model;
   const bool has_output =
       reply.status == TaskStatus::kOk && output != BufferId{};
   dispatcher_.End(turn, *task,
@@ -35,11 +36,7 @@ void Resolver::OnReply(const Turn& turn, const TaskReplied& reply) {
                              : Dispatcher::Outcome::kNoAnswer);
   if (reply.status == TaskStatus::kError) Penalise(turn, reply.worker);
   if (has_output && !reply.decodable) {
-    ++state_
-          .model_counters(batch != nullptr    ? batch->model
-                          : parity != nullptr ? parity->group->key.model
-                                              : ModelId{})
-          .undecodable_replies;
+    ++state_.model_counters(model).undecodable_replies;
   }
   if (batch == nullptr && parity == nullptr) {
     state_.Mark(RarePath::kReplyAfterAnswer);
@@ -106,7 +103,7 @@ void Resolver::OnMemberError(const Turn& turn, Batch& batch,
                              AttemptType attempt, const TaskReplied& reply) {
   state_.Touch(batch);
   batch.failed_task = reply.task;
-  // A worker that claims success without an output cannot be asked again.
+  // Success without an output is such an error too.
   if (!reply.retryable) {
     if (batch.num_open > 0) answers_.FailForGood(turn, batch, reply.task);
     return;
