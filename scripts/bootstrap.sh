@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
 # Installs what the build, the tests and the demo need: Debian packages with
-# apt, and a virtual environment from requirements.txt. Does nothing, quickly,
-# when everything is there. PARM_VENV names another place for the environment.
+# apt, and a virtual environment, .venv, from requirements.txt. Does nothing,
+# quickly, when everything is there.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-venv=${PARM_VENV:-$root/.venv}
+venv=$root/.venv
 
 packages=(
   # Toolchain.
   g++ cmake ninja-build ccache mold pkg-config git curl ca-certificates
-  clang-19 clang-tidy-19 clang-format-19 libclang-rt-19-dev llvm-19
+  clang-19 clang-format-19 libclang-rt-19-dev llvm-19
   # Libraries.
   libzmq3-dev cppzmq-dev libprotobuf-dev protobuf-compiler libabsl-dev
   libboost1.81-dev libsimdjson-dev libyaml-cpp-dev libcli11-dev libspdlog-dev
@@ -34,12 +34,15 @@ if ((${#missing[@]} > 0)); then
     apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 fi
 
-# The stamp holds the list it was made from, so that a changed pin reinstalls.
+# The stamp holds what the environment was made from, so that another pin or
+# another Python makes it anew; without one, it was interrupted half-way.
 stamp=$venv/requirements.installed
-if ! cmp -s "$root/requirements.txt" "$stamp"; then
+wanted=$(/usr/bin/python3 -V && cat "$root/requirements.txt")
+if [[ ! -f $stamp || $(<"$stamp") != "$wanted" ]]; then
   echo "bootstrap: installing the Python environment in $venv"
-  [[ -x $venv/bin/python ]] || /usr/bin/python3 -m venv "$venv"
-  "$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps \
-    -r "$root/requirements.txt"
-  cp "$root/requirements.txt" "$stamp"
+  rm -f "$stamp"
+  /usr/bin/python3 -m venv --clear "$venv"
+  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
+    --no-deps -r "$root/requirements.txt"
+  printf '%s\n' "$wanted" >"$stamp"
 fi

@@ -18,25 +18,30 @@ esac
 # Paths on the command line count from where the caller stands.
 args=()
 while (($# > 0)); do
-  if [[ $1 == --out && $# -ge 2 ]]; then
-    args+=(--out "$(realpath -m "$2")")
-    shift
-  else
-    args+=("$1")
-  fi
+  case $1 in
+    --out=*) args+=(--out "$(realpath -m "${1#--out=}")") ;;
+    --out)
+      [[ $# -ge 2 ]] || { echo "demo.sh: --out wants a folder" >&2; exit 2; }
+      args+=(--out "$(realpath -m "$2")")
+      shift
+      ;;
+    *) args+=("$1") ;;
+  esac
   shift
 done
 
-# A signal must reach the step that runs: bash itself waits for it otherwise.
+# Each step has a process group of its own, so that a signal ends all of it:
+# apt, pip and compilers start further processes.
 child=
 stop() {
-  [[ -z $child ]] || kill -TERM "$child" 2>/dev/null || true
+  trap '' INT TERM
+  [[ -z $child ]] || kill -TERM -- "-$child" 2>/dev/null || true
   wait 2>/dev/null || true
   exit 130
 }
 trap stop INT TERM
 step() {
-  "$@" &
+  setsid "$@" &
   child=$!
   wait "$child"
   child=

@@ -14,8 +14,13 @@ exclude=
 while (($# > 0)); do
   case $1 in
     --all) export PARM_ALL=1 ;;
-    --asan) preset=asan ;;
-    --tsan) preset=tsan ;;
+    --asan | --tsan)
+      if [[ $preset != release ]]; then
+        echo "test.sh: --asan and --tsan are builds of their own: want one" >&2
+        exit 2
+      fi
+      preset=${1#--}
+      ;;
     --)
       shift
       break

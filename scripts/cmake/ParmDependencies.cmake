@@ -22,9 +22,8 @@ if(PARM_BUILD_TESTS OR PARM_BUILD_EXPERIMENTS)
   find_package(benchmark REQUIRED)
 endif()
 
-set(PARM_VENV
-    ${CMAKE_SOURCE_DIR}/.venv
-    CACHE PATH "Virtual environment of scripts/bootstrap.sh")
+# The virtual environment of scripts/bootstrap.sh.
+set(PARM_VENV ${CMAKE_SOURCE_DIR}/.venv)
 set(PARM_PYTHON ${PARM_VENV}/bin/python)
 
 if(PARM_WITH_TORCH)
