@@ -8,7 +8,6 @@
 #include "parity_trainer/architectures/architecture.h"
 #include "parity_trainer/deployed_command.h"
 #include "parity_trainer/evaluate_command.h"
-#include "parity_trainer/interrupt.h"
 #include "parity_trainer/model_runner.h"
 #include "parity_trainer/parity_command.h"
 
@@ -37,10 +36,14 @@ void AddData(CLI::App* command, DataOptions* data) {
                    "idx:DIR (MNIST's files, gzip or plain) or npy:DIR\n"
                    "(train_x, train_y, test_x, test_y .npy)")
       ->required();
-  command->add_option("--limit-train", data->limit_train,
-                      "use only the first N training samples");
-  command->add_option("--limit-test", data->limit_test,
-                      "use only the first N test samples");
+  command
+      ->add_option("--limit-train", data->limit_train,
+                   "use only the first N training samples")
+      ->check(CLI::PositiveNumber);
+  command
+      ->add_option("--limit-test", data->limit_test,
+                   "use only the first N test samples")
+      ->check(CLI::PositiveNumber);
 }
 
 void AddTraining(CLI::App* command, TrainingOptions* training) {
@@ -158,7 +161,6 @@ int Main(int argc, char** argv) {
   }
 
   SetNumThreads(threads);
-  CatchInterrupts();
   deployed.training.seed = seed;
   parity.training.seed = seed;
   const absl::StatusOr<std::string> line =

@@ -43,6 +43,10 @@ ProgressReporter::ProgressReporter(std::string label, std::FILE* out,
                                    bool terminal)
     : label_(std::move(label)), out_(out), terminal_(terminal) {}
 
+ProgressReporter::~ProgressReporter() {
+  if (line_open_) std::fputc('\n', out_);
+}
+
 void ProgressReporter::Begin(Time now, int64_t first_step, int64_t steps,
                              int64_t epochs) {
   begin_ = now;
@@ -59,22 +63,26 @@ void ProgressReporter::Step(Time now, int64_t samples, double loss) {
   loss_sum_ += loss;
   ++losses_;
   if (!terminal_ || now - drawn_ < kRedrawEvery) return;
-  drawn_ = now;
-  absl::FPrintF(out_, "\r%s\033[K", ProgressBar(Snapshot(now)));
-  std::fflush(out_);
+  DrawBar(now);
 }
 
 void ProgressReporter::EndEpoch(Time now, int64_t epoch) {
   epoch_ = epoch;
   if (terminal_) {
-    absl::FPrintF(out_, "\r%s\033[K%s", ProgressBar(Snapshot(now)),
-                  epoch_ == epochs_ ? "\n" : "");
+    DrawBar(now);
   } else {
     absl::FPrintF(out_, "%s\n", ProgressLine(Snapshot(now)));
+    std::fflush(out_);
   }
-  std::fflush(out_);
   loss_sum_ = 0;
   losses_ = 0;
+}
+
+void ProgressReporter::DrawBar(Time now) {
+  drawn_ = now;
+  line_open_ = true;
+  absl::FPrintF(out_, "\r%s\033[K", ProgressBar(Snapshot(now)));
+  std::fflush(out_);
 }
 
 ProgressState ProgressReporter::Snapshot(Time now) const {

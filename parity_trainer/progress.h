@@ -34,6 +34,10 @@ class ProgressReporter {
  public:
   /// `terminal`: whether `out` redraws lines on '\r'.
   ProgressReporter(std::string label, std::FILE* out, bool terminal);
+  ProgressReporter(const ProgressReporter&) = delete;
+  ProgressReporter& operator=(const ProgressReporter&) = delete;
+  /// Ends the line of a bar that stopped in the middle.
+  ~ProgressReporter();
 
   /// Starts the clock. Rates count from here.
   void Begin(Time now, int64_t first_step, int64_t steps, int64_t epochs);
@@ -43,10 +47,12 @@ class ProgressReporter {
 
  private:
   ProgressState Snapshot(Time now) const;
+  void DrawBar(Time now);
 
   const std::string label_;
   std::FILE* const out_;
   const bool terminal_;
+  bool line_open_ = false;
   Time begin_;
   Time drawn_;
   int64_t first_step_ = 0;

@@ -50,7 +50,7 @@ class Run {
     PARM_RETURN_IF_ERROR(Start());
     network_->train();
     progress_->Begin(begin_, position_.step, steps_, settings_.epochs);
-    while (position_.step < steps_ && !Interrupted()) {
+    while (position_.step < steps_ && !interrupts_.interrupted()) {
       const int64_t in_epoch = position_.step % steps_per_epoch_;
       const int64_t epoch = position_.step / steps_per_epoch_;
       if (epoch != drawn_epoch_) {
@@ -133,6 +133,7 @@ class Run {
     return absl::OkStatus();
   }
 
+  const InterruptGuard interrupts_;
   const TrainingSettings& settings_;
   TrainingTask* const task_;
   torch::jit::Module* const network_;

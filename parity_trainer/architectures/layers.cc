@@ -1,6 +1,7 @@
 #include "parity_trainer/architectures/layers.h"
 
 #include "absl/strings/str_cat.h"
+#include "torch/torch.h"
 
 namespace parm {
 namespace {

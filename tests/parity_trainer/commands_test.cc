@@ -1,7 +1,9 @@
 // The three commands, one after the other, on a small data set.
 
-#include <cmath>
-#include <cstring>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <csignal>
 #include <filesystem>
 #include <string>
 
@@ -290,6 +292,19 @@ TEST_F(CommandsTest, UnwritableOutputIsASentence) {
   EXPECT_THAT(RunDeployedCommand(deployed_),
               StatusIs(absl::StatusCode::kUnavailable));
   EXPECT_TRUE(OnlyHolds({"data", "file", "model.pt"}));
+}
+
+TEST_F(CommandsTest, FullDiskIsASentenceAndLeavesNothing) {
+  rlimit before{};
+  getrlimit(RLIMIT_FSIZE, &before);
+  std::signal(SIGXFSZ, SIG_IGN);
+  const rlimit full{.rlim_cur = 1000, .rlim_max = before.rlim_max};
+  setrlimit(RLIMIT_FSIZE, &full);
+  const absl::StatusOr<std::string> trained = RunDeployedCommand(deployed_);
+  setrlimit(RLIMIT_FSIZE, &before);
+  EXPECT_THAT(trained, StatusIs(absl::StatusCode::kResourceExhausted,
+                                HasSubstr("cannot write")));
+  EXPECT_TRUE(OnlyHolds({"data"}));
 }
 
 TEST_F(CommandsTest, OutputMustBeADirectoryName) {

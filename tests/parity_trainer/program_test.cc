@@ -126,6 +126,7 @@ TEST_F(ProgramTest, WrongCommandLineIsStatusTwo) {
            {"parity"},
            {"deployed", "--data", "idx:x", "--out", "y", "--arch", "vit"},
            {"deployed", "--data", "idx:x", "--out", "y", "--epochs", "0"},
+           {"deployed", "--data", "idx:x", "--out", "y", "--limit-test", "-1"},
            {"deployed", "--data", "idx:x", "--out", "y", "--colour"}}) {
     Program program(arguments);
     EXPECT_EQ(program.ExitStatus(), 2) << absl::StrCat(arguments.size());

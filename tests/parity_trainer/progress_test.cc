@@ -20,13 +20,15 @@ constexpr Time kStart = Time(std::chrono::seconds(1000));
 std::string Output(bool terminal) {
   const ScratchDirectory scratch;
   std::FILE* const file = std::fopen((scratch / "out").c_str(), "w");
-  ProgressReporter progress("parity", file, terminal);
-  progress.Begin(kStart, /*first_step=*/1, /*steps=*/4, /*epochs=*/2);
-  Time now = kStart;
-  for (int step = 1; step < 4; ++step) {
-    now += std::chrono::seconds(1);
-    progress.Step(now, /*samples=*/50, /*loss=*/step);
-    if (step % 2 == 1) progress.EndEpoch(now, (step + 1) / 2);
+  {
+    ProgressReporter progress("parity", file, terminal);
+    progress.Begin(kStart, /*first_step=*/1, /*steps=*/4, /*epochs=*/2);
+    Time now = kStart;
+    for (int step = 1; step < 4; ++step) {
+      now += std::chrono::seconds(1);
+      progress.Step(now, /*samples=*/50, /*loss=*/step);
+      if (step % 2 == 1) progress.EndEpoch(now, (step + 1) / 2);
+    }
   }
   std::fclose(file);
   return ReadFile(scratch / "out");
