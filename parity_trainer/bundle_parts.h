@@ -28,6 +28,10 @@ struct Probes {
 Probes MakeProbes(const Dataset& data, DataType wire_datatype,
                   const HostTensor& deployed_logits);
 
+/// What a manifest says of preprocessing: wire tensors hold the data's values
+/// as they are, pixels 0 to 255 for instance, and the model file does the rest.
+inline constexpr char kRawValues[] = "none: values as in the data";
+
 /// The recipe as the manifest keeps it.
 void SetTraining(const std::string& architecture,
                  const TrainingSettings& settings, const TrainedModel& trained,
@@ -42,8 +46,7 @@ absl::StatusOr<Bundle> WriteModelBundle(const std::string& directory,
                                         const Probes& probes,
                                         const std::string& checkpoint_path);
 
-/// "DIRECTORY.checkpoint", or what the user named. Fails early where a bundle
-/// could not be written at the end.
+/// "DIRECTORY.checkpoint", or what the user named.
 /// Errors: kInvalidArgument for an empty or root directory.
 absl::StatusOr<std::string> CheckpointPath(const std::string& directory,
                                            const std::string& named);

@@ -19,7 +19,7 @@
 namespace parm {
 namespace {
 
-constexpr int64_t kDefaultEpochs = 8;
+constexpr int64_t kDefaultEpochs = 12;
 constexpr int64_t kDefaultMinibatch = 128;
 constexpr double kDefaultLearningRate = 1e-3;
 
@@ -92,11 +92,9 @@ absl::StatusOr<std::string> RunDeployedCommand(const DeployedOptions& options) {
     if (trained.interrupted) return InterruptedError(checkpoint);
     SetTraining(options.arch, settings, trained, "cross-entropy",
                 manifest.mutable_training());
-    manifest.set_preprocessing("none: the model takes the data's own unit");
   } else {
     PARM_ASSIGN_OR_RETURN(trained.model_bytes,
                           ReadModelFile(options.model_file));
-    manifest.set_preprocessing("none");
   }
   PARM_ASSIGN_OR_RETURN(const ModelRunner runner,
                         ModelRunner::Create(trained.model_bytes));
@@ -109,6 +107,7 @@ absl::StatusOr<std::string> RunDeployedCommand(const DeployedOptions& options) {
   manifest.set_variant(train ? options.arch : "torchscript");
   manifest.set_version(options.version);
   manifest.set_role("deployed");
+  manifest.set_preprocessing(kRawValues);
   SetTensor("input", probes.inputs, manifest.add_inputs());
   SetTensor("logits", probes.outputs, manifest.add_outputs());
   bundle::Measured* measured = manifest.mutable_measured();

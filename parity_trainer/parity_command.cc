@@ -25,7 +25,7 @@
 namespace parm {
 namespace {
 
-constexpr int64_t kDefaultEpochs = 40;
+constexpr int64_t kDefaultEpochs = 80;
 constexpr int64_t kDefaultMinibatch = 256;
 constexpr double kDefaultLearningRate = 3e-3;
 
