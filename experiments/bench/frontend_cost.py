@@ -2,7 +2,7 @@
 
     frontend_cost.py query     CPU and added latency; none, coded
     frontend_cost.py dispatch  from a client's send to a worker; none, coded
-    frontend_cost.py memory    RSS after 10^4 and 10^6 queries, 1 % never answered
+    frontend_cost.py memory    RSS from 10^4 to 10^6 queries, 1 % never answered
     frontend_cost.py restart   time until a killed worker takes work again
 
 Workers answer at their own speed (not paced). Each figure is the median of
@@ -23,7 +23,8 @@ sys.path.insert(0, ROOT)
 
 from experiments.demo import bundles as demo_bundles  # noqa: E402
 from experiments.demo.run_demo import RECIPE, write  # noqa: E402
-from experiments.harness.frontend import wait_until_ready  # noqa: E402
+from experiments.harness.frontend import (  # noqa: E402
+    Metrics, wait_until_ready)
 from experiments.harness.processes import ProcessSet  # noqa: E402
 
 MODEL = demo_bundles.MODEL
@@ -75,22 +76,21 @@ class Bench:
         wait_until_ready(address["http"], MODEL)
         return name, address
 
+    def load_command(self, address, pid, rate, seconds, seed, out):
+        return [self.binary("parm-load"), "--url", address["http"],
+                "--model", MODEL, "--data", self._args.data,
+                "--rate", str(rate), "--duration", f"{seconds}s",
+                "--warmup", "1s", "--deadline", DEADLINE, "--seed", str(seed),
+                "--process", str(pid), "--out", out]
+
     def load(self, address, pid, rate, seconds, seed):
         out = os.path.join(self._args.out, "load.json")
         status = subprocess.run(
-            [self.binary("parm-load"), "--url", address["http"],
-             "--model", MODEL, "--data", self._args.data, "--rate", str(rate),
-             "--duration", f"{seconds}s", "--warmup", "1s",
-             "--deadline", DEADLINE, "--seed", str(seed),
-             "--process", str(pid), "--out", out],
+            self.load_command(address, pid, rate, seconds, seed, out),
             stdout=subprocess.DEVNULL, check=False).returncode
         if status not in (0, 3):
             raise RuntimeError(f"parm-load ended with status {status}")
-        with open(out, encoding="utf-8") as file:
-            run = json.load(file)["runs"][0]
-        if run["refused"]:
-            print(f"frontend_cost: {run['refused']}", file=sys.stderr)
-        return run
+        return read_run(out)
 
     def direct_p50_us(self, endpoint):
         text = subprocess.run(
@@ -98,6 +98,20 @@ class Bench:
              "--rate", str(self._args.rate), "--calls", "2000"],
             check=True, capture_output=True, text=True).stdout
         return json.loads(text)["p50_us"]
+
+
+def read_run(path):
+    with open(path, encoding="utf-8") as file:
+        run = json.load(file)["runs"][0]
+    if run["refused"]:
+        print(f"frontend_cost: {run['refused']}", file=sys.stderr)
+    return run
+
+
+def resident_mb(pid):
+    with open(f"/proc/{pid}/statm", encoding="utf-8") as file:
+        pages = int(file.read().split()[1])
+    return pages * os.sysconf("SC_PAGESIZE") / 1e6
 
 
 def spread(values, digits=1):
@@ -180,17 +194,33 @@ def measure_memory(bench, args):
             bench.start_worker(processes, name, (bundle,), faults=faults)
         endpoints = [processes.wait_ready(name)["zmq"] for name in roles]
         name, address = bench.start_frontend(processes, endpoints, "coded")
-        sent = 0
-        for goal in (10_000, args.queries):
-            # The warm-up second is part of what the frontend has seen.
-            seconds = max(2, round((goal - sent) / args.rate) - 1)
-            run = bench.load(address, processes.pid(name), args.rate, seconds,
-                             seed=sent + 1)
-            sent += round(args.rate) + run["queries"]
-            print(f"after {sent} queries: {run['rss_mb']:.1f} MB; offered "
-                  f"{run['offered_qps']:.0f}, achieved "
-                  f"{run['achieved_qps']:.0f} qps; {run['answers']}",
-                  flush=True)
+        out = os.path.join(args.out, "load.json")
+        load = processes.start("load", bench.load_command(
+            address, processes.pid(name), args.rate,
+            round(args.queries / args.rate), seed=1, out=out) +
+            # All connections from the start: a stall of a busy machine would
+            # open more of them, and each keeps its buffers.
+            ["--connections", "64", "--max-connections", "64"])
+        goals = [10_000, 30_000, 100_000, 300_000, 1_000_000]
+        print("queries    RSS MB  tables  open tasks")
+        first_mb = None
+        while load.poll() is None:
+            metrics = Metrics.scrape(address["metrics"])
+            queries = metrics.total("parm_queries_total")
+            if goals and queries >= goals[0]:
+                goals.pop(0)
+                rss_mb = resident_mb(processes.pid(name))
+                first_mb = first_mb or rss_mb
+                print(f"{queries:9.0f}  {rss_mb:6.1f}  "
+                      f"{metrics.total('parm_table_entries'):6.0f}  "
+                      f"{metrics.total('parm_table_entries', table='tasks'):6.0f}",
+                      flush=True)
+            time.sleep(0.5)
+        rss_mb = resident_mb(processes.pid(name))
+        run = read_run(out)
+        print(f"at the end {rss_mb:.1f} MB, {rss_mb / first_mb - 1:+.1%}; "
+              f"offered {run['offered_qps']:.0f}, achieved "
+              f"{run['achieved_qps']:.0f} qps; {run['answers']}")
 
 
 def measure_restart(bench, args):
@@ -223,7 +253,7 @@ def main():
     parser.add_argument("what", choices=("query", "dispatch", "memory",
                                          "restart"))
     parser.add_argument("--rate", type=float, default=None,
-                        help="queries per second (query: 500, memory: 2000)")
+                        help="queries per second (500; memory: 1500)")
     parser.add_argument("--seconds", type=int, default=10)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--realtime", action="store_true",
@@ -239,7 +269,7 @@ def main():
     parser.add_argument("--out", default=os.path.join(ROOT, "build/bench"))
     args = parser.parse_args()
     if args.rate is None:
-        args.rate = 2000 if args.what == "memory" else 500
+        args.rate = 1500 if args.what == "memory" else 500
     os.makedirs(args.out, exist_ok=True)
     measure = {"query": measure_query, "dispatch": measure_dispatch,
                "memory": measure_memory,
