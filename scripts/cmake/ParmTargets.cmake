@@ -139,7 +139,7 @@ function(parm_test_properties test labels timeout)
     ${test}
     PROPERTIES
       LABELS "${labels}" TIMEOUT ${timeout} ENVIRONMENT
-      "PARM_BIN=${CMAKE_BINARY_DIR}/bin;PARM_SOURCE=${CMAKE_SOURCE_DIR};PARM_PYTHON=${PARM_PYTHON};ASAN_OPTIONS=detect_leaks=1;UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1;TSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/tsan.supp:halt_on_error=1"
+      "PARM_BIN=${CMAKE_BINARY_DIR}/bin;PARM_SOURCE=${CMAKE_SOURCE_DIR};PARM_PYTHON=${PARM_PYTHON};ASAN_OPTIONS=detect_leaks=1;UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1;TSAN_OPTIONS=suppressions=\"${CMAKE_SOURCE_DIR}/tests/tsan.supp\":halt_on_error=1"
   )
 endfunction()
 
