@@ -1,5 +1,7 @@
 // Workers that are killed under load, and frontends that share a pool.
 
+#include <signal.h>
+
 #include <atomic>
 #include <chrono>
 #include <cmath>
@@ -38,6 +40,11 @@ const std::string& Coded() {
 
 // A kill closes the connection; a machine that is merely busy is no death.
 constexpr char kPatientHealth[] = "health: {heartbeat_timeout: 10s}\n";
+
+constexpr char kExact[] =
+    "parm_queries_total{model=\"linear\",source=\"exact\"}";
+constexpr char kReconstructed[] =
+    "parm_queries_total{model=\"linear\",source=\"reconstructed\"}";
 
 // What happened to the queries of one closed-loop client.
 struct Tally {
@@ -78,12 +85,23 @@ class LoadClient {
         tally_.failures.push_back(
             absl::StrCat(answer.status, " ", answer.error));
       } else {
-        (answer.source == "exact" ? tally_.exact : tally_.reconstructed) += 1;
+        Count(answer.source);
         Check(answer.values, cluster.Want(sample));
       }
       ++num_asked_;
       // The pool stays near half load however fast it answers.
       std::this_thread::sleep_for(std::chrono::milliseconds(8));
+    }
+  }
+
+  // A default answer is what the frontend gives at a missed deadline.
+  void Count(const std::string& source) {
+    if (source == "exact") {
+      ++tally_.exact;
+    } else if (source == "reconstructed") {
+      ++tally_.reconstructed;
+    } else {
+      tally_.failures.push_back(absl::StrCat("answered from ", source));
     }
   }
 
@@ -146,12 +164,27 @@ TEST(KillWorkerTest, AnswersEveryQueryWhileAWorkerIsKilled) {
   ASSERT_TRUE(
       Cluster::WaitForMetric(frontend, cluster.StateMetric(0, "up"), 1));
   AwaitQueries(clients, 20);
+  // One that hangs before it dies: what it holds only a parity can answer.
+  const double rebuilt =
+      MetricValue(Cluster::Metrics(frontend), kReconstructed);
+  cluster.SignalWorker(0, SIGSTOP);
+  ASSERT_TRUE(Cluster::WaitForMetric(frontend, kReconstructed, rebuilt + 1));
+  cluster.KillWorker(0);
+  AwaitQueries(clients, 20);
+  cluster.StartWorker(0);
+  ASSERT_TRUE(
+      Cluster::WaitForMetric(frontend, cluster.StateMetric(0, "up"), 1));
+  AwaitQueries(clients, 20);
+  int reconstructed = 0;
   for (const auto& client : clients) {
     const Tally& tally = client->Stop();
+    // Neither an error nor a default answer: the frontend kept the deadline.
     EXPECT_THAT(tally.failures, ::testing::IsEmpty());
     EXPECT_EQ(tally.wrong_values, 0);
     EXPECT_GT(tally.exact, 0);
+    reconstructed += tally.reconstructed;
   }
+  EXPECT_GT(reconstructed, 0);
   // It has its role back: alone, it answers.
   for (size_t i = 1; i < 4; ++i) {
     cluster.KillWorker(i);
@@ -165,6 +198,51 @@ TEST(KillWorkerTest, AnswersEveryQueryWhileAWorkerIsKilled) {
     EXPECT_EQ(answer.status, 200) << answer.error;
     EXPECT_EQ(answer.source, "exact");
   }
+}
+
+TEST(KillWorkerTest, RebuildsWhatAKilledWorkerHeld) {
+  Cluster cluster;
+  enum : size_t { kVictim, kOther, kParity };
+  cluster.AddWorker(Serves::kDeployed);
+  cluster.AddWorker(Serves::kDeployed);
+  cluster.AddWorker(Serves::kParity);
+  cluster.StartWorkers();
+  const ClusterFrontend frontend = cluster.StartFrontend(
+      "    deadline: 25s\n"
+      "    redundancy:\n"
+      "      policy: coded\n"
+      "      code: {scheme: sum, k: 2, r: 1}\n"
+      "      group: {timeout: 20s}\n"
+      "      decode: {trigger: {quantile: 0}}\n",
+      "health: {heartbeat_timeout: 60s}\n");
+  for (size_t i = 0; i < 3; ++i) {
+    ASSERT_TRUE(
+        Cluster::WaitForMetric(frontend, cluster.StateMetric(i, "up"), 1));
+  }
+  // Two queries, one for each worker; only one worker answers.
+  cluster.SignalWorker(kVictim, SIGSTOP);
+  cluster.SignalWorker(kParity, SIGSTOP);
+  InferClient clients[] = {InferClient(frontend.http_port),
+                           InferClient(frontend.http_port)};
+  for (uint64_t i = 0; i < 2; ++i) {
+    clients[i].Send("linear", Cluster::Sample(i));
+  }
+  ASSERT_TRUE(Cluster::WaitForMetric(frontend, kExact, 1));
+  // The killed task's second try finds nobody who answers; the parity comes.
+  cluster.SignalWorker(kOther, SIGSTOP);
+  cluster.KillWorker(kVictim);
+  cluster.SignalWorker(kParity, SIGCONT);
+  std::vector<std::string> sources;
+  for (uint64_t i = 0; i < 2; ++i) {
+    const InferAnswer answer = clients[i].Receive();
+    EXPECT_EQ(answer.status, 200) << answer.error;
+    EXPECT_THAT(answer.values,
+                ::testing::Pointwise(::testing::FloatNear(1e-4F),
+                                     cluster.Want(Cluster::Sample(i))));
+    sources.push_back(answer.source);
+  }
+  EXPECT_THAT(sources,
+              ::testing::UnorderedElementsAre("exact", "reconstructed"));
 }
 
 TEST(KillWorkerTest, SharesAPoolBetweenTwoFrontends) {
