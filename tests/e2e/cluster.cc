@@ -80,7 +80,7 @@ size_t Cluster::AddWorker(Serves serves, const std::string& extra,
 void Cluster::StartWorker(size_t index) {
   ClusterWorker& worker = workers_[index];
   worker.process = Must(Process::Start(
-      {ProgramPath("parm-test-worker"), "--config", worker.config_path},
+      {ProgramPath(worker_program_), "--config", worker.config_path},
       directory_ / (worker.name + ".log")));
   Must(worker.process->WaitForLine("parm-worker ready"));
 }
@@ -101,7 +101,8 @@ std::string Cluster::FrontendConfig(const std::string& model,
   for (const ClusterWorker& worker : workers_) {
     absl::StrAppend(&config, "  - {endpoint: \"", worker.endpoint, "\"}\n");
   }
-  absl::StrAppend(&config, "models:\n  - name: linear\n", model, more);
+  absl::StrAppend(&config, "models:\n  - name: ", model_name_, "\n", model,
+                  more);
   return config;
 }
 

@@ -1,10 +1,11 @@
 #pragma once
 
-// A parm-frontend and its parm-test-workers as real processes around a linear
-// model, whose reconstructions are exact: what end-to-end tests talk to.
+// A parm-frontend and its workers as real processes: what end-to-end tests talk
+// to. Mostly around a linear model, whose reconstructions are exact.
 
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -37,6 +38,11 @@ class Cluster {
 
   /// Writes a deployed bundle and its sum parity bundle for `k`.
   explicit Cluster(uint32_t k = 2);
+  /// The test itself writes the bundles directory() / "deployed" and "parity"
+  /// of this model, for workers of this program.
+  Cluster(std::string model_name, std::string worker_program)
+      : model_name_(std::move(model_name)),
+        worker_program_(std::move(worker_program)) {}
 
   enum class Serves { kDeployed, kParity, kAlienParity };
   /// Configures a worker; `extra` is further YAML of a bundle, such as
@@ -81,6 +87,8 @@ class Cluster {
 
  private:
   ScratchDirectory directory_;
+  std::string model_name_ = "linear";
+  std::string worker_program_ = "parm-test-worker";
   LinearModelSpec model_;
   std::vector<ClusterWorker> workers_;
   int num_frontends_ = 0;

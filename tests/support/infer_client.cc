@@ -27,16 +27,22 @@ std::string TextOf(const oip::Body& body) {
 void InferClient::Send(const std::string& model,
                        const std::vector<float>& values,
                        const oip::Parameters& parameters, int64_t rows) {
+  Send(model,
+       {.spec = {.name = "x",
+                 .datatype = DataType::kFp32,
+                 .shape = {rows, static_cast<int64_t>(values.size()) / rows}},
+        .data =
+            Buffer::CopyOf({reinterpret_cast<const std::byte*>(values.data()),
+                            values.size() * sizeof(float)})},
+       parameters);
+}
+
+void InferClient::Send(const std::string& model, oip::Tensor input,
+                       const oip::Parameters& parameters) {
   oip::InferRequest request;
   request.parameters = parameters;
   request.binary_outputs = true;
-  request.inputs.push_back(
-      {.spec = {.name = "x",
-                .datatype = DataType::kFp32,
-                .shape = {rows, static_cast<int64_t>(values.size()) / rows}},
-       .data =
-           Buffer::CopyOf({reinterpret_cast<const std::byte*>(values.data()),
-                           values.size() * sizeof(float)})});
+  request.inputs.push_back(std::move(input));
   const absl::StatusOr<oip::EncodedBody> encoded =
       oip::WriteInferRequest(request, /*binary_inputs=*/true);
   PARM_CHECK(encoded.ok());

@@ -33,6 +33,9 @@ class InferClient {
   /// Sends as Infer, without waiting for the answer.
   void Send(const std::string& model, const std::vector<float>& values,
             const oip::Parameters& parameters = {}, int64_t rows = 1);
+  /// Sends one sample, or several, as they are.
+  void Send(const std::string& model, oip::Tensor input,
+            const oip::Parameters& parameters = {});
   InferAnswer Receive();
 
   RawReply Get(const std::string& path);
