@@ -52,7 +52,9 @@ absl::StatusOr<QueryReply> OutputReply(const std::string& model_name,
   QueryReply reply = Labelled(model_name, query, bundle, answer.source);
   for (const oip::Tensor& tensor : outputs.tensors) {
     absl::StatusOr<oip::Tensor> rows =
-        SliceRows(tensor, answer.first_sample, answer.num_samples);
+        bundle.batched
+            ? SliceRows(tensor, answer.first_sample, answer.num_samples)
+            : tensor;
     if (!rows.ok()) {
       return absl::InternalError(
           absl::StrCat("parm-frontend: ", rows.status().message()));
@@ -68,7 +70,7 @@ absl::StatusOr<QueryReply> DefaultReply(const std::string& model_name,
                                         const CatalogBundle& bundle,
                                         absl::Span<const float> values) {
   TensorSpec spec = bundle.outputs.at(0);
-  spec.shape[0] = 1;
+  if (bundle.batched) spec.shape[0] = 1;
   const absl::StatusOr<int64_t> wanted = NumElements(spec.shape);
   if (bundle.outputs.size() != 1 || spec.datatype != DataType::kFp32 ||
       !wanted.ok() || *wanted != static_cast<int64_t>(values.size())) {
@@ -79,7 +81,7 @@ absl::StatusOr<QueryReply> DefaultReply(const std::string& model_name,
   }
   QueryReply reply =
       Labelled(model_name, query, bundle, core::AnswerSource::kDefault);
-  spec.shape[0] = query.rows;
+  if (bundle.batched) spec.shape[0] = query.rows;
   const size_t row_bytes = values.size() * sizeof(float);
   std::byte* out = nullptr;
   Buffer data =

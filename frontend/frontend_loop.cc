@@ -421,7 +421,10 @@ absl::StatusOr<ModelMetadata> Loop::Metadata(const std::string& model,
       .platform = "parm",
       .inputs = bundle->inputs,
       .outputs = bundle->outputs,
-      .max_batch_size = options_.core.models[Raw(found)].max_batch_size};
+      // 0: it takes no batches.
+      .max_batch_size = bundle->batched
+                            ? options_.core.models[Raw(found)].max_batch_size
+                            : 0};
   if (!bundle->version.empty()) metadata.versions.push_back(bundle->version);
   return metadata;
 }

@@ -25,12 +25,18 @@ bool SameCode(const wire::Code& code, const CodeSpec& spec) {
          code.r() == static_cast<uint32_t>(spec.r);
 }
 
-// Inputs and outputs exist, are named, and have a batch dimension.
+// Inputs and outputs exist, are named, and none is a scalar.
 bool UsableSpecs(const std::vector<TensorSpec>& specs) {
   return !specs.empty() &&
          std::all_of(specs.begin(), specs.end(), [](const TensorSpec& spec) {
            return !spec.name.empty() && !spec.shape.empty();
          });
+}
+
+bool Batched(const std::vector<TensorSpec>& specs) {
+  return std::all_of(specs.begin(), specs.end(), [](const TensorSpec& spec) {
+    return spec.shape.at(0) < 0;
+  });
 }
 
 std::vector<TensorSpec> Specs(
@@ -104,8 +110,7 @@ std::optional<core::ServedBundle> ModelCatalog::Admit(
   std::vector<TensorSpec> outputs = Specs(info.outputs());
   if (!UsableSpecs(inputs) || !UsableSpecs(outputs)) {
     Refuse(info.sha256(), *model, &counters_.refused_shape,
-           "an input or output is missing, unnamed or without a batch "
-           "dimension");
+           "an input or output is missing, unnamed or a scalar");
     return std::nullopt;
   }
   CatalogBundle* bundle = Intern(info.sha256());
@@ -122,6 +127,7 @@ std::optional<core::ServedBundle> ModelCatalog::Admit(
     bundle->role =
         parity ? core::BundleRole::kParity : core::BundleRole::kDeployed;
     bundle->version = info.version();
+    bundle->batched = Batched(inputs) && Batched(outputs);
     bundle->inputs = std::move(inputs);
     bundle->outputs = std::move(outputs);
   }
@@ -298,7 +304,7 @@ uint32_t ModelCatalog::SignatureOf(const CatalogBundle& bundle,
   signatures_.emplace(signature_text_, signature);
   if (!codable.ok() && !uncoded_logged_[Raw(bundle.model)]) {
     uncoded_logged_[Raw(bundle.model)] = true;
-    spdlog::warn("queries of model '{}' pass through uncoded: {}",
+    spdlog::warn("queries of model '{}' pass through alone, uncoded: {}",
                  options_.models[Raw(bundle.model)].name,
                  std::string(codable.message()));
   }
@@ -308,6 +314,10 @@ uint32_t ModelCatalog::SignatureOf(const CatalogBundle& bundle,
 absl::Status ModelCatalog::CheckCodable(
     const CatalogBundle& bundle, absl::Span<const oip::Tensor> inputs) const {
   const Code* const coded = options_.models[Raw(bundle.model)].code.get();
+  if (!bundle.batched) {
+    return absl::InvalidArgumentError(
+        "dimension 0 of every input and output must be the batch (-1)");
+  }
   if (coded == nullptr) return absl::OkStatus();  // only batches use it
   const Code& code = *coded;
   if (inputs.size() != 1 || bundle.outputs.size() != 1) {

@@ -48,6 +48,9 @@ struct CatalogBundle {
   std::string version;
   std::vector<TensorSpec> inputs;  // -1: variable
   std::vector<TensorSpec> outputs;
+  /// Dimension 0 of every input and output is variable: the batch. Without it a
+  /// query is one sample of fixed layout that shares nothing with others.
+  bool batched = true;
   /// Order in which workers told of them; 0 while only a lineage names it.
   uint32_t first_seen = 0;
 };

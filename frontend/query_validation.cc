@@ -162,7 +162,10 @@ absl::StatusOr<ValidQuery> ValidateQuery(oip::InferRequest request,
   PARM_RETURN_IF_ERROR(TakeParameters(request.parameters, &query));
   PARM_ASSIGN_OR_RETURN(query.inputs,
                         TakeInputs(std::move(request.inputs), bundle.inputs));
-  PARM_RETURN_IF_ERROR(CheckBatch(&query.inputs, max_batch_size));
+  query.inputs.rows = 1;
+  if (bundle.batched) {
+    PARM_RETURN_IF_ERROR(CheckBatch(&query.inputs, max_batch_size));
+  }
   for (const oip::Tensor& tensor : query.inputs.tensors) {
     query.bytes += tensor.data.size();
   }

@@ -9,10 +9,10 @@ namespace {
 
 // -1 takes any size, but rows in must be rows out.
 bool ShapeFits(const std::vector<int64_t>& got,
-               const std::vector<int64_t>& want, int64_t rows) {
+               const std::vector<int64_t>& want, std::optional<int64_t> rows) {
   if (got.size() != want.size()) return false;
   for (size_t i = 0; i < got.size(); ++i) {
-    const int64_t expected = i == 0 && want[i] < 0 ? rows : want[i];
+    const int64_t expected = i == 0 ? rows.value_or(want[i]) : want[i];
     if (expected >= 0 && got[i] != expected) return false;
   }
   return true;
@@ -73,7 +73,9 @@ absl::StatusOr<TensorSet> CheckOutputs(const TaskRecord& record,
     if (found->spec.datatype != want.datatype) {
       return error("datatype of", want.name);
     }
-    if (!ShapeFits(found->spec.shape, want.shape, record.rows)) {
+    if (!ShapeFits(
+            found->spec.shape, want.shape,
+            bundle.batched ? std::optional(record.rows) : std::nullopt)) {
       return error(absl::StrCat("shape ", ShapeToString(found->spec.shape),
                                 ", want ", ShapeToString(want.shape), " for ",
                                 record.rows, " rows, of"),

@@ -108,6 +108,10 @@ class FrontendLoopTest : public ::testing::Test {
     hello.set_instance_nonce(nonce);
     hello.set_lanes(1);
     for (const char id : ids) *hello.add_bundles() = BundleOf(id);
+    if (!input_shape_.empty()) {
+      *hello.mutable_bundles(0)->mutable_inputs(0) = Spec("x", input_shape_);
+      *hello.mutable_bundles(0)->mutable_outputs(0) = Spec("y", output_shape_);
+    }
     workers_[worker]->Send(request.peer, envelope);
     ASSERT_TRUE(RunUntil([&] { return IsUp(worker); }));
   }
@@ -199,6 +203,10 @@ class FrontendLoopTest : public ::testing::Test {
   double Metric(const std::string& name) {
     return MetricValue("\n" + frontend_->MetricsText(), name);
   }
+
+  // Of every worker's first bundle, if not empty.
+  std::vector<int64_t> input_shape_;
+  std::vector<int64_t> output_shape_;
 
   boost::asio::io_context loop_;
   std::vector<std::unique_ptr<FakeWorker>> workers_;
@@ -303,6 +311,50 @@ TEST_F(FrontendLoopTest, JoinsQueriesIntoABatchAndCutsItsAnswer) {
   Answer(worker, task, {10, 20, 30, 40, 50, 60});
   EXPECT_THAT(ValuesOf("a"), ElementsAre(10, 20));
   EXPECT_THAT(ValuesOf("b"), ElementsAre(30, 40, 50, 60));
+}
+
+TEST_F(FrontendLoopTest, HandsOnWholeOutputsWithoutABatchDimension) {
+  input_shape_ = {1, 2};
+  output_shape_ = {4};
+  Start({"d"}, kCoded);
+  Ask("a", RequestOf({1, 2}));
+  const auto [worker, task] = NextTask();
+  workers_[worker]->Send(peers_[worker], ReplyTo(task, {4}),
+                         {BytesOf({5, 6, 7, 8})});
+  EXPECT_THAT(ValuesOf("a"), ElementsAre(5, 6, 7, 8));
+  EXPECT_THAT(ReplyOf("a").response.outputs[0].spec.shape, ElementsAre(4));
+  EXPECT_EQ(Metric("parm_table_entries{table=\"open_groups\"}"), 0);
+}
+
+TEST_F(FrontendLoopTest, JoinsNothingWhereTheBatchIsFixed) {
+  input_shape_ = {1, 2};
+  output_shape_ = {1, 2};
+  Start({"d"},
+        "    deadline: 10s\n    batching: {max_batch_size: 2,"
+        " timeout: 5s}\n");
+  for (const char* name : {"a", "b"}) {
+    Ask(name, RequestOf({1, 2}));
+    const auto [worker, task] = NextTask();
+    EXPECT_THAT(task.envelope.infer().tensors(0).shape(), ElementsAre(1, 2));
+    Answer(worker, task, {3, 4});
+    EXPECT_THAT(ValuesOf(name), ElementsAre(3, 4));
+  }
+}
+
+TEST_F(FrontendLoopTest, TakesInputsThatHaveNoRows) {
+  input_shape_ = {2};
+  output_shape_ = {-1};
+  Start({"d"}, kNone);
+  oip::InferRequest request = RequestOf({1, 2});
+  request.inputs[0].spec.shape = {2};
+  Ask("a", std::move(request));
+  const auto [worker, task] = NextTask();
+  workers_[worker]->Send(peers_[worker], ReplyTo(task, {3}),
+                         {BytesOf({5, 6, 7})});
+  EXPECT_THAT(ValuesOf("a"), ElementsAre(5, 6, 7));
+  PARM_ASSERT_OK_AND_ASSIGN(const oip::ModelMetadata metadata,
+                            frontend_->Metadata("m", ""));
+  EXPECT_EQ(metadata.max_batch_size, 0U);
 }
 
 TEST_F(FrontendLoopTest, ReconstructsAMemberThatIsNeverAnswered) {

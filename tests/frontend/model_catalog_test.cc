@@ -266,6 +266,19 @@ TEST_F(SignatureTest, IsZeroWhereOutputsAreVariable) {
             0U);
 }
 
+TEST_F(SignatureTest, IsZeroWithoutABatchDimension) {
+  wire::BundleInfo fixed_output = Deployed('d');
+  fixed_output.mutable_outputs(0)->set_shape(0, 1);
+  EXPECT_EQ(catalog_.SignatureOf(Serve(fixed_output),
+                                 {Fp32Tensor("x", {1, 3}, {1, 2, 3})}),
+            0U);
+  wire::BundleInfo fixed_input = Deployed('e', "plain");
+  fixed_input.mutable_inputs(0)->set_shape(0, 1);
+  EXPECT_EQ(catalog_.SignatureOf(Serve(fixed_input),
+                                 {Fp32Tensor("x", {1, 3}, {1, 2, 3})}),
+            0U);
+}
+
 TEST_F(SignatureTest, LetsUncodedModelsBatchAnyLayout) {
   wire::BundleInfo two_inputs = Deployed('d', "plain");
   *two_inputs.add_inputs() = Spec("z", {-1, 1});
