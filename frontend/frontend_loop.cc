@@ -85,6 +85,7 @@ class Loop final : public FrontendLoop,
   // Runs the core on an event and on all that follows from it.
   void Run(const core::Event& event);
   bool HasLiveWorker(ModelId model) const;
+  void UpdateVoters(Time now);
   absl::StatusOr<ModelId> Find(const std::string& model,
                                const std::string& version) const;
 
@@ -99,6 +100,7 @@ class Loop final : public FrontendLoop,
   BufferTable buffers_;
   TaskLedger ledger_;
   std::vector<WorkerStatus> workers_;
+  Time next_voters_update_{};
   std::unique_ptr<ZmqUpstream> upstream_;
   std::unique_ptr<ActionPerformer> performer_;
   std::unique_ptr<core::FrontendCore> core_;
@@ -318,6 +320,11 @@ void Loop::OnHello(WorkerId worker, const wire::Hello& hello) {
   status.nonce = hello.instance_nonce();
   status.last_heard = Clock::now();
   Run(catalog_.OnHello(worker, hello));
+  if (status.draining) catalog_.SetTakesTasks(worker, false);
+  for (const core::WorkerUp& revised : catalog_.TakeRevised()) {
+    // One that drains takes nothing anyway, and must not seem up again.
+    if (!workers_[Raw(revised.worker)].draining) Run(revised);
+  }
 }
 
 void Loop::OnLost(WorkerId worker) {
@@ -338,6 +345,8 @@ void Loop::OnHeartbeat(WorkerId worker, uint32_t queue_depth,
   status.queue_depth = queue_depth;
   status.in_flight = in_flight;
   ledger_.Expire(status.last_heard);
+  UpdateVoters(status.last_heard);
+  catalog_.SetTakesTasks(worker, !status.draining);
   Run(core::WorkerHeard{.worker = worker,
                         .has_depths = true,
                         .queue_depth = queue_depth,
@@ -350,7 +359,21 @@ void Loop::OnDraining(WorkerId worker) {
     spdlog::info("worker '{}' at {} is draining", status.id, status.endpoint);
   }
   status.draining = true;
+  catalog_.SetTakesTasks(worker, false);
   Run(core::WorkerDraining{.worker = worker});
+}
+
+// A silent worker has no say in what a model is served from. Looked at when
+// another is heard: while all are silent it makes no difference.
+void Loop::UpdateVoters(Time now) {
+  if (now < next_voters_update_) return;
+  next_voters_update_ = now + options_.core.heartbeat_timeout / 4;
+  for (size_t i = 0; i < workers_.size(); ++i) {
+    catalog_.SetTakesTasks(
+        WorkerId{static_cast<uint32_t>(i)},
+        workers_[i].state(now, options_.core.heartbeat_timeout) ==
+            WorkerState::kUp);
+  }
 }
 
 void Loop::OnStarted(WorkerId worker, TaskId task) {

@@ -39,6 +39,15 @@ bool Batched(const std::vector<TensorSpec>& specs) {
   });
 }
 
+// Equal where both are fixed.
+bool Compatible(const TensorSpec& got, const TensorSpec& want) {
+  return got.datatype == want.datatype &&
+         std::equal(got.shape.begin(), got.shape.end(), want.shape.begin(),
+                    want.shape.end(), [](int64_t a, int64_t b) {
+                      return a == b || a < 0 || b < 0;
+                    });
+}
+
 std::vector<TensorSpec> Specs(
     const google::protobuf::RepeatedPtrField<wire::TensorSpec>& specs) {
   std::vector<TensorSpec> out;
@@ -72,7 +81,7 @@ ModelCatalog::ModelCatalog(CatalogOptions options)
 core::WorkerUp ModelCatalog::OnHello(WorkerId worker,
                                      const wire::Hello& hello) {
   Worker& entry = workers_.at(Raw(worker));
-  entry.live = true;
+  entry.takes_tasks = true;
   entry.bundles.clear();
   for (const wire::BundleInfo& info : hello.bundles()) {
     const std::optional<core::ServedBundle> served = Admit(info);
@@ -83,19 +92,30 @@ core::WorkerUp ModelCatalog::OnHello(WorkerId worker,
   const std::string& configured = options_.fault_domains[Raw(worker)];
   std::string domain = configured.empty() ? hello.fault_domain() : configured;
   if (domain.empty()) domain = absl::StrCat("worker ", Raw(worker));
-  return {.worker = worker,
-          .nonce = hello.instance_nonce(),
-          .fault_domain = InternText(domain, kMaxFaultDomains, &fault_domains_),
-          .lanes = std::max(1U, hello.lanes()),
-          .max_in_flight = options_.max_in_flight[Raw(worker)],
-          .bundles = entry.bundles};
+  entry.up = {
+      .worker = worker,
+      .nonce = hello.instance_nonce(),
+      .fault_domain = InternText(domain, kMaxFaultDomains, &fault_domains_),
+      .lanes = std::max(1U, hello.lanes()),
+      .max_in_flight = options_.max_in_flight[Raw(worker)],
+      .bundles = entry.bundles};
+  return entry.up;
 }
 
 void ModelCatalog::OnLost(WorkerId worker) {
   Worker& entry = workers_.at(Raw(worker));
-  entry.live = false;
+  entry.takes_tasks = false;
   entry.bundles.clear();
   UpdateCurrent();
+  CheckLineages();
+}
+
+void ModelCatalog::SetTakesTasks(WorkerId worker, bool takes_tasks) {
+  Worker& entry = workers_.at(Raw(worker));
+  if (entry.takes_tasks == takes_tasks) return;
+  entry.takes_tasks = takes_tasks;
+  UpdateCurrent();
+  CheckLineages();
 }
 
 std::optional<core::ServedBundle> ModelCatalog::Admit(
@@ -130,6 +150,14 @@ std::optional<core::ServedBundle> ModelCatalog::Admit(
     bundle->batched = Batched(inputs) && Batched(outputs);
     bundle->inputs = std::move(inputs);
     bundle->outputs = std::move(outputs);
+    if (!parity) WithdrawUnfit(*bundle);
+  }
+  if (parity && deployed->first_seen != 0) {
+    const absl::Status fits = CheckFits(*bundle, *deployed);
+    if (!fits.ok()) {
+      Refuse(info.sha256(), *model, &counters_.refused_shape, fits.message());
+      return std::nullopt;
+    }
   }
   return core::ServedBundle{.bundle = bundle->key,
                             .model = *model,
@@ -205,9 +233,11 @@ const CatalogBundle& ModelCatalog::Get(BundleKey key) const {
   return *bundles_.at(Raw(key));
 }
 
-const CatalogBundle* ModelCatalog::MostServed(ModelId model) const {
+const CatalogBundle* ModelCatalog::MostServed(ModelId model,
+                                              bool of_all) const {
   std::unordered_map<uint32_t, size_t> workers_by_bundle;
   for (const Worker& worker : workers_) {
+    if (!of_all && !worker.takes_tasks) continue;
     for (const core::ServedBundle& served : worker.bundles) {
       if (served.model == model && served.role == core::BundleRole::kDeployed) {
         ++workers_by_bundle[Raw(served.bundle)];
@@ -230,7 +260,9 @@ const CatalogBundle* ModelCatalog::MostServed(ModelId model) const {
 void ModelCatalog::UpdateCurrent() {
   for (size_t i = 0; i < current_.size(); ++i) {
     const CatalogBundle* before = last_known_[i];
-    current_[i] = MostServed(ModelId{static_cast<uint32_t>(i)});
+    const ModelId model{static_cast<uint32_t>(i)};
+    current_[i] = MostServed(model, /*of_all=*/false);
+    if (current_[i] == nullptr) current_[i] = MostServed(model, true);
     if (current_[i] == nullptr || current_[i] == before) continue;
     last_known_[i] = current_[i];
     spdlog::info("model '{}' is served from bundle {} version '{}'",
@@ -248,37 +280,98 @@ bool ModelCatalog::Serves(WorkerId worker, ModelId model) const {
   return false;
 }
 
-bool ModelCatalog::IsServed(BundleKey deployed) const {
-  for (const Worker& worker : workers_) {
-    for (const core::ServedBundle& served : worker.bundles) {
-      if (served.role == core::BundleRole::kDeployed &&
-          served.bundle == deployed) {
-        return true;
-      }
-    }
-  }
-  return false;
-}
-
 // A parity bundle names the deployed bundle that it can help; the core pairs
-// them by that key alone. One whose partner nobody serves is thereby idle, and
-// said to be so here.
+// them by that key alone. One of another than the current bundle is thereby
+// idle, and said to be so each time that it becomes it.
 void ModelCatalog::CheckLineages() {
+  std::set<uint32_t> idle;
   for (const Worker& worker : workers_) {
     for (const core::ServedBundle& served : worker.bundles) {
       const CatalogBundle* current = current_[Raw(served.model)];
       if (served.role != core::BundleRole::kParity || current == nullptr ||
-          IsServed(served.deployed)) {
+          served.deployed == current->key ||
+          !idle.insert(Raw(served.bundle)).second ||
+          idle_.count(Raw(served.bundle)) != 0) {
         continue;
       }
-      Refuse(Get(served.bundle).sha256, served.model,
-             &counters_.refused_lineage,
-             absl::StrCat("it was made for deployed bundle ",
-                          ShortHex(Get(served.deployed).sha256),
-                          ", which no worker serves; the model is served from ",
-                          ShortHex(current->sha256)));
+      ++counters_.refused_lineage;
+      spdlog::error(
+          "parity bundle {} of model '{}' is idle: it was made for deployed "
+          "bundle {}, the model is served from {}",
+          ShortHex(Get(served.bundle).sha256),
+          options_.models[Raw(served.model)].name,
+          ShortHex(Get(served.deployed).sha256), ShortHex(current->sha256));
     }
   }
+  idle_ = std::move(idle);
+}
+
+absl::Status ModelCatalog::CheckFits(const CatalogBundle& parity,
+                                     const CatalogBundle& deployed) const {
+  const auto error = [](absl::string_view what, const TensorSpec& got,
+                        const TensorSpec& want) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "its ", what,
+        " is not what the code makes of the deployed bundle's: "
+        "got ",
+        DataTypeName(got.datatype), " ", ShapeToString(got.shape), ", want ",
+        DataTypeName(want.datatype), " ", ShapeToString(want.shape)));
+  };
+  if (parity.inputs.size() != 1 || parity.outputs.size() != 1) {
+    return absl::InvalidArgumentError(
+        "a parity bundle has one input and one output");
+  }
+  // Such queries pass through uncoded, which is said when the first one comes.
+  if (!deployed.batched || deployed.inputs.size() != 1 ||
+      deployed.outputs.size() != 1) {
+    return absl::OkStatus();
+  }
+  const Code& code = *options_.models[Raw(parity.model)].code;
+  const absl::StatusOr<TensorSpec> query =
+      code.ParityQuerySpec(deployed.inputs[0], code.spec().k);
+  if (query.ok() && !Compatible(parity.inputs[0], *query)) {
+    return error("input", parity.inputs[0], *query);
+  }
+  const absl::StatusOr<TensorSpec> answer =
+      code.ParityOutputSpec(deployed.outputs[0]);
+  if (answer.ok() && !Compatible(parity.outputs[0], *answer)) {
+    return error("output", parity.outputs[0], *answer);
+  }
+  return absl::OkStatus();
+}
+
+// Parity bundles may be known before the deployed bundle that they are for.
+void ModelCatalog::WithdrawUnfit(const CatalogBundle& deployed) {
+  for (size_t i = 0; i < workers_.size(); ++i) {
+    const size_t withdrawn = std::erase_if(
+        workers_[i].bundles, [&](const core::ServedBundle& served) {
+          if (served.role != core::BundleRole::kParity ||
+              served.deployed != deployed.key) {
+            return false;
+          }
+          const CatalogBundle& parity = Get(served.bundle);
+          const absl::Status fits = CheckFits(parity, deployed);
+          if (!fits.ok()) {
+            Refuse(parity.sha256, parity.model, &counters_.refused_shape,
+                   fits.message());
+          }
+          return !fits.ok();
+        });
+    if (withdrawn > 0) {
+      revised_.push_back(WorkerId{static_cast<uint32_t>(i)});
+    }
+  }
+}
+
+std::vector<core::WorkerUp> ModelCatalog::TakeRevised() {
+  std::vector<core::WorkerUp> revised;
+  for (const WorkerId worker : revised_) {
+    const Worker& entry = workers_[Raw(worker)];
+    revised.push_back(entry.up);
+    revised.back().bundles = entry.bundles;
+  }
+  revised_.clear();
+  return revised;
 }
 
 uint32_t ModelCatalog::SignatureOf(const CatalogBundle& bundle,

@@ -57,10 +57,10 @@ struct CatalogBundle {
 
 /// Label `reason` of parm_bundles_refused_total.
 struct CatalogCounters {
-  uint64_t refused_lineage = 0;      // made for a bundle that nobody serves
+  uint64_t refused_lineage = 0;      // made for another than the current one
   uint64_t refused_code = 0;         // made for another code
   uint64_t refused_calibration = 0;  // no table, but a confidence is asked for
-  uint64_t refused_shape = 0;        // no inputs, no outputs or a scalar
+  uint64_t refused_shape = 0;        // no tensors, a scalar, not the code's
   uint64_t refused_limit = 0;        // more distinct bundles than remembered
   uint64_t signatures_full = 0;      // queries uncoded: too many shapes
 };
@@ -79,13 +79,22 @@ class ModelCatalog {
   /// in the result is good until the next call.
   core::WorkerUp OnHello(WorkerId worker, const wire::Hello& hello);
 
-  /// The worker cannot take tasks: what it served counts no more.
+  /// What the core is to hear once more after OnHello: the workers of parity
+  /// bundles that turned out not to fit the deployed one, which came later.
+  /// The spans are good until the next call.
+  std::vector<core::WorkerUp> TakeRevised();
+
+  /// The worker's connection is gone: what it served counts no more.
   void OnLost(WorkerId worker);
+
+  /// Whether the worker takes tasks: not while it drains or is silent.
+  void SetTakesTasks(WorkerId worker, bool takes_tasks);
 
   std::optional<ModelId> FindModel(absl::string_view name) const;
 
-  /// The deployed bundle that new queries are fixed to: of those on live
-  /// workers the one with most of them, ties by first seen; null if none is.
+  /// The deployed bundle that new queries are fixed to: the one that most
+  /// workers serve, of those that take tasks if any does; ties by first seen;
+  /// null if none is served.
   const CatalogBundle* Current(ModelId model) const;
 
   /// As Current, or what it was last: what metadata tells while all are away.
@@ -108,7 +117,8 @@ class ModelCatalog {
 
  private:
   struct Worker {
-    bool live = false;
+    bool takes_tasks = false;
+    core::WorkerUp up{};
     std::vector<core::ServedBundle> bundles;
   };
 
@@ -118,8 +128,10 @@ class ModelCatalog {
   CatalogBundle* Intern(const std::string& sha256);
   void Refuse(const std::string& sha256, ModelId model, uint64_t* counter,
               absl::string_view reason);
-  const CatalogBundle* MostServed(ModelId model) const;
-  bool IsServed(BundleKey deployed) const;
+  const CatalogBundle* MostServed(ModelId model, bool of_all) const;
+  void WithdrawUnfit(const CatalogBundle& deployed);
+  absl::Status CheckFits(const CatalogBundle& parity,
+                         const CatalogBundle& deployed) const;
   void UpdateCurrent();
   void CheckLineages();
   absl::Status CheckCodable(const CatalogBundle& bundle,
@@ -137,7 +149,9 @@ class ModelCatalog {
   std::vector<const CatalogBundle*> current_;     // by ModelId
   std::vector<const CatalogBundle*> last_known_;  // by ModelId
   std::set<std::string> refused_;  // sha256 and reason, logged once each
-  std::string signature_text_;     // kept for its memory
+  std::set<uint32_t> idle_;        // parities of another than the current
+  std::vector<WorkerId> revised_;
+  std::string signature_text_;  // kept for its memory
   uint32_t num_described_ = 0;
   std::vector<bool> uncoded_logged_;  // by ModelId
   CatalogCounters counters_;

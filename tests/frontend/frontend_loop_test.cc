@@ -494,6 +494,37 @@ TEST_F(FrontendLoopTest, DispatchesAgainWhenAWorkerDies) {
   EXPECT_EQ(Metric("parm_worker_events_total{event=\"lost\"}"), 1);
 }
 
+TEST_F(FrontendLoopTest, MovesToTheVersionOfWorkersThatTakeTasks) {
+  Start({"d", "d", "e"}, kNone);
+  wire::Envelope drain;
+  drain.mutable_drain()->set_instance_nonce(5);
+  for (const size_t old : {0U, 1U}) {
+    workers_[old]->Send(peers_[old], drain);
+    ASSERT_TRUE(RunUntil([&] { return !IsUp(old); }));
+  }
+  Ask("a", RequestOf({1, 2}));
+  const auto [worker, task] = NextTask();
+  EXPECT_EQ(worker, 2U);
+  EXPECT_EQ(task.envelope.infer().bundle_sha256(), std::string(32, 'e'));
+  Answer(worker, task, {3, 4});
+  EXPECT_THAT(ValuesOf("a"), ElementsAre(3, 4));
+}
+
+TEST_F(FrontendLoopTest, LeavesTheVersionOfASilentWorker) {
+  Start({"d", "e"}, kNone);
+  ASSERT_TRUE(RunUntil([&] { return !IsUp(0) && !IsUp(1); }));
+  wire::Envelope heartbeat;
+  heartbeat.mutable_heartbeat()->set_instance_nonce(5);
+  workers_[1]->Send(peers_[1], heartbeat);
+  ASSERT_TRUE(RunUntil([&] { return IsUp(1); }));
+  EXPECT_TRUE(frontend_->Ready());
+  Ask("a", RequestOf({1, 2}));
+  const auto [worker, task] = NextTask();
+  EXPECT_EQ(worker, 1U);
+  Answer(worker, task, {3, 4});
+  EXPECT_THAT(ValuesOf("a"), ElementsAre(3, 4));
+}
+
 TEST_F(FrontendLoopTest, ForgetsQueriesThatWereAbandoned) {
   Start({"d"}, kNone);
   const QueryHandle handle = Ask("a", RequestOf({1, 2}));

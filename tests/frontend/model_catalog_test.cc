@@ -154,6 +154,70 @@ TEST_F(ModelCatalogTest, CountsAParityBundleOfAnotherLineageOnce) {
   EXPECT_EQ(catalog_.counters().refused_lineage, 1U);
 }
 
+TEST_F(ModelCatalogTest, LeavesWorkersThatTakeNothingOutOfTheVote) {
+  catalog_.OnHello(kFirst, HelloWith({Deployed('a')}));
+  catalog_.OnHello(kSecond, HelloWith({Deployed('a')}));
+  catalog_.OnHello(kThird, HelloWith({Deployed('b')}));
+  catalog_.SetTakesTasks(kFirst, false);
+  EXPECT_EQ(catalog_.Current(kModel)->version, "a");
+  catalog_.SetTakesTasks(kSecond, false);
+  EXPECT_EQ(catalog_.Current(kModel)->version, "b");
+  catalog_.SetTakesTasks(kThird, false);
+  EXPECT_EQ(catalog_.Current(kModel)->version, "a");  // nobody: all count
+  catalog_.SetTakesTasks(kThird, true);
+  EXPECT_EQ(catalog_.Current(kModel)->version, "b");
+}
+
+TEST_F(ModelCatalogTest, CountsAParityBundleEachTimeItBecomesIdle) {
+  catalog_.OnHello(kFirst, HelloWith({Deployed('a'), ParityOf('a')}));
+  catalog_.OnHello(kSecond, HelloWith({Deployed('b')}));
+  EXPECT_EQ(catalog_.counters().refused_lineage, 0U);
+  // One worker still serves `a`, but no new query goes there.
+  catalog_.OnHello(kThird, HelloWith({Deployed('b')}));
+  EXPECT_EQ(catalog_.counters().refused_lineage, 1U);
+  catalog_.OnLost(kThird);
+  EXPECT_EQ(catalog_.counters().refused_lineage, 1U);
+  catalog_.OnHello(kThird, HelloWith({Deployed('b')}));
+  EXPECT_EQ(catalog_.counters().refused_lineage, 2U);
+}
+
+TEST_F(ModelCatalogTest, SeesAParityBundleLoseItsPartner) {
+  catalog_.OnHello(kFirst, HelloWith({Deployed('a')}));
+  catalog_.OnHello(kSecond, HelloWith({ParityOf('a')}));
+  catalog_.OnHello(kThird, HelloWith({Deployed('b')}));
+  EXPECT_EQ(catalog_.counters().refused_lineage, 0U);
+  catalog_.OnLost(kFirst);
+  EXPECT_EQ(catalog_.counters().refused_lineage, 1U);
+}
+
+TEST_F(ModelCatalogTest, RefusesAParityBundleOfAnotherShape) {
+  wire::BundleInfo other_input = ParityOf('d', 'q');
+  other_input.mutable_inputs(0)->set_shape(1, 4);
+  wire::BundleInfo other_output = ParityOf('d', 'r');
+  other_output.mutable_outputs(0)->set_shape(1, 3);
+  wire::BundleInfo two_outputs = ParityOf('d', 's');
+  *two_outputs.add_outputs() = Spec("z", {-1, 2});
+  EXPECT_EQ(NumUsed(kFirst, {Deployed('d')}), 1U);
+  EXPECT_EQ(NumUsed(kSecond, {other_input, other_output, two_outputs}), 0U);
+  EXPECT_EQ(catalog_.counters().refused_shape, 3U);
+}
+
+TEST_F(ModelCatalogTest, WithdrawsAnUnfitParityBundleThatCameFirst) {
+  wire::BundleInfo unfit = ParityOf('d', 'q');
+  unfit.mutable_outputs(0)->set_shape(1, 3);
+  EXPECT_EQ(NumUsed(kFirst, {unfit, Deployed('a')}), 2U);
+  EXPECT_EQ(NumUsed(kThird, {ParityOf('d')}), 1U);
+  EXPECT_THAT(catalog_.TakeRevised(), IsEmpty());
+  EXPECT_EQ(NumUsed(kSecond, {Deployed('d')}), 1U);
+  const std::vector<core::WorkerUp> revised = catalog_.TakeRevised();
+  ASSERT_THAT(revised, SizeIs(1));
+  EXPECT_EQ(revised[0].worker, kFirst);
+  EXPECT_EQ(revised[0].nonce, 7U);
+  EXPECT_THAT(revised[0].bundles, SizeIs(1));
+  EXPECT_EQ(catalog_.counters().refused_shape, 1U);
+  EXPECT_THAT(catalog_.TakeRevised(), IsEmpty());
+}
+
 TEST_F(ModelCatalogTest, RefusesAParityBundleOfAnotherCode) {
   wire::BundleInfo other_k = ParityOf('d', 'q');
   other_k.mutable_lineage()->mutable_code()->set_k(3);
