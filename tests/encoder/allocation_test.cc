@@ -8,8 +8,8 @@
 #include "encoder/code.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "tests/encoder/allocation_counter.h"
 #include "tests/encoder/reference_schemes.h"
+#include "tests/support/allocation_counter.h"
 #include "tests/support/matchers.h"
 
 namespace parm {

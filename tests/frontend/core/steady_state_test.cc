@@ -1,28 +1,12 @@
 // In the steady state the core allocates nothing, and its tables stay as small
 // as the work that is under way.
 
-#include <cstdlib>
-#include <new>
 #include <vector>
 
 #include "frontend/core/frontend_core.h"
 #include "gtest/gtest.h"
 #include "tests/frontend/core/core_harness.h"
-
-namespace {
-// One thread only.
-uint64_t num_allocations = 0;
-}  // namespace
-
-void* operator new(size_t size) {
-  ++num_allocations;
-  if (void* const memory = std::malloc(size)) return memory;
-  throw std::bad_alloc();
-}
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, size_t /*size*/) noexcept {
-  std::free(memory);
-}
+#include "tests/support/allocation_counter.h"
 
 namespace parm::core {
 namespace {
@@ -164,10 +148,10 @@ TEST_P(SteadyStateTest, EventsAllocateNothing) {
   options.models[0].decode.trigger_max = Milliseconds(10);
   World world(options);
   for (int i = 0; i < 1000; ++i) world.Step();
-  const uint64_t before = num_allocations;
+  const int64_t before = NumAllocations();
   const uint64_t events_before = world.num_events;
   for (int i = 0; i < 10'000; ++i) world.Step();
-  EXPECT_EQ(num_allocations - before, 0U)
+  EXPECT_EQ(NumAllocations() - before, 0)
       << "over " << world.num_events - events_before << " events";
   EXPECT_GT(world.worker().answers, 10'000U);
   const ModelCounters& counters = world.core().counters().models[0];

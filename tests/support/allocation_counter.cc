@@ -1,7 +1,7 @@
 // In a file of its own: where g++ inlines these, it takes the pair of malloc
 // and free for a mismatch.
 
-#include "tests/encoder/allocation_counter.h"
+#include "tests/support/allocation_counter.h"
 
 #include <cstdlib>
 #include <new>
