@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <memory>
 #include <string>
 
@@ -35,6 +36,11 @@ class ScenarioDraws {
   }
   double Real(double low, double high) {
     return low + (high - low) * draws_.Unit(Purpose::kScenario, ++count_);
+  }
+  /// A probability: nothing, or as often near `low` as near `high`.
+  double Rate(double low, double high) {
+    if (Happens(0.25)) return 0;
+    return low * std::pow(high / low, Real(0, 1));
   }
 
  private:
@@ -107,6 +113,22 @@ void DrawWorkers(Scenario& scenario, ScenarioDraws& draw) {
                             (ToSeconds(scenario.service) * mean_samples);
 }
 
+FaultRates DrawFaults(ScenarioDraws& draw) {
+  return {.never_answered = draw.Rate(0.001, 0.05),
+          .duplicate_reply = draw.Rate(0.001, 0.05),
+          .slow = draw.Rate(0.001, 0.05),
+          .slow_factor = draw.Real(2, 30),
+          .retryable_error = draw.Rate(0.0005, 0.1),
+          .permanent_error = draw.Rate(0.0005, 0.01),
+          .undecodable = draw.Rate(0.0005, 0.01),
+          .encode_failure = draw.Rate(0.0005, 0.02),
+          .decode_failure = draw.Rate(0.002, 0.05),
+          .not_sent = draw.Rate(0.0005, 0.01),
+          .abandoned = draw.Rate(0.002, 0.05),
+          .mean_between_incidents =
+              draw.Happens(0.15) ? Duration{0} : draw.Between(300, 5000)};
+}
+
 }  // namespace
 
 uint32_t NumSlots(const Scenario& scenario) {
@@ -163,7 +185,7 @@ Scenario DrawScenario(uint64_t seed, uint64_t num_queries) {
   core.feedback_horizon = draw.Between(500, 5000);
   core.loser_sample_rate = std::array{0.05, 0.5}[draw.Pick(0, 1)];
   core.seed = seed;
-  scenario.faults.mean_between_incidents = draw.Between(500, 5000);
+  scenario.faults = DrawFaults(draw);
   return scenario;
 }
 

@@ -19,7 +19,8 @@ struct SimWorkerSpec {
   uint32_t max_in_flight = 1;
 };
 
-/// Probabilities per task, query or message.
+/// Probabilities per task, query or message. DrawScenario draws its own; these
+/// are a bad day that any other world may be given.
 struct FaultRates {
   double never_answered = 0.01;
   double duplicate_reply = 0.01;
@@ -75,6 +76,7 @@ bool ServesDeployed(const SimWorkerSpec& worker);
 /// Of all workers together, for ordinary tasks.
 uint32_t NumSlots(const Scenario& scenario);
 
+/// A world in which any of the faults may be frequent, rare or absent.
 Scenario DrawScenario(uint64_t seed, uint64_t num_queries);
 
 }  // namespace parm::sim

@@ -9,10 +9,12 @@
 
 #include <array>
 #include <cstdlib>
-#include <string>
+#include <set>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "base/time.h"
 #include "experiments/sim/scenario.h"
 #include "frontend/core/rare_paths.h"
 #include "gtest/gtest.h"
@@ -20,10 +22,29 @@
 namespace parm::sim {
 namespace {
 
+constexpr uint64_t kShortSeeds = 60;
+constexpr uint64_t kShortQueries = 2'000;
+
 void ExpectHolds(const SimResult& result, uint64_t seed) {
   EXPECT_EQ(result.num_violations, 0U)
       << "seed " << seed << ":\n"
       << absl::StrJoin(result.violations, "\n");
+}
+
+SimResult ShortRun(uint64_t seed) {
+  return Simulate(DrawScenario(seed, kShortQueries));
+}
+
+// By seed - 1; computed once.
+const std::vector<SimResult>& ShortRuns() {
+  static const auto* const runs = [] {
+    auto* const results = new std::vector<SimResult>;
+    for (uint64_t seed = 1; seed <= kShortSeeds; ++seed) {
+      results->push_back(ShortRun(seed));
+    }
+    return results;
+  }();
+  return *runs;
 }
 
 TEST(SimulatorTest, HundredThousandQueriesHoldEveryCheck) {
@@ -31,18 +52,22 @@ TEST(SimulatorTest, HundredThousandQueriesHoldEveryCheck) {
   ExpectHolds(Simulate(DrawScenario(kSeed, 100'000)), kSeed);
 }
 
-TEST(SimulatorTest, SameSeedRepeatsEveryAction) {
-  const SimResult first = Simulate(DrawScenario(7, 5'000));
-  const SimResult second = Simulate(DrawScenario(7, 5'000));
-  EXPECT_EQ(first.trace_hash, second.trace_hash);
-  EXPECT_EQ(first.num_actions, second.num_actions);
-  EXPECT_NE(first.trace_hash, Simulate(DrawScenario(8, 5'000)).trace_hash);
+TEST(SimulatorTest, EveryShortSeedRepeatsEveryAction) {
+  std::set<uint64_t> traces;
+  for (uint64_t seed = 1; seed <= kShortSeeds; ++seed) {
+    const SimResult& first = ShortRuns()[seed - 1];
+    const SimResult second = ShortRun(seed);
+    EXPECT_EQ(first.trace_hash, second.trace_hash) << "seed " << seed;
+    EXPECT_EQ(first.num_actions, second.num_actions) << "seed " << seed;
+    traces.insert(first.trace_hash);
+  }
+  EXPECT_EQ(traces.size(), kShortSeeds) << "two seeds gave the same run";
 }
 
 TEST(SimulatorTest, ShortSeedsReachEveryRarePath) {
   std::array<uint64_t, core::kNumRarePaths> hits{};
-  for (uint64_t seed = 1; seed <= 60; ++seed) {
-    const SimResult result = Simulate(DrawScenario(seed, 2'000));
+  for (uint64_t seed = 1; seed <= kShortSeeds; ++seed) {
+    const SimResult& result = ShortRuns()[seed - 1];
     ExpectHolds(result, seed);
     for (size_t i = 0; i < hits.size(); ++i) {
       hits[i] +=
@@ -54,12 +79,27 @@ TEST(SimulatorTest, ShortSeedsReachEveryRarePath) {
   }
 }
 
+TEST(SimulatorTest, SeedsDrawTheirOwnFaultRates) {
+  std::set<double> rates;
+  for (uint64_t seed = 1; seed <= kShortSeeds; ++seed) {
+    rates.insert(DrawScenario(seed, 1).faults.never_answered);
+  }
+  EXPECT_GT(rates.size(), kShortSeeds / 2);
+  EXPECT_EQ(rates.count(0), 1U) << "no seed loses nothing";
+}
+
 TEST(SimulatorTest, MillionsOfQueriesHoldEveryCheck) {
   if (std::getenv("PARM_ALL") == nullptr) {
     GTEST_SKIP() << "set PARM_ALL=1 for 20 seeds of 10^6 queries";
   }
   for (uint64_t seed = 1001; seed <= 1020; ++seed) {
-    ExpectHolds(Simulate(DrawScenario(seed, 1'000'000)), seed);
+    Scenario scenario = DrawScenario(seed, 1'000'000);
+    scenario.faults.never_answered = 0.01;
+    scenario.faults.duplicate_reply = 0.01;
+    if (scenario.faults.mean_between_incidents == Duration{0}) {
+      scenario.faults.mean_between_incidents = Milliseconds(2000);
+    }
+    ExpectHolds(Simulate(scenario), seed);
   }
 }
 
