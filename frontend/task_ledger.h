@@ -35,7 +35,6 @@ class TaskLedger {
   /// Removes and returns it; nullopt if it is unknown or another worker's.
   std::optional<TaskRecord> Take(TaskId task, WorkerId worker);
 
-  void Drop(TaskId task) { records_.erase(Raw(task)); }
   void DropWorker(WorkerId worker);
   /// Forgets tasks that were to be kept until before `now`.
   void Expire(Time now);
