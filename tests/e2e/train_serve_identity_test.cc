@@ -200,8 +200,8 @@ TEST_P(TrainServeIdentityTest, FrontendSendsTheTrainersParityQuery) {
   // One connection, so that the pictures arrive, and join the group, in order.
   RawHttpClient client(port);
   for (const int64_t member : members) {
-    const HostTensor picture =
-        GatherSamples(data, data.test, {{member}}, c.datatype);
+    const HostTensor picture = GatherSamples(
+        data, data.test, absl::MakeConstSpan(&member, 1), c.datatype);
     ASSERT_TRUE(client.Send(HttpRequest(c.datatype, picture)));
   }
   ASSERT_TRUE(worker.ServeUntilParity()) << frontend->Log();

@@ -79,8 +79,8 @@ class TrainedModelsTest : public testing::Test {
   }
 
   oip::Tensor Picture(int64_t index) const {
-    const HostTensor picture =
-        GatherSamples(data_, data_.test, {{index}}, DataType::kFp32);
+    const HostTensor picture = GatherSamples(
+        data_, data_.test, absl::MakeConstSpan(&index, 1), DataType::kFp32);
     return {.spec = {.name = "input",
                      .datatype = DataType::kFp32,
                      .shape = picture.shape},

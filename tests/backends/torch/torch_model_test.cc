@@ -79,7 +79,7 @@ TEST_F(TorchModelTest, AnswersWithTheModulesNumbers) {
   SaveLinearModule(path_, 4, 3);
   PARM_ASSERT_OK_AND_ASSIGN(const auto model,
                             LoadTorchModel(FileOf(DataType::kFp32, {-1, 4})));
-  for (const size_t misaligned_by : {0, 1}) {
+  for (const size_t misaligned_by : {size_t{0}, size_t{1}}) {
     PARM_ASSERT_OK_AND_ASSIGN(
         const auto outputs,
         model->Run({TensorOf<float>(DataType::kFp32, {2, 4},
