@@ -201,7 +201,8 @@ TEST(FrontendWorkersTest, RefusesAParityBundleOfAnotherLineage) {
   const ClusterFrontend frontend = cluster.StartFrontend(kCoded);
   ASSERT_TRUE(Cluster::WaitForMetric(
       frontend, "parm_bundles_refused_total{reason=\"lineage\"}", 1));
-  EXPECT_THAT(frontend.process->Log(), HasSubstr("which no worker serves"));
+  EXPECT_THAT(frontend.process->Log(),
+              HasSubstr("it was made for deployed bundle"));
   ASSERT_TRUE(Cluster::WaitUntilReady(frontend));
   InferClient client(frontend.http_port);
   for (uint64_t i = 0; i < 4; ++i) {
