@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "encoder/code.h"
+#include "frontend/core/core_state.h"
 #include "proto/config.pb.h"
 #include "proto/strict_yaml.h"
 #include "proto/yaml_tree.h"
@@ -122,13 +123,18 @@ absl::Status ResolveDecode(const config::Decode& decode,
   if (out.slack >= model->deadline) {
     return error("slack", "slack must be below the model's deadline");
   }
-  if (decode.has_min_confidence()) {
-    out.min_confidence = static_cast<float>(decode.min_confidence());
-  }
-  if (decode.has_floor()) out.floor = static_cast<float>(decode.floor());
-  if (out.floor.has_value() && out.min_confidence.has_value() &&
-      *out.floor > *out.min_confidence) {
-    return error("floor", "floor is above min_confidence");
+  // With either, no reconstruction would ever be confident enough.
+  for (const auto& [key, given] : {
+           std::pair<absl::string_view, bool>{"min_confidence",
+                                              decode.has_min_confidence()},
+           {"floor", decode.has_floor()},
+       }) {
+    if (given) {
+      return error(key, absl::StrCat(key,
+                                     " needs a parity bundle with a "
+                                     "calibration table, and this version "
+                                     "computes no confidence"));
+    }
   }
   out.max_noise_gain = ValueOr(decode.max_noise_gain(), out.max_noise_gain);
   return absl::OkStatus();
@@ -231,6 +237,14 @@ absl::Status ResolveLimits(const config::FrontendConfig& config,
       DurationOr(http.idle_timeout(), out->http.idle_timeout);
   out->http.write_timeout =
       DurationOr(http.write_timeout(), out->http.write_timeout);
+  if (out->http.idle_timeout <= Duration{0}) {
+    return source.Error({"http", "idle_timeout"},
+                        "idle_timeout must be above 0");
+  }
+  if (out->http.write_timeout <= Duration{0}) {
+    return source.Error({"http", "write_timeout"},
+                        "write_timeout must be above 0");
+  }
   const config::Limits& limits = config.limits();
   core::CoreOptions& core = out->core;
   core.max_queries = ValueOr(limits.max_queries(), core.max_queries);
@@ -244,11 +258,20 @@ absl::Status ResolveLimits(const config::FrontendConfig& config,
       DurationOr(health.heartbeat_timeout(), core.heartbeat_timeout);
   core.probe_interval =
       DurationOr(health.probe_interval(), core.probe_interval);
+  if (core.probe_interval <= Duration{0}) {
+    return source.Error({"health", "probe_interval"},
+                        "probe_interval must be above 0");
+  }
   if (core.heartbeat_timeout <=
       DurationOr(health.heartbeat_interval(), Milliseconds(100))) {
     return source.Error(
         {"health", "heartbeat_timeout"},
         "heartbeat_timeout must be above heartbeat_interval (default 100ms)");
+  }
+  // What only the core knows: how many records its tables can number.
+  const absl::Status valid = core::ValidateOptions(core);
+  if (!valid.ok()) {
+    return source.Error({"limits", "max_queries"}, valid.message());
   }
   return absl::OkStatus();
 }

@@ -39,9 +39,10 @@ struct FrontendOptions {
 /// Errors: kInvalidArgument "FILE:LINE: ..." for what proto/strict_yaml.h
 /// refuses, and for: no worker or model; an endpoint that is not tcp:// with a
 /// port or ipc://, or given twice; a model named twice; policy coded without a
-/// code; a scheme, k or r that no code takes; floor above min_confidence;
-/// trigger.min above trigger.max; slack or a timeout not below the deadline; a
-/// heartbeat timeout not above its interval.
+/// code; a scheme, k or r that no code takes; min_confidence or floor, as
+/// nothing computes a confidence yet; trigger.min above trigger.max; slack or a
+/// timeout not below the deadline; a timeout or interval of 0; a heartbeat
+/// timeout not above its interval; more queries than the core has room for.
 absl::StatusOr<FrontendOptions> ParseFrontendConfig(absl::string_view yaml,
                                                     absl::string_view file);
 

@@ -31,8 +31,6 @@ models:
       group: {timeout: 10ms, short_group: unprotected}
       decode:
         trigger: {quantile: 0.8, min: 1ms, max: 50ms}
-        min_confidence: 0.9
-        floor: 0.5
         slack: 7ms
         max_noise_gain: 20
     default_answer: {values: [1, 2.5]}
@@ -69,13 +67,10 @@ TEST(FrontendConfigTest, ResolvesEveryField) {
   EXPECT_EQ(model.decode.trigger_quantile, 0.8);
   EXPECT_EQ(model.decode.trigger_min, Milliseconds(1));
   EXPECT_EQ(model.decode.trigger_max, Milliseconds(50));
-  EXPECT_EQ(model.decode.min_confidence, 0.9F);
-  EXPECT_EQ(model.decode.floor, 0.5F);
   EXPECT_EQ(model.decode.slack, Milliseconds(7));
   EXPECT_EQ(model.decode.max_noise_gain, 20);
   EXPECT_TRUE(model.has_default_answer);
   EXPECT_THAT(options.default_answers[0], ElementsAre(1, 2.5));
-  EXPECT_TRUE(options.catalog.models[0].needs_calibration);
 
   EXPECT_EQ(options.http.max_body_bytes, 2048U);
   EXPECT_EQ(options.http.max_connections, 5U);
@@ -103,7 +98,6 @@ TEST(FrontendConfigTest, FillsInDefaults) {
   EXPECT_EQ(plain.decode.trigger_quantile, 0.90);
   EXPECT_EQ(plain.decode.min_confidence, std::nullopt);
   EXPECT_FALSE(plain.has_default_answer);
-  EXPECT_FALSE(options.catalog.models[1].needs_calibration);
 }
 
 TEST(FrontendConfigTest, KeepsATriggerQuantileOfZero) {
@@ -143,7 +137,7 @@ TEST_P(FrontendConfigMistakeTest, IsRefusedWithFileAndLine) {
 INSTANTIATE_TEST_SUITE_P(
     All, FrontendConfigMistakeTest,
     ::testing::Values(
-        Mistake{"name: plain", "nam: plain", 20, "nam"},
+        Mistake{"name: plain", "nam: plain", 18, "nam"},
         Mistake{"deadline: 400ms", "deadline: 400", 6, "deadline"},
         Mistake{"policy: coded", "policy: codid", 9, "codid"},
         Mistake{"tcp://10.0.0.1:7001", "udp://10.0.0.1:7001", 2,
@@ -154,7 +148,7 @@ INSTANTIATE_TEST_SUITE_P(
                 "want tcp://HOST:PORT"},
         Mistake{"tcp://10.0.0.1:7001", "ipc:///tmp/w2", 3,
                 "endpoint given twice"},
-        Mistake{"name: plain", "name: fashion", 20, "model named twice"},
+        Mistake{"name: plain", "name: fashion", 18, "model named twice"},
         Mistake{"deadline: 400ms", "deadline: 0ms", 6,
                 "deadline must be above 0"},
         Mistake{"timeout: 2ms}", "timeout: 400ms}", 7, "batching.timeout"},
@@ -164,11 +158,29 @@ INSTANTIATE_TEST_SUITE_P(
         Mistake{"k: 3", "k: 9", 11, "k"},
         Mistake{"timeout: 10ms", "timeout: 400ms", 12, "group.timeout"},
         Mistake{"min: 1ms", "min: 51ms", 14, "min is above max"},
-        Mistake{"floor: 0.5", "floor: 0.95", 16, "above min_confidence"},
-        Mistake{"slack: 7ms", "slack: 400ms", 17, "slack must be below"},
-        Mistake{"values: [1, 2.5]", "values: []", 19, "needs values"},
-        Mistake{"heartbeat_timeout: 300ms", "heartbeat_timeout: 50ms", 25,
+        Mistake{"slack: 7ms", "min_confidence: 0.9", 15,
+                "min_confidence needs a parity bundle with a calibration "
+                "table, and this version computes no confidence"},
+        Mistake{"slack: 7ms", "floor: 0", 15, "floor needs a parity bundle"},
+        Mistake{"slack: 7ms", "slack: 400ms", 15, "slack must be below"},
+        Mistake{"values: [1, 2.5]", "values: []", 17, "needs values"},
+        Mistake{"idle_timeout: 7s", "idle_timeout: 0s", 20,
+                "idle_timeout must be above 0"},
+        Mistake{"write_timeout: 8s", "write_timeout: 0s", 20,
+                "write_timeout must be above 0"},
+        Mistake{"probe_interval: 20ms", "probe_interval: 0ms", 24,
+                "probe_interval must be above 0"},
+        Mistake{"heartbeat_timeout: 300ms", "heartbeat_timeout: 50ms", 23,
                 "above heartbeat_interval"}));
+
+TEST(FrontendConfigTest, RefusesMoreQueriesThanTheCoreCanNumber) {
+  const std::string yaml = absl::StrReplaceAll(
+      kFull, {{"k: 3", "k: 4"}, {"max_queries: 9", "max_queries: 1000000"}});
+  EXPECT_THAT(ParseFrontendConfig(yaml, "f.yaml"),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       AllOf(StartsWith("f.yaml:21: "),
+                             HasSubstr("max_queries is too large"))));
+}
 
 TEST(FrontendConfigTest, NeedsWorkersAndModels) {
   EXPECT_THAT(ParseFrontendConfig("workers: []\nmodels: [{name: m}]\n", "f"),
