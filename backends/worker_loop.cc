@@ -370,14 +370,15 @@ void WorkerLoop::OnHello(Peer* peer, const wire::HelloRequest& request) {
 }
 
 std::string WorkerLoop::HeartbeatEnvelope() const {
-  const size_t queued = queue_.size();
-  // A lane may have taken a task since the count above.
-  const size_t elsewhere = std::min(live_.size(), queued + held_.size());
+  // A lane may take a task meanwhile. Whatever else is unanswered is in flight,
+  // delayed replies too: a frontend takes a worker that holds nothing to have
+  // forgotten its tasks.
+  const size_t queued = std::min(live_.size(), queue_.size());
   wire::Envelope envelope;
   wire::Heartbeat* const heartbeat = envelope.mutable_heartbeat();
   heartbeat->set_instance_nonce(instance_nonce_);
   heartbeat->set_queue_depth(static_cast<uint32_t>(queued));
-  heartbeat->set_in_flight(static_cast<uint32_t>(live_.size() - elsewhere));
+  heartbeat->set_in_flight(static_cast<uint32_t>(live_.size() - queued));
   return wire::SerializeEnvelope(std::move(envelope));
 }
 

@@ -60,6 +60,24 @@ TEST(WorkerLoopFaultsTest, DelayedReplyLeavesLaneFree) {
   }
 }
 
+TEST(WorkerLoopFaultsTest, HeartbeatCountsDelayedReplies) {
+  RunningWorker worker(WithFault(
+      {.reply_delay_probability = 1, .reply_delay = Milliseconds(2000)}));
+  RawFrontend frontend(worker.endpoint());
+  frontend.SendInfer(1, worker.deployed(), kSample);
+  frontend.SendInfer(2, worker.deployed(), kSample);
+  // On one lane the second starts when the first has been computed.
+  ASSERT_TRUE(frontend.ReceiveStarted(1));
+  ASSERT_TRUE(frontend.ReceiveStarted(2));
+  wire::Envelope request;
+  request.mutable_heartbeat_request();
+  frontend.Send(std::move(request));
+  const auto heartbeat = frontend.ReceiveHeartbeat();
+  ASSERT_TRUE(heartbeat.has_value());
+  EXPECT_EQ(heartbeat->queue_depth(), 0U);
+  EXPECT_EQ(heartbeat->in_flight(), 2U);
+}
+
 TEST(WorkerLoopFaultsTest, DrainWaitsForDelayedReply) {
   RunningWorker worker(WithFault(
       {.reply_delay_probability = 1, .reply_delay = Milliseconds(50)}));
