@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "frontend/serve/pinned_body.h"
 #include "proto/oip/infer_response_codec.h"
 #include "proto/oip/metadata_json.h"
 
@@ -178,7 +179,11 @@ absl::StatusOr<oip::InferRequest> OipHandler::ParseInfer(
   PARM_ASSIGN_OR_RETURN(
       const oip::Body body,
       Decompress(coding, request.body, options_.max_body_bytes));
-  if (body.json_bytes != size_t{0}) return parser_.Parse(body);
+  if (body.json_bytes != size_t{0}) {
+    PARM_ASSIGN_OR_RETURN(oip::InferRequest infer, parser_.Parse(body));
+    UnpinBody(body.storage, &infer.inputs);
+    return infer;
+  }
   PARM_ASSIGN_OR_RETURN(const ModelMetadata model,
                         service_->Metadata(route.model, route.version));
   return oip::RawInferRequest(model, body);
