@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "proto/oip/json_tensor.h"
 
 namespace parm {
 namespace {
@@ -16,6 +17,13 @@ bool ShapeFits(const std::vector<int64_t>& got,
     if (expected >= 0 && got[i] != expected) return false;
   }
   return true;
+}
+
+// Other datatypes have a size that the envelope's parser has checked.
+bool BytesFit(const oip::Tensor& tensor) {
+  const absl::StatusOr<int64_t> elements = NumElements(tensor.spec.shape);
+  return elements.ok() &&
+         oip::CheckBytesTensor(tensor.data.bytes(), *elements).ok();
 }
 
 }  // namespace
@@ -80,6 +88,9 @@ absl::StatusOr<TensorSet> CheckOutputs(const TaskRecord& record,
                                 ", want ", ShapeToString(want.shape), " for ",
                                 record.rows, " rows, of"),
                    want.name);
+    }
+    if (want.datatype == DataType::kBytes && !BytesFit(*found)) {
+      return error("BYTES elements of", want.name);
     }
     set.tensors.push_back(std::move(*found));
     // Names of a checked bundle may repeat only by a broken worker.

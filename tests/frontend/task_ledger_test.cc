@@ -95,6 +95,22 @@ TEST_F(CheckOutputsTest, RefusesAnotherDatatype) {
   ExpectRefused(tensors, "datatype of 'z'");
 }
 
+TEST_F(CheckOutputsTest, RefusesBytesThatAreCutOff) {
+  CatalogBundle bundle;
+  bundle.outputs = {{.name = "s", .datatype = DataType::kBytes, .shape = {-1}}};
+  const std::string two("\x02\0\0\0hi\x01\0\0\0!", 11);
+  const auto check = [&](const std::string& bytes) {
+    return CheckOutputs(
+        {.rows = 2, .member_rows = 2}, bundle,
+        {{.spec = {.name = "s", .datatype = DataType::kBytes, .shape = {2}},
+          .data = Buffer::FromString(bytes)}});
+  };
+  EXPECT_THAT(check(two), IsOk());
+  EXPECT_THAT(check(two.substr(0, 10)),
+              StatusIs(absl::StatusCode::kDataLoss, HasSubstr("BYTES")));
+  EXPECT_THAT(check(two.substr(0, 6)), StatusIs(absl::StatusCode::kDataLoss));
+}
+
 TEST_F(CheckOutputsTest, RefusesRowsThatWereNotAskedFor) {
   std::vector<oip::Tensor> tensors = Good();
   tensors[0] = Fp32Tensor("z", {1, 1}, {5});
