@@ -204,8 +204,10 @@ void AddWorkers(const MetricsInput& in, PrometheusText& out) {
   out.Counter("parm_upstream_messages_total", "Messages to and from workers.")
       .Value({{"direction", "sent"}}, up.messages_sent)
       .Value({{"direction", "received"}}, up.messages_received);
-  out.Counter("parm_upstream_sends_refused_total",
-              "Tasks without a connection or with a full queue before them.")
+  out.Counter(
+         "parm_upstream_sends_refused_total",
+         "Tasks without a connection, and messages of any kind that a full "
+         "queue or a broken connection did not take.")
       .Value({}, up.sends_refused);
   out.Counter("parm_upstream_connections_total", "Connections to workers.")
       .Value({{"event", "hello"}}, up.hellos)

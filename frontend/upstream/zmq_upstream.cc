@@ -97,6 +97,8 @@ class Upstream final : public ZmqUpstream {
   absl::Status Connect(Link& link);
   void Reconnect(WorkerId worker);
   void AskHello(WorkerId worker);
+  void ExpectHello(Link& link);
+  void RequestHello(WorkerId worker);
   void ArmHelloTimer();
   void CheckHellos();
 
@@ -215,19 +217,27 @@ void Upstream::Reconnect(WorkerId worker) {
   link.up = false;
   zmq_disconnect(router_.get(), link.endpoint.c_str());
   // The endpoint was accepted at start; a failure now (out of descriptors)
-  // leaves the link down and CheckHellos tries again.
-  if (Connect(link).ok()) AskHello(worker);
+  // leaves the link down, and CheckHellos tries again when the hello is due.
+  ExpectHello(link);
+  if (Connect(link).ok()) RequestHello(worker);
 }
 
 // One HelloRequest per connection: the pipe holds it until the handshake is
 // done, so a second one would only pile up while the worker is down.
 void Upstream::AskHello(WorkerId worker) {
-  Link& link = links_[Raw(worker)];
+  ExpectHello(links_[Raw(worker)]);
+  RequestHello(worker);
+}
+
+void Upstream::ExpectHello(Link& link) {
   link.hello_pending = true;
   link.hello_due = Clock::now() + options_.hello_timeout * link.backoff_factor;
   link.backoff_factor = std::min(2 * link.backoff_factor, kMaxBackoffFactor);
+}
+
+void Upstream::RequestHello(WorkerId worker) {
   wire::Envelope envelope;
-  envelope.mutable_hello_request()->set_frontend_id(options_.frontend_id);
+  envelope.mutable_hello_request()->set_frontend_id(own_id_);
   // Refused only if the pipe is gone or full; hello_due covers that.
   Send(worker, std::move(envelope), {}).IgnoreError();
 }

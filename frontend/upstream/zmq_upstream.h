@@ -27,7 +27,6 @@ struct UpstreamWorker {
 
 struct UpstreamOptions {
   std::vector<UpstreamWorker> workers;  // by WorkerId; endpoints are distinct
-  std::string frontend_id;              // for the workers' logs
   /// A larger frame ends its connection (ZMQ_MAXMSGSIZE).
   int64_t max_message_bytes = int64_t{256} << 20;
   /// A worker that is connected but has not said hello is connected anew after
@@ -45,7 +44,7 @@ struct UpstreamCounters {
   uint64_t frames_unexpected = 0;  // of a kind that only a frontend sends
   uint64_t frames_stale = 0;       // from a connection given up
   uint64_t unknown_instances = 0;  // another nonce than the last Hello's
-  uint64_t sends_refused = 0;      // no connection, or its queue was full
+  uint64_t sends_refused = 0;      // tasks while down; any that a pipe refused
   uint64_t hellos = 0;
   uint64_t connections_lost = 0;
   uint64_t reconnects = 0;
