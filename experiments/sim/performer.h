@@ -54,6 +54,10 @@ class Performer final : public core::ActionSink, public WorkerSurroundings {
   const SimTask* Deliver(const SimEvent& happened);
 
   void set_faults(bool on) { faults_ = on; }
+  void set_awake_since(Time time) {
+    awake_since_ = time;
+    queries.set_awake_since(time);
+  }
   uint64_t trace_hash() const { return trace_hash_; }
   uint64_t num_actions() const { return num_actions_; }
   uint64_t num_tasks(core::AttemptType attempt) const {
@@ -105,6 +109,7 @@ class Performer final : public core::ActionSink, public WorkerSurroundings {
   const Scenario& scenario_;
   const Draws& draws_;
   bool faults_ = true;
+  Time awake_since_{};  // the end of the frontend's last stall
   uint64_t trace_hash_ = 0;
   uint64_t num_actions_ = 0;
   std::array<uint64_t, 4> num_tasks_{};

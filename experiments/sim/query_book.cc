@@ -1,5 +1,7 @@
 #include "experiments/sim/query_book.h"
 
+#include <algorithm>
+
 namespace parm::sim {
 
 using core::AnswerError;
@@ -43,8 +45,8 @@ void QueryBook::Answered(const core::AnswerQuery& answer, Time now,
   violations_.Check(query->state == SimQuery::State::kOpen,
                     "second answer, or one to nobody: query ",
                     Raw(answer.query));
-  violations_.Check(now <= query->deadline, "answer after the deadline: query ",
-                    Raw(answer.query));
+  violations_.Check(now <= std::max(query->deadline, awake_since_),
+                    "answer after the deadline: query ", Raw(answer.query));
   query->state = SimQuery::State::kAnswered;
   ++num_answered_;
   ++by_source_[static_cast<size_t>(answer.source)];

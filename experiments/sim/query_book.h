@@ -44,6 +44,8 @@ class QueryBook {
   void Dispatched(QueryId id, uint32_t first_row, Content batch);
   void Answered(const core::AnswerQuery& answer, Time now, BufferBook& buffers);
   void CheckAllEnded();
+  /// The frontend stood still until then: answers due earlier come late.
+  void set_awake_since(Time time) { awake_since_ = time; }
 
   uint64_t size() const { return queries_.size(); }
   uint64_t num_answered() const { return num_answered_; }
@@ -60,6 +62,7 @@ class QueryBook {
   const std::vector<core::ModelOptions>& models_;
   Violations& violations_;
   std::vector<SimQuery> queries_;  // by id - 1
+  Time awake_since_{};
   uint64_t num_answered_ = 0;
   uint64_t num_abandoned_ = 0;
   std::array<uint64_t, core::kNumSources> by_source_{};

@@ -35,7 +35,30 @@ enum Draw : uint64_t {
   kHowLong,
 };
 
-enum class Incident : uint8_t { kDeath, kPause, kDisconnect, kDrain };
+enum class Incident : uint8_t {
+  kDeath,
+  kPause,
+  kDisconnect,
+  kDrain,
+  kFrontendStalls,
+};
+
+// Where it happens: a worker's side goes on while the frontend stands still.
+bool AtFrontend(Happening what) {
+  switch (what) {
+    case Happening::kTaskAtWorker:
+    case Happening::kCancelAtWorker:
+    case Happening::kProbeAtWorker:
+    case Happening::kServiceDone:
+    case Happening::kHeartbeat:
+    case Happening::kIncident:
+    case Happening::kIncidentOver:
+    case Happening::kPhase:
+      return false;
+    default:
+      return true;
+  }
+}
 
 class Simulator {
  public:
@@ -54,7 +77,12 @@ class Simulator {
 
  private:
   void Tell(const Event& event) {
+    const uint64_t silent = core_->counters().workers_silent;
     core_->Handle(world_.now, event, world_);
+    if (std::exchange(awaking_, false)) {
+      world_.violations.Check(core_->counters().workers_silent == silent,
+                              "workers are blamed for the frontend's stall");
+    }
     const core::CoreSizes sizes = core_->sizes();
     peak_.queries = std::max(peak_.queries, sizes.queries);
     peak_.batches = std::max(peak_.batches, sizes.batches);
@@ -72,6 +100,7 @@ class Simulator {
   void PlanIncident();
   void Strike(const SimEvent& event);
   void Mend(const SimEvent& event);
+  void Stall(Duration span);
   void EnterPhase(Phase phase, uint32_t model);
   void SendBurst(uint32_t model_index);
   void CheckDrain();
@@ -85,6 +114,8 @@ class Simulator {
   std::vector<bool> troubled_;  // in the middle of an incident
   std::unique_ptr<core::FrontendCore> core_;
   core::CoreSizes peak_;
+  Time stalled_until_{};  // the frontend stands still
+  bool awaking_ = false;  // from a stall that could be taken for silence
   Phase phase_ = Phase::kFaulty;
   uint64_t num_arrived_ = 0;
   uint64_t num_incidents_ = 0;
@@ -197,13 +228,28 @@ void Simulator::PlanIncident() {
       {.at = world_.now + draws_.Exponential(mean, Purpose::kFault, n, kWhen),
        .what = Happening::kIncident,
        .small =
-           static_cast<uint8_t>(draws_.Bits(Purpose::kFault, n, kWhat) % 4),
+           static_cast<uint8_t>(draws_.Bits(Purpose::kFault, n, kWhat) % 5),
        .worker = who,
        .id = n});
 }
 
+void Simulator::Stall(Duration span) {
+  stalled_until_ = world_.now + span;
+  world_.set_awake_since(stalled_until_);
+  awaking_ = span > scenario_.core.heartbeat_timeout / 2;
+}
+
 void Simulator::Strike(const SimEvent& event) {
   PlanIncident();
+  const Duration span =
+      draws_.Between(Milliseconds(20), Scenario::kLongestIncident,
+                     Purpose::kFault, event.id, kHowLong);
+  if (static_cast<Incident>(event.small) == Incident::kFrontendStalls) {
+    if (num_arrived_ < scenario_.num_queries && stalled_until_ <= world_.now) {
+      Stall(span);
+    }
+    return;
+  }
   const uint32_t index = event.worker;
   SimWorker& worker = workers_[index];
   if (troubled_[index] || num_arrived_ >= scenario_.num_queries) return;
@@ -224,6 +270,8 @@ void Simulator::Strike(const SimEvent& event) {
       worker.Drain();
       world_.Later({.what = Happening::kDrainingAtFrontend, .worker = index});
       break;
+    case Incident::kFrontendStalls:
+      break;  // above
   }
   const bool cut = !world_.connections[index].up;
   // Sometimes the connection's loss is not seen before the next hello.
@@ -231,13 +279,10 @@ void Simulator::Strike(const SimEvent& event) {
   if (cut && (seen || incident == Incident::kDisconnect)) {
     world_.Later({.what = Happening::kDownAtFrontend, .worker = index});
   }
-  world_.events.Push(
-      {.at = world_.now + draws_.Between(Milliseconds(20),
-                                         Scenario::kLongestIncident,
-                                         Purpose::kFault, event.id, kHowLong),
-       .what = Happening::kIncidentOver,
-       .small = event.small,
-       .worker = index});
+  world_.events.Push({.at = world_.now + span,
+                      .what = Happening::kIncidentOver,
+                      .small = event.small,
+                      .worker = index});
 }
 
 void Simulator::Mend(const SimEvent& event) {
@@ -259,6 +304,8 @@ void Simulator::Mend(const SimEvent& event) {
     case Incident::kPause:
       worker.Resume(world_.now);
       break;
+    case Incident::kFrontendStalls:
+      break;  // is over by itself
   }
 }
 
@@ -408,12 +455,19 @@ SimResult Simulator::Run() {
   PlanIncident();
   const Time start = world_.now;
   while (phase_ != Phase::kDone && world_.violations.count() < 1000) {
-    if (world_.wake <= world_.events.top().at) {
-      world_.now = std::exchange(world_.wake, kNever);
+    const Time wake = std::max(world_.wake, stalled_until_);
+    if (world_.wake != kNever && wake <= world_.events.top().at) {
+      world_.wake = kNever;
+      world_.now = wake;
       Tell(core::TimerFired{});
       continue;
     }
-    const SimEvent event = world_.events.Pop();
+    SimEvent event = world_.events.Pop();
+    if (event.at < stalled_until_ && AtFrontend(event.what)) {
+      event.at = stalled_until_;
+      world_.events.Push(event);
+      continue;
+    }
     world_.now = event.at;
     Happen(event);
   }

@@ -25,6 +25,7 @@ CoreEngine::CoreEngine(CoreOptions options, const PolicyFactory& create_policy)
 
 void CoreEngine::Handle(Time now, const Event& event, ActionSink& out) {
   const Turn turn{.now = now, .out = out};
+  NoteStall(now);
   // What was due before this event comes first, so that an answer at its
   // deadline does not depend on what else arrives.
   RunTimers(turn);
@@ -158,7 +159,11 @@ void CoreEngine::NoteHeard(const Turn& turn, WorkerId id) {
 
 void CoreEngine::On(const Turn& turn, const WorkerHeard& event) {
   NoteHeard(turn, event.worker);
-  if (event.has_depths && event.queue_depth == 0 && event.in_flight == 0) {
+  // Heartbeats from before a stall know nothing of the tasks sent since.
+  const bool recent =
+      turn.now >= awake_since_ + state_.options.heartbeat_timeout / 2;
+  if (recent && event.has_depths && event.queue_depth == 0 &&
+      event.in_flight == 0) {
     resolver_.OnWorkerIdle(turn, workers_.at(event.worker));
   }
 }
@@ -204,6 +209,15 @@ void CoreEngine::On(const Turn& /*turn*/, const TimerFired& /*event*/) {
 void CoreEngine::On(const Turn& turn, const DrainRequested& /*event*/) {
   state_.draining = true;
   batcher_.FlushAll(turn);
+}
+
+// Heartbeats come several times per timeout, so a longer gap means that nobody
+// sent any, or that the loop did not run and they lie in the sockets.
+void CoreEngine::NoteStall(Time now) {
+  if (now - last_handled_ > state_.options.heartbeat_timeout / 2) {
+    awake_since_ = now;
+  }
+  last_handled_ = now;
 }
 
 bool CoreEngine::RunTimers(const Turn& turn) {
@@ -278,11 +292,26 @@ void CoreEngine::ArmWorkerTimer(Worker& worker, Time at) {
   worker_timers_.Arm(&worker.timer, at, TimerKind::kWorker, Raw(worker.id));
 }
 
+Time CoreEngine::SilentAt(const Worker& worker) const {
+  const Duration timeout = state_.options.heartbeat_timeout;
+  return std::max(worker.last_heard + timeout, awake_since_ + timeout / 2);
+}
+
 void CoreEngine::OnWorkerTimer(const Turn& turn, Worker& worker) {
   if (worker.state == WorkerState::kAlive) {
-    const Time silent_at = worker.last_heard + state_.options.heartbeat_timeout;
+    const Duration timeout = state_.options.heartbeat_timeout;
+    const Time silent_at = SilentAt(worker);
     if (turn.now < silent_at) {
-      ArmWorkerTimer(worker, silent_at);
+      if (worker.last_heard + timeout > turn.now) {
+        ArmWorkerTimer(worker, silent_at);
+        return;
+      }
+      // Only the stall speaks for it: it is asked, and looked at again soon
+      // enough that the wait is not taken for another stall.
+      state_.Mark(RarePath::kSilenceExcused);
+      ++state_.counters.probes;
+      turn.out.Emit(ProbeWorker{.worker = worker.id});
+      ArmWorkerTimer(worker, std::min(silent_at, turn.now + timeout / 4));
       return;
     }
     state_.Mark(RarePath::kWorkerSilent);

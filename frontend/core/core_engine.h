@@ -58,9 +58,11 @@ class CoreEngine final : public FrontendCore,
                                     const QueryArrived& event);
   void NoteHeard(const Turn& turn, WorkerId id);
   void CloseGroup(const Turn& turn, Group& group);
+  void NoteStall(Time now);
   bool RunTimers(const Turn& turn);
   void Fire(const Turn& turn, const FiredTimer& fired);
   void OnWorkerTimer(const Turn& turn, Worker& worker);
+  Time SilentAt(const Worker& worker) const;
   void ArmWorkerTimer(Worker& worker, Time at);
   void AskForWake(const Turn& turn);
 
@@ -90,6 +92,9 @@ class CoreEngine final : public FrontendCore,
   std::vector<std::unique_ptr<RedundancyPolicy>> policies_;  // by model
   TimerQueue worker_timers_;
   Time wake_at_ = kNever;  // asked for and not come yet
+  // Silence of a worker counts only while the frontend could have heard it.
+  Time last_handled_{};
+  Time awake_since_{};  // the end of the last long gap between two events
 };
 
 }  // namespace parm::core

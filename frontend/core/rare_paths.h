@@ -24,6 +24,7 @@ enum class RarePath : uint8_t {
   kWorkerLost,
   kWorkerRestarted,
   kWorkerSilent,
+  kSilenceExcused,
   kWorkerHeardAgain,
   kRetrySent,
   kSecondLoss,

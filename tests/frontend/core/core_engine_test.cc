@@ -211,6 +211,55 @@ TEST(CoreEngineTest, DeadlinesInAReplysCallComeFirst) {
   EXPECT_EQ(core.out.answers[0].error, AnswerError::kDeadlineExceeded);
 }
 
+// Two workers with a task each, and a loop that did not run for 700 ms.
+struct StalledFrontend {
+  StalledFrontend() : core(PlainOptions(2)) {
+    core.Up(0, {});
+    core.Up(1, {});
+    core.Arrive({.deadline = Milliseconds(5000)});
+    core.Arrive({.deadline = Milliseconds(5000)});
+    core.out.wake.reset();
+    core.Advance(Milliseconds(700));
+  }
+  CoreHarness core;
+};
+
+TEST(CoreEngineTest, StallOfTheFrontendBlamesNoWorker) {
+  StalledFrontend stalled;
+  CoreHarness& core = stalled.core;
+  core.Handle(TimerFired{});
+  EXPECT_EQ(core.counters().workers_silent, 0U);
+  EXPECT_THAT(core.out.probes, SizeIs(2)) << "they are asked instead";
+  core.Handle(WorkerHeard{.worker = WorkerId{0}});
+  core.Handle(WorkerHeard{.worker = WorkerId{1}});
+  core.heard = {0, 1};
+  core.Advance(Milliseconds(2000));
+  EXPECT_EQ(core.counters().workers_silent, 0U);
+  EXPECT_THAT(core.out.sent, SizeIs(2)) << "nothing is sent again";
+}
+
+TEST(CoreEngineTest, SilenceAfterAStallIsSilence) {
+  StalledFrontend stalled;
+  CoreHarness& core = stalled.core;
+  core.Handle(TimerFired{});
+  core.Advance(Milliseconds(249));
+  EXPECT_EQ(core.counters().workers_silent, 0U);
+  core.Advance(Milliseconds(1));
+  EXPECT_EQ(core.counters().workers_silent, 2U);
+}
+
+TEST(CoreEngineTest, IdleHeartbeatFromBeforeAStallIsOld) {
+  StalledFrontend stalled;
+  CoreHarness& core = stalled.core;
+  const WorkerHeard idle = {.worker = WorkerId{0}, .has_depths = true};
+  core.Handle(idle);
+  EXPECT_EQ(core.counters().tasks_redispatched, 0U);
+  core.heard = {0, 1};
+  core.Advance(Milliseconds(300));
+  core.Handle(idle);
+  EXPECT_EQ(core.counters().tasks_redispatched, 1U);
+}
+
 TEST(CoreEngineTest, EarlyTimerIsAskedForAgain) {
   CoreHarness core(PlainOptions(1));
   core.Up(0, {});
