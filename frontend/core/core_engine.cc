@@ -182,10 +182,12 @@ void CoreEngine::On(const Turn& turn, const TaskStarted& event) {
 void CoreEngine::On(const Turn& turn, const TaskReplied& event) {
   NoteHeard(turn, event.worker);
   resolver_.OnReply(turn, event);
+  WatchPenalty(turn, workers_.at(event.worker));
 }
 
 void CoreEngine::On(const Turn& turn, const TaskNotSent& event) {
   resolver_.OnNotSent(turn, event);
+  WatchPenalty(turn, workers_.at(event.worker));
 }
 
 void CoreEngine::On(const Turn& turn, const ParityEncoded& event) {
@@ -288,6 +290,16 @@ void CoreEngine::Fire(const Turn& turn, const FiredTimer& fired) {
   }
 }
 
+// Work may wait for the end of a penalty.
+void CoreEngine::WatchPenalty(const Turn& turn, Worker& worker) {
+  if (worker.state != WorkerState::kAlive) return;
+  if (worker.penalised_until <= turn.now) {
+    dispatcher_.NoteRoom(worker);
+  } else {
+    ArmWorkerTimer(worker, std::min(worker.penalised_until, SilentAt(worker)));
+  }
+}
+
 void CoreEngine::ArmWorkerTimer(Worker& worker, Time at) {
   worker_timers_.Arm(&worker.timer, at, TimerKind::kWorker, Raw(worker.id));
 }
@@ -304,6 +316,7 @@ void CoreEngine::OnWorkerTimer(const Turn& turn, Worker& worker) {
     if (turn.now < silent_at) {
       if (worker.last_heard + timeout > turn.now) {
         ArmWorkerTimer(worker, silent_at);
+        WatchPenalty(turn, worker);
         return;
       }
       // Only the stall speaks for it: it is asked, and looked at again soon

@@ -63,6 +63,7 @@ class CoreEngine final : public FrontendCore,
   void Fire(const Turn& turn, const FiredTimer& fired);
   void OnWorkerTimer(const Turn& turn, Worker& worker);
   Time SilentAt(const Worker& worker) const;
+  void WatchPenalty(const Turn& turn, Worker& worker);
   void ArmWorkerTimer(Worker& worker, Time at);
   void AskForWake(const Turn& turn);
 

@@ -289,9 +289,11 @@ bool Dispatcher::Pump(const Turn& turn) {
   return sent;
 }
 
-Batch* Dispatcher::NextBatchFor(const Worker& worker, Bundle** bundle) {
+Batch* Dispatcher::NextBatchFor(Time now, const Worker& worker,
+                                Bundle** bundle) {
   Batch* best = nullptr;
   for (Bundle* const served : worker.bundles) {
+    if (WorkerTable::IsBarred(worker, *served, now)) continue;
     int looked_at = 0;
     for (Batch* batch = served->waiting.front();
          batch != nullptr && looked_at < kLookahead;
@@ -313,8 +315,10 @@ Batch* Dispatcher::NextBatchFor(const Worker& worker, Bundle** bundle) {
   return best;
 }
 
-Parity* Dispatcher::NextParityFor(const Worker& worker, Bundle** bundle) {
+Parity* Dispatcher::NextParityFor(Time now, const Worker& worker,
+                                  Bundle** bundle) {
   for (Bundle* const served : worker.bundles) {
+    if (WorkerTable::IsBarred(worker, *served, now)) continue;
     int looked_at = 0;
     for (Parity* parity = served->waiting_parities.front();
          parity != nullptr && looked_at < kLookahead;
@@ -334,7 +338,7 @@ bool Dispatcher::TakeNext(const Turn& turn, Worker& worker) {
   if (!HasTaskRecord()) return false;
   Bundle* bundle = nullptr;
   if (WorkerTable::HasSlot(worker, /*redundant=*/false)) {
-    if (Batch* const batch = NextBatchFor(worker, &bundle)) {
+    if (Batch* const batch = NextBatchFor(turn.now, worker, &bundle)) {
       bundle->waiting.Remove(*batch);
       batch->waiting = false;
       SendBatch(turn, *batch, worker, batch->waiting_attempt, /*priority=*/0);
@@ -342,7 +346,7 @@ bool Dispatcher::TakeNext(const Turn& turn, Worker& worker) {
     }
   }
   if (WorkerTable::HasSlot(worker, /*redundant=*/true)) {
-    if (Parity* const parity = NextParityFor(worker, &bundle)) {
+    if (Parity* const parity = NextParityFor(turn.now, worker, &bundle)) {
       bundle->waiting_parities.Remove(*parity);
       parity->bundle = nullptr;
       SendParity(turn, *parity, *bundle, worker);

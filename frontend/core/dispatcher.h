@@ -92,8 +92,8 @@ class Dispatcher {
   Task& NewTask(const Turn& turn, Worker& worker, ModelId model,
                 AttemptType attempt, uint8_t priority, uint32_t samples,
                 Time deadline);
-  Batch* NextBatchFor(const Worker& worker, Bundle** bundle);
-  Parity* NextParityFor(const Worker& worker, Bundle** bundle);
+  Batch* NextBatchFor(Time now, const Worker& worker, Bundle** bundle);
+  Parity* NextParityFor(Time now, const Worker& worker, Bundle** bundle);
   bool TakeNext(const Turn& turn, Worker& worker);
   bool HasTaskRecord();
 

@@ -35,6 +35,7 @@ void Resolver::OnReply(const Turn& turn, const TaskReplied& reply) {
                   has_output ? Dispatcher::Outcome::kAnswered
                              : Dispatcher::Outcome::kNoAnswer);
   if (reply.status == TaskStatus::kError) Penalise(turn, reply.worker);
+  if (has_output) workers_.at(reply.worker).penalised_until = Time{};
   if (has_output && !reply.decodable) {
     ++state_.model_counters(model).undecodable_replies;
   }
@@ -169,8 +170,10 @@ void Resolver::OnParityFailed(const Turn& turn, Parity& parity) {
 }
 
 void Resolver::Penalise(const Turn& turn, WorkerId worker) {
-  workers_.at(worker).penalised_until =
-      turn.now + state_.options.probe_interval;
+  Worker& penalised = workers_.at(worker);
+  penalised.penalised_until = turn.now + state_.options.probe_interval;
+  // It may have been the last one for whose sake others were left out.
+  dispatcher_.NoteRoomBeside(penalised);
 }
 
 void Resolver::OnNotSent(const Turn& turn, const TaskNotSent& refusal) {

@@ -11,7 +11,6 @@ namespace {
 
 // Orders candidates: the least wins.
 struct Rank {
-  bool penalised;
   bool same_worker;
   uint64_t wait;  // 0 if a lane is idle
   bool same_domain;
@@ -163,6 +162,15 @@ bool WorkerTable::MayTakeParity(const Worker& worker, const Bundle& bundle,
       });
 }
 
+bool WorkerTable::IsBarred(const Worker& worker, const Bundle& bundle,
+                           Time now) {
+  if (worker.penalised_until <= now) return false;
+  return std::any_of(
+      bundle.workers.begin(), bundle.workers.end(), [now](const Worker* other) {
+        return other->takes_tasks() && other->penalised_until <= now;
+      });
+}
+
 Worker* WorkerTable::Pick(Bundle& bundle, const PickOptions& pick) {
   const size_t n = bundle.workers.size();
   Worker* best = nullptr;
@@ -172,10 +180,12 @@ Worker* WorkerTable::Pick(Bundle& bundle, const PickOptions& pick) {
     size_t position = bundle.rotation + step;
     if (position >= n) position -= n;
     Worker* const worker = bundle.workers[position];
-    if (!HasSlot(*worker, pick.redundant) || worker->id == pick.avoid) continue;
+    if (!HasSlot(*worker, pick.redundant) || worker->id == pick.avoid ||
+        IsBarred(*worker, bundle, pick.now)) {
+      continue;
+    }
     const uint64_t load = LoadOf(*worker);
     Rank rank = {
-        .penalised = worker->penalised_until > pick.now,
         .same_worker = false,
         .wait = worker->outstanding < worker->lanes ? 0 : load,
         .same_domain = false,

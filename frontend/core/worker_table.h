@@ -49,7 +49,7 @@ struct Worker {
   uint32_t outstanding_redundant = 0;
   uint64_t outstanding_samples = 0;
   Time last_heard{};
-  Time penalised_until{};  // refused or failed a task: others go first
+  Time penalised_until{};  // refused or failed a task; see IsBarred
   TimerHandle timer{};
   std::vector<Bundle*> bundles;
   IntrusiveList<Task, &Task::on_worker> tasks;
@@ -92,7 +92,7 @@ class WorkerTable {
 
   /// The worker that takes the next task of the bundle; nullptr if none has a
   /// free slot. Least outstanding work, ties by rotation; a worker that holds a
-  /// part of the group, or was penalised, comes after all others; among those
+  /// part of the group comes after all others; among those
   /// with an idle lane another fault domain comes first. So keeping apart never
   /// costs a task waiting time.
   /// Cost: O(workers of the bundle x size of the group).
@@ -100,6 +100,9 @@ class WorkerTable {
 
   /// Whether this worker has a slot for a task of that kind.
   static bool HasSlot(const Worker& worker, bool redundant);
+  /// A penalised worker gets nothing of a bundle that another one serves which
+  /// takes tasks and is not penalised.
+  static bool IsBarred(const Worker& worker, const Bundle& bundle, Time now);
   /// Whether a member or parity of the group was sent to this worker.
   static bool HoldsPartOf(const Worker& worker, const Group& group);
   /// A parity query goes to a worker of its group only if no other one that

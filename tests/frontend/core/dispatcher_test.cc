@@ -200,6 +200,39 @@ TEST(DispatcherTest, RefusedSendGoesElsewhere) {
   EXPECT_EQ(core.out.sent.at(2).task.worker, core.out.sent[1].task.worker);
 }
 
+TEST(DispatcherTest, FailingWorkerDrainsNoLine) {
+  CoreHarness core(PlainOptions(2));
+  core.Up(0, {});
+  core.Up(1, {});
+  core.heard = {0, 1};
+  for (int i = 0; i < 6; ++i) core.Arrive({.deadline = Milliseconds(5000)});
+  ASSERT_THAT(core.out.sent, SizeIs(2)) << "four wait";
+  const Sent failing = core.out.sent[0];
+  core.Fail(failing, TaskStatus::kError);
+  EXPECT_THAT(core.out.sent, SizeIs(2)) << "the line waits for the other";
+  core.Reply(core.out.sent[1]);
+  ASSERT_THAT(core.out.sent, SizeIs(3));
+  EXPECT_NE(core.out.sent[2].task.worker, failing.task.worker);
+  core.Advance(Milliseconds(249));
+  EXPECT_THAT(core.out.sent, SizeIs(3));
+  core.Advance(Milliseconds(1));
+  ASSERT_THAT(core.out.sent, SizeIs(4)) << "the penalty is over";
+  EXPECT_EQ(core.out.sent[3].task.worker, failing.task.worker);
+}
+
+TEST(DispatcherTest, LastLiveWorkerServesDespiteItsPenalty) {
+  CoreHarness core(PlainOptions(2));
+  core.Up(0, {});
+  core.Up(1, {});
+  for (int i = 0; i < 3; ++i) core.Arrive({.deadline = Milliseconds(5000)});
+  const Sent failing = core.out.sent.at(0);
+  core.Fail(failing, TaskStatus::kError);
+  ASSERT_THAT(core.out.sent, SizeIs(2));
+  core.Handle(WorkerDraining{.worker = core.out.sent[1].task.worker});
+  ASSERT_THAT(core.out.sent, SizeIs(3));
+  EXPECT_EQ(core.out.sent[2].task.worker, failing.task.worker);
+}
+
 TEST(DispatcherTest, DrainingWorkerFinishesAndTakesNoMore) {
   CoreHarness core(PlainOptions(2));
   core.Up(0, {});
