@@ -76,6 +76,8 @@ TaskFinished LanePool::RunTask(const Task& task, Time start) const {
       .started = true,
       .queued = start - task.arrived,
       .faults = options_.faults.Plan(task.key.task, start - options_.start)};
+  // Before the model runs, for it may compute in place.
+  finished.non_finite_input = AnyNonFinite(task.inputs);
   absl::StatusOr<std::vector<ModelTensor>> outputs = bundle.Run(task.inputs);
   if (!outputs.ok()) {
     finished.status = wire::ERROR;
@@ -90,7 +92,6 @@ TaskFinished LanePool::RunTask(const Task& task, Time start) const {
     finished.outputs = *std::move(outputs);
     finished.non_finite_output = AnyNonFinite(finished.outputs);
   }
-  finished.non_finite_input = AnyNonFinite(task.inputs);
 
   Duration service = Now() - start;
   if (bundle.pace().has_value()) {

@@ -55,7 +55,8 @@ std::string FirstLine(const c10::Error& error) {
 }
 
 // Reads the tensor where it lies, unless an element would be misaligned: a
-// frame of libzmq may begin anywhere in its receive buffer.
+// frame of libzmq may begin anywhere in its receive buffer. The bytes live as
+// long as any tensor on them: a model may answer with (a view of) its input.
 at::Tensor ViewOf(const ModelTensor& tensor, at::ScalarType type) {
   const auto address = reinterpret_cast<uintptr_t>(tensor.bytes.bytes().data());
   if (address % DataTypeSize(tensor.datatype) != 0) {
@@ -64,9 +65,11 @@ at::Tensor ViewOf(const ModelTensor& tensor, at::ScalarType type) {
                 tensor.bytes.size());
     return copy;
   }
-  // Models do not write to their inputs; from_blob has no const form.
-  return torch::from_blob(const_cast<std::byte*>(tensor.bytes.bytes().data()),
-                          tensor.shape, type);
+  // from_blob has no const form. A model that writes to its input spoils the
+  // bytes of its own task only.
+  return torch::from_blob(
+      const_cast<std::byte*>(tensor.bytes.bytes().data()), tensor.shape,
+      [input = tensor.bytes](void* /*data*/) {}, type);
 }
 
 ModelTensor ToModelTensor(const at::Tensor& output) {

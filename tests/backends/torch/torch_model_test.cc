@@ -1,5 +1,6 @@
 #include "backends/torch/torch_model.h"
 
+#include <array>
 #include <cstring>
 #include <memory>
 #include <string>
@@ -120,6 +121,27 @@ TEST_F(TorchModelTest, TupleIsSeveralOutputs) {
   ASSERT_EQ(outputs.size(), 2U);
   EXPECT_THAT(FloatsOfTensor(outputs[0]), ElementsAre(2, 3));
   EXPECT_EQ(outputs[1].datatype, DataType::kInt64);
+}
+
+TEST_F(TorchModelTest, AnswerThatIsTheInputKeepsItAlive) {
+  SaveModule(path_, "  return x[:, 1:]\n");
+  PARM_ASSERT_OK_AND_ASSIGN(const auto model,
+                            LoadTorchModel(FileOf(DataType::kFp32, {-1, 3})));
+  const std::array<float, 3> values = {1, 2, 3};
+  bool released = false;
+  ModelTensor input = {
+      .datatype = DataType::kFp32,
+      .shape = {1, 3},
+      .bytes = Buffer::Wrap(
+          absl::MakeConstSpan(reinterpret_cast<const std::byte*>(values.data()),
+                              sizeof(values)),
+          &released, [](void* flag) { *static_cast<bool*>(flag) = true; })};
+  PARM_ASSERT_OK_AND_ASSIGN(auto outputs, model->Run({input}));
+  input = {};
+  EXPECT_FALSE(released);
+  EXPECT_THAT(FloatsOfTensor(outputs.at(0)), ElementsAre(2, 3));
+  outputs.clear();
+  EXPECT_TRUE(released);
 }
 
 TEST_F(TorchModelTest, LanesMayRunItAtOnce) {
