@@ -11,8 +11,8 @@
 
 namespace parm {
 
-/// k = 2 (side by side, half as wide) or 4 (2 x 2), r = 1; FP32 and UINT8
-/// members [batch, channels, height, width] that divide so.
+/// k = 2 (side by side, half as wide) or 4 (2 x 2), r = 1; FP32, FP16, BF16
+/// and UINT8 members [batch, channels, height, width] that divide so.
 extern const CodeScheme kConcatScheme;
 
 }  // namespace parm

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "encoder/half_float.h"
 #include "encoder/kernels.h"
 #include "encoder/tensor_checks.h"
 
@@ -48,12 +49,15 @@ LinearCode::LinearCode(CodeSpec code_spec,
 }
 
 absl::Status LinearCode::CheckDataType(DataType datatype) const {
-  if (datatype == DataType::kFp32) return absl::OkStatus();
+  if (datatype == DataType::kFp32 || IsHalfFloat(datatype)) {
+    return absl::OkStatus();
+  }
   if (datatype == DataType::kUint8 && takes_uint8_) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat(
       "a code cannot add members of this datatype: got ",
       DataTypeName(datatype), ", want ",
-      takes_uint8_ ? "FP32 or UINT8" : "FP32", " for ", ToString(spec())));
+      takes_uint8_ ? "FP32, FP16, BF16 or UINT8" : "FP32, FP16 or BF16",
+      " for ", ToString(spec())));
 }
 
 absl::StatusOr<TensorSpec> LinearCode::ParityQuerySpec(const TensorSpec& member,
@@ -89,8 +93,13 @@ absl::Status LinearCode::Encode(int parity_index,
       absl::MakeConstSpan(encode_weights_[num_members - 1])
           .subspan(static_cast<size_t>(parity_index) * num_members,
                    num_members);
-  WeightedSum(weights, absl::MakeConstSpan(inputs, num_members),
-              parity.bytes.size() / sizeof(float), parity.bytes.data());
+  const size_t count = parity.bytes.size() / DataTypeSize(first.datatype);
+  const auto views = absl::MakeConstSpan(inputs, num_members);
+  if (first.datatype == DataType::kFp32) {
+    WeightedSum(weights, views, count, parity.bytes.data());
+  } else {
+    WeightedSumHalf(first.datatype, weights, views, count, parity.bytes.data());
+  }
   return absl::OkStatus();
 }
 

@@ -27,11 +27,12 @@ struct LinearCoefficients {
   Matrix answer;
 };
 
-/// Members: FP32; UINT8 too if every encode coefficient is 1. The parity query
-/// then is the mean over the k slots, rounded half away from zero, so that it
-/// stays UINT8; the parity model still answers the sum of outputs.
-/// Short groups: members are repeated round robin (see FoldRoundRobin).
-/// Threads: const methods may run on any thread at once.
+/// Members: FP32; FP16 and BF16, added up in fp32 and rounded once; UINT8 too
+/// if every encode coefficient is 1. The parity query of UINT8 members is the
+/// mean over the k slots, rounded half away from zero, so that it stays UINT8;
+/// the parity model still answers the sum of outputs. Short groups: members are
+/// repeated round robin (see FoldRoundRobin). Threads: const methods may run on
+/// any thread at once.
 class LinearCode final : public Code {
  public:
   /// Needs: both matrices are r x k of `spec`, with k + r <=

@@ -1,5 +1,6 @@
 #include "encoder/picture_grid.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 
@@ -7,6 +8,7 @@
 #include "base/status_macros.h"
 #include "encoder/box_mean.h"
 #include "encoder/code.h"
+#include "encoder/half_float.h"
 
 namespace parm {
 namespace {
@@ -25,41 +27,81 @@ struct Cell {
   size_t num_columns;
 };
 
-float MeanOf(double sum, size_t count) {
-  return static_cast<float>(sum / static_cast<double>(count));
-}
-
-uint8_t MeanOf(uint64_t sum, size_t count) {
-  return static_cast<uint8_t>((2 * sum + count) / (2 * count));
-}
-
-// Sums of T are kept in Sum, which holds any that a tensor can have: exactly
-// for bytes, and well enough for floats that their order does not show.
+// The sum of a cell's pixels of type T, in a type that holds any that a tensor
+// can have: exactly for bytes, well enough for floats.
 template <typename T, typename Sum>
-void FillWithMean(absl::Span<const Cell> filled, absl::Span<const Cell> spare) {
+Sum SumOfPixels(const Cell& cell) {
   Sum sum = 0;
-  size_t count = 0;
+  for (size_t y = 0; y < cell.num_rows; ++y) {
+    for (size_t x = 0; x < cell.num_columns; ++x) {
+      T value;
+      std::memcpy(&value, cell.top_left + y * cell.row_bytes + x * sizeof(T),
+                  sizeof(T));
+      sum += value;
+    }
+  }
+  return sum;
+}
+
+double SumOfHalves(DataType datatype, const Cell& cell) {
+  constexpr size_t kPiece = 64;
+  float values[kPiece];
+  double sum = 0;
+  for (size_t y = 0; y < cell.num_rows; ++y) {
+    const std::byte* row = cell.top_left + y * cell.row_bytes;
+    for (size_t x = 0; x < cell.num_columns; x += kPiece) {
+      const size_t size = std::min(kPiece, cell.num_columns - x);
+      WidenHalf(datatype, row + 2 * x, size,
+                reinterpret_cast<std::byte*>(values));
+      for (size_t i = 0; i < size; ++i) sum += values[i];
+    }
+  }
+  return sum;
+}
+
+// One pixel: the mean of all pixels of `filled`. False if they have none.
+bool MeanPixel(DataType datatype, absl::Span<const Cell> filled,
+               std::byte* pixel) {
+  uint64_t byte_sum = 0;
+  double sum = 0;
   for (const Cell& cell : filled) {
-    for (size_t y = 0; y < cell.num_rows; ++y) {
-      for (size_t x = 0; x < cell.num_columns; ++x) {
-        T value;
-        std::memcpy(&value, cell.top_left + y * cell.row_bytes + x * sizeof(T),
-                    sizeof(T));
-        sum += value;
-      }
-    }
-    count += cell.num_rows * cell.num_columns;
-  }
-  if (count == 0) return;
-  const T mean = MeanOf(sum, count);
-  for (const Cell& cell : spare) {
-    for (size_t y = 0; y < cell.num_rows; ++y) {
-      for (size_t x = 0; x < cell.num_columns; ++x) {
-        std::memcpy(cell.top_left + y * cell.row_bytes + x * sizeof(T), &mean,
-                    sizeof(T));
-      }
+    if (datatype == DataType::kUint8) {
+      byte_sum += SumOfPixels<uint8_t, uint64_t>(cell);
+    } else if (datatype == DataType::kFp32) {
+      sum += SumOfPixels<float, double>(cell);
+    } else {
+      sum += SumOfHalves(datatype, cell);
     }
   }
+  const size_t count =
+      filled.size() * filled[0].num_rows * filled[0].num_columns;
+  if (count == 0) return false;
+  if (datatype == DataType::kUint8) {
+    *pixel = static_cast<std::byte>((2 * byte_sum + count) / (2 * count));
+    return true;
+  }
+  const auto mean = static_cast<float>(sum / static_cast<double>(count));
+  if (datatype == DataType::kFp32) {
+    std::memcpy(pixel, &mean, sizeof(mean));
+  } else {
+    NarrowToHalf(datatype, reinterpret_cast<const std::byte*>(&mean), 1, pixel);
+  }
+  return true;
+}
+
+void Fill(const Cell& cell, const std::byte* pixel, size_t pixel_bytes) {
+  for (size_t y = 0; y < cell.num_rows; ++y) {
+    for (size_t x = 0; x < cell.num_columns; ++x) {
+      std::memcpy(cell.top_left + y * cell.row_bytes + x * pixel_bytes, pixel,
+                  pixel_bytes);
+    }
+  }
+}
+
+void Shrink(DataType datatype, const BoxMeanJob& job) {
+  if (datatype == DataType::kFp32) return BoxMeanFp32(job);
+  if (datatype == DataType::kUint8) return BoxMeanUint8(job);
+  BoxMeanHalf(datatype, job);
 }
 
 }  // namespace
@@ -73,10 +115,11 @@ PictureGrid::PictureGrid(int num_pictures)
 
 absl::Status PictureGrid::CheckPictures(DataType datatype,
                                         absl::Span<const int64_t> shape) const {
-  if (datatype != DataType::kFp32 && datatype != DataType::kUint8) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("a code cannot shrink pictures of this datatype: got ",
-                     DataTypeName(datatype), ", want FP32 or UINT8"));
+  if (datatype != DataType::kFp32 && datatype != DataType::kUint8 &&
+      !IsHalfFloat(datatype)) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "a code cannot shrink pictures of this datatype: got ",
+        DataTypeName(datatype), ", want FP32, FP16, BF16 or UINT8"));
   }
   if (shape.size() != 4) {
     return absl::InvalidArgumentError(absl::StrCat(
@@ -97,7 +140,6 @@ absl::Status PictureGrid::CheckPictures(DataType datatype,
 
 void PictureGrid::Encode(absl::Span<const TensorView> members,
                          MutableTensorView parity) const {
-  const bool is_fp32 = parity.datatype == DataType::kFp32;
   const size_t pixel_bytes = DataTypeSize(parity.datatype);
   const auto box_rows = static_cast<size_t>(num_rows_);
   const auto box_columns = static_cast<size_t>(num_columns_);
@@ -133,14 +175,17 @@ void PictureGrid::Encode(absl::Span<const TensorView> members,
           .num_columns = cell_width,
           .out = cells[i].top_left,
           .out_row_bytes = row_bytes};
-      is_fp32 ? BoxMeanFp32(job) : BoxMeanUint8(job);
+      Shrink(parity.datatype, job);
     }
     if (num_pictures == num_cells) continue;
-    const auto filled = absl::MakeConstSpan(cells, num_pictures);
-    const auto spare =
-        absl::MakeConstSpan(cells, num_cells).subspan(num_pictures);
-    is_fp32 ? FillWithMean<float, double>(filled, spare)
-            : FillWithMean<uint8_t, uint64_t>(filled, spare);
+    std::byte pixel[sizeof(float)];
+    if (!MeanPixel(parity.datatype, absl::MakeConstSpan(cells, num_pictures),
+                   pixel)) {
+      continue;
+    }
+    for (size_t i = num_pictures; i < num_cells; ++i) {
+      Fill(cells[i], pixel, pixel_bytes);
+    }
   }
 }
 

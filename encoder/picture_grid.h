@@ -31,7 +31,8 @@ class PictureGrid {
   int num_columns() const { return num_columns_; }
   int num_rows() const { return num_rows_; }
 
-  /// Errors: kInvalidArgument unless these are FP32 or UINT8 pictures
+  /// Errors: kInvalidArgument unless these are FP32, FP16, BF16 or UINT8
+  /// pictures
   ///         [batch, channels, height, width] whose height and width (unless
   ///         variable, -1) divide into the grid's rows and columns.
   absl::Status CheckPictures(DataType datatype,

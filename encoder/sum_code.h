@@ -10,7 +10,8 @@
 
 namespace parm {
 
-/// k = 2..8, r = 1; FP32 and UINT8 members of any shape, batch first.
+/// k = 2..8, r = 1; FP32, FP16, BF16 and UINT8 members of any shape, batch
+/// first.
 extern const CodeScheme kSumScheme;
 
 }  // namespace parm

@@ -9,8 +9,8 @@
 
 namespace parm {
 
-/// k = 2..16, r = 1; FP32 and UINT8 members [batch, channels, height, width]
-/// that divide into the grid of picture_grid.h.
+/// k = 2..16, r = 1; FP32, FP16, BF16 and UINT8 members [batch, channels,
+/// height, width] that divide into the grid of picture_grid.h.
 extern const CodeScheme kTileScheme;
 
 }  // namespace parm

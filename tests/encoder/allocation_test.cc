@@ -29,7 +29,8 @@ TEST_P(AllocationTest, CounterSeesAllocations) {
 
 TEST_P(AllocationTest, EncodeAllocatesNothing) {
   PARM_ASSERT_OK_AND_ASSIGN(const auto code, CreateCode(GetParam()));
-  for (DataType datatype : {DataType::kFp32, DataType::kUint8}) {
+  for (DataType datatype :
+       {DataType::kFp32, DataType::kFp16, DataType::kBf16, DataType::kUint8}) {
     const TensorSpec member = {"x", datatype, {2, 3, 8, 8}};
     PARM_ASSERT_OK_AND_ASSIGN(const TensorSpec query,
                               code->ParityQuerySpec(member, GetParam().k));

@@ -61,6 +61,8 @@ TEST_P(CodeContractTest, ParityQueryMatchesFloat64Reference) {
         SCOPED_TRACE(absl::StrCat(DataTypeName(datatype),
                                   " members=", num_members, " batch=", batch));
         const CodedGroup group = MakeGroup(datatype, num_members, batch);
+        // The last place of FP16 numbers near zero.
+        const double smallest = datatype == DataType::kFp16 ? 0x1p-24 : 0;
         for (int p = 0; p < r(); ++p) {
           const auto got = group.parities[static_cast<size_t>(p)].Values();
           const auto want = reference_->encode(GetParam(), p, group.members);
@@ -69,7 +71,9 @@ TEST_P(CodeContractTest, ParityQueryMatchesFloat64Reference) {
           ASSERT_EQ(got.size(), want.size());
           for (size_t i = 0; i < want.size(); ++i) {
             ASSERT_NEAR(got[i], want[i],
-                        reference_->encode_tolerance * magnitude[i]);
+                        (reference_->encode_tolerance + HalfUnit(datatype)) *
+                                magnitude[i] +
+                            smallest);
           }
         }
       }
@@ -109,8 +113,8 @@ TEST_P(CodeContractTest, ParityOutputSpecIsWhatTheModelAnswers) {
 
 TEST_P(CodeContractTest, RebuildsWhateverSuffices) {
   for (DataType datatype : reference_->datatypes) {
-    // Values of order 1 for FP32, up to 255 for integers.
-    const double scale = datatype == DataType::kFp32 ? 1 : 255;
+    // Values of order 1 for floats, up to 255 for integers.
+    const double scale = IsFloat(datatype) ? 1 : 255;
     const double tolerance =
         1e-4 * scale + reference_->answer_rounding(GetParam(), datatype) *
                            model_->MaxRowAbsSum();

@@ -6,6 +6,11 @@
 
 namespace parm {
 
+bool IsFloat(DataType datatype) {
+  return datatype == DataType::kFp32 || datatype == DataType::kFp16 ||
+         datatype == DataType::kBf16;
+}
+
 std::vector<CodeSpec> AllCodeSpecs() {
   std::vector<CodeSpec> specs;
   for (const std::string& scheme : CodeSchemes()) {
@@ -84,7 +89,7 @@ CodedGroup CodeFixture::MakeGroup(DataType datatype, int num_members,
   for (int i = 0; i < num_members; ++i) {
     std::vector<double> values(static_cast<size_t>(*num_values));
     for (double& value : values) {
-      value = datatype == DataType::kFp32 ? normal(random_) : byte(random_);
+      value = IsFloat(datatype) ? normal(random_) : byte(random_);
     }
     group.members.push_back(OwnedTensor::Of(datatype, member.shape, values));
     group.outputs.push_back(model_->Run(Seen(group.members.back())));

@@ -20,6 +20,9 @@ namespace parm {
 inline constexpr uint32_t kGroupSeed = 20240602;
 inline constexpr int64_t kNumClasses = 7;
 
+/// FP32, FP16 or BF16.
+bool IsFloat(DataType datatype);
+
 /// Every scheme with every k and r that it takes.
 std::vector<CodeSpec> AllCodeSpecs();
 
@@ -56,7 +59,7 @@ class CodeFixture : public testing::TestWithParam<CodeSpec> {
   /// What the deployed model looks at of a member.
   OwnedTensor Seen(const OwnedTensor& member) const;
 
-  /// Members of order 1 for FP32, within 0..255 for integers.
+  /// Members of order 1 for floats, within 0..255 for integers.
   CodedGroup MakeGroup(DataType datatype, int num_members, int64_t batch);
 
   /// An output of a member, all zero.

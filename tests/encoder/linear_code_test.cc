@@ -168,10 +168,12 @@ TEST(LinearCodeTest, OneQueryMayHaveSeveralTargets) {
 TEST(LinearCodeTest, BytesNeedPlainSums) {
   std::mt19937 random(kSeed);
   const Matrix coefficients = RandomMatrix(random, 1, 2);
-  EXPECT_THAT(MakeCode(coefficients, coefficients)
-                  .ParityQuerySpec({"x", DataType::kUint8, {1, 4}}, 2),
-              StatusIs(absl::StatusCode::kInvalidArgument,
-                       HasSubstr("got UINT8, want FP32 for test k=2 r=1")));
+  EXPECT_THAT(
+      MakeCode(coefficients, coefficients)
+          .ParityQuerySpec({"x", DataType::kUint8, {1, 4}}, 2),
+      StatusIs(
+          absl::StatusCode::kInvalidArgument,
+          HasSubstr("got UINT8, want FP32, FP16 or BF16 for test k=2 r=1")));
 }
 
 TEST(LinearCodeTest, ManyThreadsMayDecodeAtOnce) {

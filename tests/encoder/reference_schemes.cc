@@ -2,34 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 
-#include "base/status_macros.h"
 #include "encoder/weighted_code.h"
 
 namespace parm {
 namespace {
-
-template <typename T>
-std::vector<double> ReadAs(const std::vector<std::byte>& bytes) {
-  std::vector<double> values;
-  for (size_t i = 0; i + sizeof(T) <= bytes.size(); i += sizeof(T)) {
-    T value;
-    std::memcpy(&value, bytes.data() + i, sizeof(T));
-    values.push_back(static_cast<double>(value));
-  }
-  return values;
-}
-
-template <typename T>
-std::vector<std::byte> WriteAs(const std::vector<double>& values) {
-  std::vector<std::byte> bytes(values.size() * sizeof(T));
-  for (size_t i = 0; i < values.size(); ++i) {
-    const T value = static_cast<T>(values[i]);
-    std::memcpy(bytes.data() + i * sizeof(T), &value, sizeof(T));
-  }
-  return bytes;
-}
 
 // --- sum: slot j of k holds member j modulo the number of members.
 
@@ -74,7 +51,8 @@ OwnedTensor SumAnswer(const CodeSpec& spec, int /*parity_index*/,
 }
 
 double SumAnswerRounding(const CodeSpec& spec, DataType datatype) {
-  return datatype == DataType::kUint8 ? 0.5 * spec.k : 0;
+  // Sums of up to eight members of order 1 stay below 32.
+  return datatype == DataType::kUint8 ? 0.5 * spec.k : 32 * HalfUnit(datatype);
 }
 
 // [slices, batch, classes] of slices of [batch, classes].
@@ -279,7 +257,7 @@ OwnedTensor ConcatAnswer(const CodeSpec& spec, int parity_index,
 }
 
 double TileAnswerRounding(const CodeSpec& /*spec*/, DataType datatype) {
-  return datatype == DataType::kUint8 ? 0.5 : 0;
+  return datatype == DataType::kUint8 ? 0.5 : 4 * HalfUnit(datatype);
 }
 
 // --- stack: the k slots' samples one after the other, sample by sample.
@@ -333,7 +311,8 @@ double NoRounding(const CodeSpec& /*spec*/, DataType /*datatype*/) { return 0; }
 
 const ReferenceScheme kReferences[] = {
     {.scheme = "sum",
-     .datatypes = {DataType::kFp32, DataType::kUint8},
+     .datatypes = {DataType::kFp32, DataType::kFp16, DataType::kBf16,
+                   DataType::kUint8},
      .sample_shape = {3, 5},
      .encode_tolerance = 1e-6,
      .encode = SumEncode,
@@ -341,7 +320,8 @@ const ReferenceScheme kReferences[] = {
      .answer = SumAnswer,
      .answer_rounding = SumAnswerRounding},
     {.scheme = "weighted",
-     .datatypes = {DataType::kFp32, DataType::kUint8},
+     .datatypes = {DataType::kFp32, DataType::kFp16, DataType::kBf16,
+                   DataType::kUint8},
      .sample_shape = {3, 5},
      .encode_tolerance = 1e-6,
      .encode = SumEncode,
@@ -350,7 +330,8 @@ const ReferenceScheme kReferences[] = {
      .answer_rounding = NoRounding},
     // 12 divides into grids of up to four columns and rows.
     {.scheme = "concat",
-     .datatypes = {DataType::kFp32, DataType::kUint8},
+     .datatypes = {DataType::kFp32, DataType::kFp16, DataType::kBf16,
+                   DataType::kUint8},
      .sample_shape = {2, 12, 12},
      .seen = SeenInGrid,
      .encode_tolerance = 1e-6,
@@ -359,7 +340,8 @@ const ReferenceScheme kReferences[] = {
      .answer = ConcatAnswer,
      .answer_rounding = SumAnswerRounding},
     {.scheme = "tile",
-     .datatypes = {DataType::kFp32, DataType::kUint8},
+     .datatypes = {DataType::kFp32, DataType::kFp16, DataType::kBf16,
+                   DataType::kUint8},
      .sample_shape = {2, 12, 12},
      .seen = SeenInGrid,
      .encode_tolerance = 1e-6,
@@ -386,48 +368,6 @@ const ReferenceScheme kReferences[] = {
 };
 
 }  // namespace
-
-OwnedTensor OwnedTensor::Zeros(DataType datatype, std::vector<int64_t> shape) {
-  const absl::StatusOr<int64_t> size = NumBytes(datatype, shape);
-  PARM_CHECK(size.ok());
-  return {datatype, std::move(shape),
-          std::vector<std::byte>(static_cast<size_t>(*size))};
-}
-
-OwnedTensor OwnedTensor::Of(DataType datatype, std::vector<int64_t> shape,
-                            const std::vector<double>& values) {
-  OwnedTensor tensor = Zeros(datatype, std::move(shape));
-  const size_t want_bytes = tensor.bytes.size();
-  switch (datatype) {
-    case DataType::kFp32:
-      tensor.bytes = WriteAs<float>(values);
-      break;
-    case DataType::kUint8:
-      tensor.bytes = WriteAs<uint8_t>(values);
-      break;
-    case DataType::kInt64:
-      tensor.bytes = WriteAs<int64_t>(values);
-      break;
-    default:
-      PARM_CHECK(false);
-  }
-  PARM_CHECK(tensor.bytes.size() == want_bytes);
-  return tensor;
-}
-
-std::vector<double> OwnedTensor::Values() const {
-  switch (datatype) {
-    case DataType::kFp32:
-      return ReadAs<float>(bytes);
-    case DataType::kUint8:
-      return ReadAs<uint8_t>(bytes);
-    case DataType::kInt64:
-      return ReadAs<int64_t>(bytes);
-    default:
-      PARM_CHECK(false);
-      return {};
-  }
-}
 
 LinearModel::LinearModel(uint32_t seed, int64_t num_features,
                          int64_t num_classes)

@@ -12,27 +12,9 @@
 
 #include "base/tensor.h"
 #include "encoder/code.h"
+#include "tests/encoder/owned_tensor.h"
 
 namespace parm {
-
-/// A tensor that owns its bytes.
-struct OwnedTensor {
-  DataType datatype = DataType::kInvalid;
-  std::vector<int64_t> shape;
-  std::vector<std::byte> bytes;
-
-  /// All zero.
-  static OwnedTensor Zeros(DataType datatype, std::vector<int64_t> shape);
-  /// Values in row-major order. Takes FP32, UINT8 and INT64.
-  static OwnedTensor Of(DataType datatype, std::vector<int64_t> shape,
-                        const std::vector<double>& values);
-
-  TensorView View() const { return {datatype, shape, bytes}; }
-  MutableTensorView MutableView() {
-    return {datatype, shape, absl::MakeSpan(bytes)};
-  }
-  std::vector<double> Values() const;
-};
 
 /// The model F: each sample of a batch, flattened, times a matrix. It has no
 /// bias, so that F(X0 + X1) = F(X0) + F(X1) holds exactly in float64.
@@ -65,7 +47,8 @@ struct ReferenceScheme {
   /// that sees only what a scheme keeps is one that has an ideal parity model.
   OwnedTensor (*seen)(const CodeSpec& spec,
                       const OwnedTensor& member) = nullptr;
-  /// Of an encoded value, relative to the sum of magnitudes added up in it.
+  /// Of an encoded value, relative to the sum of magnitudes added up in it,
+  /// beside what rounding to 16 bits does.
   double encode_tolerance = 0;
 
   /// The values of parity query `parity_index`.

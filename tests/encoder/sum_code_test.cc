@@ -107,11 +107,11 @@ TEST(SumCodeTest, NoiseGainOfFullGroupsIsK) {
 }
 
 TEST(SumCodeTest, RefusesDatatypesItCannotAdd) {
-  for (DataType datatype : {DataType::kInt8, DataType::kFp16, DataType::kFp64,
+  for (DataType datatype : {DataType::kInt8, DataType::kInt32, DataType::kFp64,
                             DataType::kInt64, DataType::kBool}) {
     EXPECT_THAT(Sum(2)->ParityQuerySpec({"x", datatype, {1, 4}}, 2),
                 StatusIs(absl::StatusCode::kInvalidArgument,
-                         HasSubstr("want FP32 or UINT8")));
+                         HasSubstr("want FP32, FP16, BF16 or UINT8")));
     const OwnedTensor member = OwnedTensor::Zeros(datatype, {1, 4});
     OwnedTensor parity = member;
     EXPECT_THAT(
