@@ -2,7 +2,7 @@
 
 namespace parm {
 
-FaultPlan Faults::Plan(TaskId task, Duration since_start) const {
+FaultPlan Faults::Plan(Luck luck, Duration since_start) const {
   FaultPlan plan;
   for (uint32_t i = 0; i < windows_.size(); ++i) {
     const FaultWindow& window = windows_[i];
@@ -11,7 +11,7 @@ FaultPlan Faults::Plan(TaskId task, Duration since_start) const {
       continue;
     }
     const auto happens = [&](DrawKind kind, double probability) {
-      return draws_.Uniform(task, kind, i) < probability;
+      return draws_.Uniform(luck, kind, i) < probability;
     };
     plan.slow_factor *= window.slow_mode_factor;
     if (happens(DrawKind::kSlowJob, window.slow_job_probability)) {
@@ -26,7 +26,7 @@ FaultPlan Faults::Plan(TaskId task, Duration since_start) const {
     plan.error |= happens(DrawKind::kError, window.error_probability);
     if (happens(DrawKind::kCorrupt, window.corrupt_probability)) {
       plan.corruption = static_cast<Corruption>(
-          1 + draws_.Bits(task, DrawKind::kCorruptionKind, i) % 3);
+          1 + draws_.Bits(luck, DrawKind::kCorruptionKind, i) % 3);
     }
   }
   return plan;

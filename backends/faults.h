@@ -56,7 +56,7 @@ class Faults {
   Faults(std::vector<FaultWindow> windows, KeyedDraws draws)
       : windows_(std::move(windows)), draws_(draws) {}
 
-  FaultPlan Plan(TaskId task, Duration since_start) const;
+  FaultPlan Plan(Luck luck, Duration since_start) const;
 
  private:
   const std::vector<FaultWindow> windows_;

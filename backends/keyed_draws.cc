@@ -29,20 +29,20 @@ uint64_t HashText(absl::string_view text) {
 KeyedDraws::KeyedDraws(uint64_t seed, absl::string_view worker_id)
     : key_(Mix(Mix(seed) ^ HashText(worker_id))) {}
 
-uint64_t KeyedDraws::Bits(TaskId task, DrawKind kind, uint32_t index) const {
+uint64_t KeyedDraws::Bits(Luck luck, DrawKind kind, uint32_t index) const {
   const uint64_t what = (static_cast<uint64_t>(kind) << 32) | index;
-  return Mix(Mix(key_ ^ Raw(task)) ^ what);
+  return Mix(Mix(key_ ^ Raw(luck)) ^ what);
 }
 
-double KeyedDraws::Uniform(TaskId task, DrawKind kind, uint32_t index) const {
+double KeyedDraws::Uniform(Luck luck, DrawKind kind, uint32_t index) const {
   // 53 bits fill a double's mantissa.
-  return static_cast<double>(Bits(task, kind, index) >> 11) * 0x1.0p-53;
+  return static_cast<double>(Bits(luck, kind, index) >> 11) * 0x1.0p-53;
 }
 
-double KeyedDraws::ClippedNormal(TaskId task, DrawKind kind) const {
+double KeyedDraws::ClippedNormal(Luck luck, DrawKind kind) const {
   // Box-Muller; 1 - u keeps the logarithm's argument above 0.
-  const double radius = std::sqrt(-2 * std::log(1 - Uniform(task, kind, 0)));
-  const double angle = 2 * std::numbers::pi * Uniform(task, kind, 1);
+  const double radius = std::sqrt(-2 * std::log(1 - Uniform(luck, kind, 0)));
+  const double angle = 2 * std::numbers::pi * Uniform(luck, kind, 1);
   return std::clamp(radius * std::cos(angle), -3.0, 3.0);
 }
 

@@ -1,8 +1,9 @@
 #pragma once
 
-// Random draws that depend on their key alone: (seed, worker id, task id, what
-// is drawn). Order of arrival, lanes and threads do not change them, so a run
-// that sends the same tasks meets the same luck. Pacing and faults draw here.
+// Random draws that depend on their key alone: (seed, worker id, luck, what is
+// drawn), where a task's luck names the query and copy that it carries. Order
+// of arrival, lanes, threads and task ids do not change them, so a query meets
+// the same luck at a worker under every policy. Pacing and faults draw here.
 
 #include <cstdint>
 
@@ -30,13 +31,13 @@ class KeyedDraws {
   KeyedDraws(uint64_t seed, absl::string_view worker_id);
 
   /// 64 well mixed bits. `index` tells draws of one kind apart.
-  uint64_t Bits(TaskId task, DrawKind kind, uint32_t index) const;
+  uint64_t Bits(Luck luck, DrawKind kind, uint32_t index) const;
 
   /// Uniform in [0, 1).
-  double Uniform(TaskId task, DrawKind kind, uint32_t index) const;
+  double Uniform(Luck luck, DrawKind kind, uint32_t index) const;
 
   /// Standard normal, clipped to [-3, 3].
-  double ClippedNormal(TaskId task, DrawKind kind) const;
+  double ClippedNormal(Luck luck, DrawKind kind) const;
 
  private:
   const uint64_t key_;

@@ -72,10 +72,11 @@ TaskFinished LanePool::RunTask(const Task& task, Time start) const {
   const ServedBundle& bundle = *task.bundle;
   TaskFinished finished{
       .key = task.key,
+      .luck = task.luck,
       .bundle = task.bundle,
       .started = true,
       .queued = start - task.arrived,
-      .faults = options_.faults.Plan(task.key.task, start - options_.start)};
+      .faults = options_.faults.Plan(task.luck, start - options_.start)};
   // Before the model runs, for it may compute in place.
   finished.non_finite_input = AnyNonFinite(task.inputs);
   absl::StatusOr<std::vector<ModelTensor>> outputs = bundle.Run(task.inputs);
@@ -95,7 +96,7 @@ TaskFinished LanePool::RunTask(const Task& task, Time start) const {
 
   Duration service = Now() - start;
   if (bundle.pace().has_value()) {
-    service = DrawServiceTime(*bundle.pace(), options_.draws, task.key.task,
+    service = DrawServiceTime(*bundle.pace(), options_.draws, task.luck,
                               bundle.BatchSize(task.inputs));
   }
   if (bundle.pace().has_value() || finished.faults.slow_factor > 1) {

@@ -24,6 +24,7 @@ struct TaskStarted {
 /// The one end of a task that a lane took.
 struct TaskFinished {
   TaskKey key;
+  Luck luck{};  // of the task
   const ServedBundle* bundle = nullptr;
   wire::ReplyStatus status = wire::REPLY_STATUS_UNSPECIFIED;
   std::string error;  // with ERROR

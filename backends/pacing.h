@@ -24,6 +24,6 @@ struct PaceOptions {
 /// Service time of one task. The whole task shares one draw.
 /// Needs: batch_size >= 1.
 Duration DrawServiceTime(const PaceOptions& pace, const KeyedDraws& draws,
-                         TaskId task, int64_t batch_size);
+                         Luck luck, int64_t batch_size);
 
 }  // namespace parm

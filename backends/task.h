@@ -36,6 +36,7 @@ inline constexpr int kNumPriorities = 2;
 
 struct Task {
   TaskKey key;
+  Luck luck{};  // what its draws of pace and faults are keyed by
   const ServedBundle* bundle = nullptr;  // outlives every task
   uint8_t priority = 0;                  // below kNumPriorities
   Time arrived;

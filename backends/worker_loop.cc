@@ -235,7 +235,9 @@ absl::StatusOr<Task> WorkerLoop::MakeTask(const Peer& peer,
   std::vector<TensorSpec> specs;
   for (const auto& spec : infer.tensors())
     specs.push_back(wire::FromWire(spec));
+  const uint64_t luck = infer.luck() != 0 ? infer.luck() : infer.task_id();
   Task task = {.key = {peer.id, TaskId{infer.task_id()}},
+               .luck = Luck{luck},
                .bundle = bundle->second,
                .priority = static_cast<uint8_t>(
                    std::min<uint32_t>(infer.priority(), kNumPriorities - 1)),
@@ -316,8 +318,7 @@ void WorkerLoop::SendTerminal(const TaskFinished& finished) {
   }
   OutgoingReply reply = BuildReply(finished, instance_nonce_);
   CorruptReply(finished.faults.corruption,
-               draws_.Bits(finished.key.task, DrawKind::kCorruptBytes, 0),
-               &reply);
+               draws_.Bits(finished.luck, DrawKind::kCorruptBytes, 0), &reply);
   for (int i = 0; i < (finished.faults.duplicate ? 2 : 1); ++i) {
     if (!SendTo(finished.key.peer, reply.envelope, reply.tensors)) {
       ++counters_.replies_undelivered;

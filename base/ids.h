@@ -19,6 +19,9 @@ enum class BufferId : uint32_t {};
 enum class WorkerId : uint32_t {};
 /// A configured model, by position.
 enum class ModelId : uint32_t {};
+/// What seeded draws of pace and faults are keyed by, besides the worker: the
+/// query and copy that a task carries; on the wire. 0 is none.
+enum class Luck : uint64_t {};
 /// A distinct bundle sha256 seen by this frontend, interned.
 enum class BundleKey : uint32_t {};
 

@@ -60,6 +60,7 @@ void ActionPerformer::Perform(const core::DispatchTask& action) {
       {.task = action.task,
        .bundle_sha256 = parts_.catalog->Get(action.bundle).sha256,
        .priority = action.priority,
+       .luck = action.luck,
        .budget = action.deadline - Clock::now()},
       inputs->tensors);
   if (!sent.ok()) {

@@ -112,7 +112,7 @@ void Performer::On(const core::DispatchTask& a) {
                    "task sent after its deadline: attempt ",
                    static_cast<int>(a.attempt));
   task.work = task.rows;
-  task.luck = Draws::Mix(task.input ^ static_cast<uint64_t>(a.attempt));
+  task.luck = Raw(a.luck);
   const bool up = connections[worker].up;
   if (Fails(up ? scenario_.faults.not_sent : 0.5, Purpose::kFate, Raw(a.task),
             kRefused)) {

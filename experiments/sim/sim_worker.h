@@ -26,7 +26,7 @@ struct SimTask {
   uint32_t work = 1;  // samples to compute
   bool redundant = false;
   Time deadline{};
-  uint64_t luck = 0;  // same for the same query and copy under any policy
+  uint64_t luck = 0;  // DispatchTask::luck
 };
 
 /// What a worker can cause.

@@ -26,6 +26,7 @@ struct DispatchTask {
   BundleKey bundle;
   ModelId model;
   AttemptType attempt;
+  Luck luck;         // of seeded faults at the worker; luck.h
   uint8_t priority;  // 0 ordinary, 1 redundant
   Time deadline;     // remaining budget = deadline - now
   absl::Span<const BufferId> inputs;

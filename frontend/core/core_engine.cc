@@ -82,6 +82,8 @@ std::optional<AnswerError> CoreEngine::WhyNot(const Turn& turn,
 
 void CoreEngine::On(const Turn& turn, const QueryArrived& event) {
   PARM_CHECK(Raw(event.model) < state_.options.models.size());
+  // Refused ones count too: who is refused depends on policy and timing.
+  const uint64_t number = ++state_.num_arrived[Raw(event.model)];
   if (const std::optional<AnswerError> error = WhyNot(turn, event)) {
     answers_.Refuse(turn, event, *error);
     return;
@@ -89,6 +91,7 @@ void CoreEngine::On(const Turn& turn, const QueryArrived& event) {
   Query* const query = state_.queries.Allocate();
   query->id = event.query;
   query->model = event.model;
+  query->number = number;
   query->mode = event.mode;
   query->samples = event.samples;
   query->bytes = event.bytes;

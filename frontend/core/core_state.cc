@@ -146,6 +146,7 @@ CoreState::CoreState(CoreOptions core_options)
       // A query, task or group has one timer, a batch two.
       timers(queries.capacity() + 2 * batches.capacity() + tasks.capacity() +
              groups.capacity()),
+      num_arrived(options.models.size()),
       random_counter_(MixBits(options.seed)) {
   counters.models.resize(options.models.size());
   triggers_.resize(options.models.size());

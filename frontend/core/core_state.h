@@ -67,6 +67,7 @@ struct CoreState {
   Slab<Group> groups;
   FixedMap<uint64_t, Query*> query_index;
   TimerQueue timers;
+  std::vector<uint64_t> num_arrived;  // by ModelId
   uint32_t open_queries = 0;
   uint64_t buffered_bytes = 0;
   bool draining = false;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/status_macros.h"
+#include "frontend/core/luck.h"
 
 namespace parm::core {
 
@@ -83,6 +84,7 @@ void Dispatcher::Withdraw(Parity& parity) {
 void Dispatcher::PrepareFirstDispatch(const Turn& turn, Batch& batch) {
   batch.stage = BatchStage::kSent;
   batch.samples = 0;
+  batch.query_number = batch.queries.front()->number;
   batch.deadline = Time::min();
   ModelCounters& counters = state_.model_counters(batch.model);
   for (Query* query = batch.queries.front(); query != nullptr;
@@ -141,6 +143,9 @@ void Dispatcher::SendBatch(const Turn& turn, Batch& batch, Worker& worker,
                              .bundle = batch.deployed,
                              .model = batch.model,
                              .attempt = attempt,
+                             .luck = LuckOf({.model = batch.model,
+                                             .query_number = batch.query_number,
+                                             .copy = batch.num_sent++}),
                              .priority = priority,
                              .deadline = batch.deadline,
                              .inputs = inputs_});
@@ -186,6 +191,10 @@ void Dispatcher::SendParity(const Turn& turn, Parity& parity, Bundle& bundle,
                              .bundle = bundle.served.bundle,
                              .model = group.key.model,
                              .attempt = AttemptType::kParity,
+                             .luck = LuckOf({.model = group.key.model,
+                                             .query_number = group.query_number,
+                                             .part = 1U + parity.index,
+                                             .copy = parity.num_sent++}),
                              .priority = parity.priority,
                              .deadline = group.deadline,
                              .inputs = absl::MakeConstSpan(&parity.query, 1)});

@@ -31,6 +31,7 @@ Group* GroupBuilder::Join(const Turn& turn, Batch& batch) {
     group = state_.groups.Allocate();
     if (group == nullptr) return nullptr;
     group->key = KeyOf(batch);
+    group->query_number = batch.query_number;
     open_.Insert(group->key, group);
     state_.timers.Arm(
         &group->timer,

@@ -35,6 +35,7 @@ inline constexpr WorkerId kNoWorker{0xffffffffU};
 struct Query : SlabItem {
   QueryId id{};
   ModelId model{};
+  uint64_t number = 0;  // among the model's arrivals; see luck.h
   AnswerMode mode = AnswerMode::kBalanced;
   bool open = true;  // neither answered nor abandoned
   bool observed = false;
@@ -79,6 +80,8 @@ struct Batch : SlabItem {
   BundleKey deployed{};
   uint32_t signature = 0;
   uint32_t samples = 0;
+  uint64_t query_number = 0;  // of its first query; see luck.h
+  uint32_t num_sent = 0;      // tasks that ever carried it
   BatchStage stage = BatchStage::kForming;
   bool waiting = false;  // for a slot: the first time or with a retry
   bool retried = false;
@@ -126,6 +129,7 @@ struct Parity {
   Group* group = nullptr;
   uint8_t index = 0;
   uint8_t priority = 1;
+  uint32_t num_sent = 0;  // tasks that ever carried it
   ParityStage stage = ParityStage::kAbsent;
   bool retried = false;
   bool output_decodable = false;
@@ -149,7 +153,8 @@ struct LayoutKey {
 
 struct Group : SlabItem {
   LayoutKey key;
-  bool open = true;  // takes members
+  uint64_t query_number = 0;  // of its first member
+  bool open = true;           // takes members
   uint8_t num_members = 0;
   uint8_t decodes_running = 0;
   uint8_t encodes_running = 0;

@@ -277,6 +277,7 @@ absl::Status Upstream::SendInfer(WorkerId worker, const InferTask& task,
   infer.set_task_id(Raw(task.task));
   infer.set_bundle_sha256(task.bundle_sha256.data(), task.bundle_sha256.size());
   infer.set_priority(task.priority);
+  infer.set_luck(Raw(task.luck));
   infer.set_remaining_budget_us(
       std::max<int64_t>(1, ToMicroseconds(task.budget)));
   for (const oip::Tensor& tensor : tensors) {

@@ -55,6 +55,7 @@ struct InferTask {
   TaskId task{};
   absl::string_view bundle_sha256;  // 32 bytes
   uint32_t priority = 0;
+  Luck luck{};
   Duration budget{0};  // at least 1 us is sent; 0 would mean no limit
 };
 

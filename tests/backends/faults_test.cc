@@ -15,8 +15,8 @@ Faults FaultsOf(std::vector<FaultWindow> windows,
 
 TEST(FaultsTest, NoWindowMeansNoFault) {
   const Faults faults = FaultsOf({});
-  for (uint64_t task = 1; task <= 100; ++task) {
-    EXPECT_EQ(faults.Plan(TaskId{task}, Duration(0)), FaultPlan{});
+  for (uint64_t luck = 1; luck <= 100; ++luck) {
+    EXPECT_EQ(faults.Plan(Luck{luck}, Duration(0)), FaultPlan{});
   }
 }
 
@@ -24,8 +24,8 @@ TEST(FaultsTest, SlowJobsComeAtTheirRate) {
   const Faults faults =
       FaultsOf({{.slow_job_probability = 0.01, .slow_job_factor = 10}});
   int num_slow = 0;
-  for (uint64_t task = 1; task <= kNumTasks; ++task) {
-    const FaultPlan plan = faults.Plan(TaskId{task}, Duration(0));
+  for (uint64_t luck = 1; luck <= kNumTasks; ++luck) {
+    const FaultPlan plan = faults.Plan(Luck{luck}, Duration(0));
     if (plan.slow_factor > 1) {
       EXPECT_EQ(plan.slow_factor, 10);
       ++num_slow;
@@ -36,7 +36,7 @@ TEST(FaultsTest, SlowJobsComeAtTheirRate) {
   EXPECT_LT(num_slow, 270);
 }
 
-TEST(FaultsTest, PlansDependOnTaskSeedAndWorkerAlone) {
+TEST(FaultsTest, PlansDependOnLuckSeedAndWorkerAlone) {
   const std::vector<FaultWindow> windows = {{.drop_probability = 0.5}};
   const Faults faults = FaultsOf(windows);
   const Faults same = FaultsOf(windows);
@@ -45,11 +45,11 @@ TEST(FaultsTest, PlansDependOnTaskSeedAndWorkerAlone) {
   int worker_differs = 0;
   int seed_differs = 0;
   // Backwards: order must not matter.
-  for (uint64_t task = 1000; task > 0; --task) {
-    const FaultPlan plan = faults.Plan(TaskId{task}, Duration(0));
-    EXPECT_EQ(plan, same.Plan(TaskId{task}, Milliseconds(5)));
-    if (plan != other_worker.Plan(TaskId{task}, Duration(0))) ++worker_differs;
-    if (plan != other_seed.Plan(TaskId{task}, Duration(0))) ++seed_differs;
+  for (uint64_t luck = 1000; luck > 0; --luck) {
+    const FaultPlan plan = faults.Plan(Luck{luck}, Duration(0));
+    EXPECT_EQ(plan, same.Plan(Luck{luck}, Milliseconds(5)));
+    if (plan != other_worker.Plan(Luck{luck}, Duration(0))) ++worker_differs;
+    if (plan != other_seed.Plan(Luck{luck}, Duration(0))) ++seed_differs;
   }
   EXPECT_GT(worker_differs, 300);
   EXPECT_GT(seed_differs, 300);
@@ -60,7 +60,7 @@ TEST(FaultsTest, WindowHoldsFromStartForLength) {
                                    .length = Milliseconds(5),
                                    .slow_mode_factor = 3}});
   const auto factor_at = [&](Duration since_start) {
-    return faults.Plan(TaskId{1}, since_start).slow_factor;
+    return faults.Plan(Luck{1}, since_start).slow_factor;
   };
   EXPECT_EQ(factor_at(Milliseconds(9)), 1);
   EXPECT_EQ(factor_at(Milliseconds(10)), 3);
@@ -76,7 +76,7 @@ TEST(FaultsTest, WindowsAtOnceAddUp) {
                                    .reply_delay_probability = 1,
                                    .reply_delay = Milliseconds(2),
                                    .error_probability = 1}});
-  const FaultPlan plan = faults.Plan(TaskId{1}, Duration(0));
+  const FaultPlan plan = faults.Plan(Luck{1}, Duration(0));
   EXPECT_EQ(plan.slow_factor, 6);
   EXPECT_EQ(plan.reply_delay, Milliseconds(3));
   EXPECT_TRUE(plan.error);
@@ -85,8 +85,8 @@ TEST(FaultsTest, WindowsAtOnceAddUp) {
 TEST(FaultsTest, EveryKindOfCorruptionIsDrawn) {
   const Faults faults = FaultsOf({{.corrupt_probability = 1}});
   int counts[4] = {};
-  for (uint64_t task = 1; task <= 300; ++task) {
-    const FaultPlan plan = faults.Plan(TaskId{task}, Duration(0));
+  for (uint64_t luck = 1; luck <= 300; ++luck) {
+    const FaultPlan plan = faults.Plan(Luck{luck}, Duration(0));
     ++counts[static_cast<int>(plan.corruption)];
   }
   EXPECT_EQ(counts[static_cast<int>(Corruption::kNone)], 0);

@@ -14,35 +14,35 @@ constexpr int kNumDraws = 20000;
 TEST(KeyedDrawsTest, SameKeyDrawsTheSame) {
   const KeyedDraws first(kSeed, "w1");
   const KeyedDraws second(kSeed, "w1");
-  for (uint64_t task = 1; task < 100; ++task) {
-    EXPECT_EQ(first.Bits(TaskId{task}, DrawKind::kDrop, 0),
-              second.Bits(TaskId{task}, DrawKind::kDrop, 0));
+  for (uint64_t luck = 1; luck < 100; ++luck) {
+    EXPECT_EQ(first.Bits(Luck{luck}, DrawKind::kDrop, 0),
+              second.Bits(Luck{luck}, DrawKind::kDrop, 0));
   }
 }
 
 TEST(KeyedDrawsTest, EachPartOfTheKeyCounts) {
-  const TaskId task{1};
+  const Luck luck{1};
   std::set<uint64_t> seen = {
-      KeyedDraws(kSeed, "w1").Bits(task, DrawKind::kDrop, 0),
-      KeyedDraws(kSeed + 1, "w1").Bits(task, DrawKind::kDrop, 0),
-      KeyedDraws(kSeed, "w2").Bits(task, DrawKind::kDrop, 0),
-      KeyedDraws(kSeed, "w1").Bits(TaskId{2}, DrawKind::kDrop, 0),
-      KeyedDraws(kSeed, "w1").Bits(task, DrawKind::kError, 0),
-      KeyedDraws(kSeed, "w1").Bits(task, DrawKind::kDrop, 1)};
+      KeyedDraws(kSeed, "w1").Bits(luck, DrawKind::kDrop, 0),
+      KeyedDraws(kSeed + 1, "w1").Bits(luck, DrawKind::kDrop, 0),
+      KeyedDraws(kSeed, "w2").Bits(luck, DrawKind::kDrop, 0),
+      KeyedDraws(kSeed, "w1").Bits(Luck{2}, DrawKind::kDrop, 0),
+      KeyedDraws(kSeed, "w1").Bits(luck, DrawKind::kError, 0),
+      KeyedDraws(kSeed, "w1").Bits(luck, DrawKind::kDrop, 1)};
   EXPECT_EQ(seen.size(), 6U);
 }
 
 TEST(KeyedDrawsTest, DrawsOfOneKeyNeverChange) {
   // Recorded runs replay only if these stay as they are.
-  EXPECT_EQ(KeyedDraws(1, "w1").Bits(TaskId{1}, DrawKind::kServiceTime, 0),
+  EXPECT_EQ(KeyedDraws(1, "w1").Bits(Luck{1}, DrawKind::kServiceTime, 0),
             0x7de74c4ea251a386U);
 }
 
 TEST(KeyedDrawsTest, UniformFillsTheUnitInterval) {
   const KeyedDraws draws(kSeed, "w1");
   double sum = 0;
-  for (uint64_t task = 0; task < kNumDraws; ++task) {
-    const double draw = draws.Uniform(TaskId{task}, DrawKind::kDrop, 0);
+  for (uint64_t luck = 0; luck < kNumDraws; ++luck) {
+    const double draw = draws.Uniform(Luck{luck}, DrawKind::kDrop, 0);
     ASSERT_GE(draw, 0);
     ASSERT_LT(draw, 1);
     sum += draw;
@@ -55,9 +55,8 @@ TEST(KeyedDrawsTest, NormalHasUnitSpreadAndBound) {
   const KeyedDraws draws(kSeed, "w1");
   double sum = 0;
   double sum_of_squares = 0;
-  for (uint64_t task = 0; task < kNumDraws; ++task) {
-    const double draw =
-        draws.ClippedNormal(TaskId{task}, DrawKind::kServiceTime);
+  for (uint64_t luck = 0; luck < kNumDraws; ++luck) {
+    const double draw = draws.ClippedNormal(Luck{luck}, DrawKind::kServiceTime);
     ASSERT_LE(std::abs(draw), 3);
     sum += draw;
     sum_of_squares += draw * draw;

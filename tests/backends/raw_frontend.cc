@@ -117,13 +117,15 @@ std::optional<wire::Hello> RawFrontend::Hello(const std::string& frontend_id) {
 
 void RawFrontend::SendInfer(uint64_t task_id, const Bundle& bundle,
                             const std::vector<float>& values, int64_t batch,
-                            uint32_t priority, int64_t remaining_budget_us) {
+                            uint32_t priority, int64_t remaining_budget_us,
+                            uint64_t luck) {
   wire::Envelope envelope;
   wire::Infer* const infer = envelope.mutable_infer();
   infer->set_task_id(task_id);
   infer->set_bundle_sha256(bundle.id.data(), bundle.id.size());
   infer->set_priority(priority);
   infer->set_remaining_budget_us(remaining_budget_us);
+  infer->set_luck(luck);
   *infer->add_tensors() = wire::ToWire(
       {.name = "x",
        .datatype = DataType::kFp32,

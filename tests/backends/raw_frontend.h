@@ -45,7 +45,8 @@ class RawFrontend {
   /// Sends a task with one FP32 input "x" of shape [batch, elements].
   void SendInfer(uint64_t task_id, const Bundle& bundle,
                  const std::vector<float>& values, int64_t batch = 1,
-                 uint32_t priority = 0, int64_t remaining_budget_us = 0);
+                 uint32_t priority = 0, int64_t remaining_budget_us = 0,
+                 uint64_t luck = 0);
   void SendCancel(uint64_t task_id);
 
   /// Waits for the terminal reply of a task; other messages are kept for

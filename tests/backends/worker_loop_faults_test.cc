@@ -122,6 +122,28 @@ TEST(WorkerLoopFaultsTest, InjectedErrorIsRetryable) {
   EXPECT_EQ(worker.Stop().model_errors, 0U);
 }
 
+TEST(WorkerLoopFaultsTest, LuckAndNotTaskIdDecides) {
+  RunningWorker worker(WithFault({.error_probability = 0.5}));
+  RawFrontend frontend(worker.endpoint());
+  const auto status_of = [&](uint64_t id, uint64_t luck) {
+    frontend.SendInfer(id, worker.deployed(), kSample, /*batch=*/1,
+                       /*priority=*/0, /*remaining_budget_us=*/0, luck);
+    const auto reply = frontend.ReceiveReply(id);
+    return reply.has_value() ? reply->envelope->reply().status()
+                             : wire::REPLY_STATUS_UNSPECIFIED;
+  };
+  int num_errors = 0;
+  constexpr int kNumTasks = 20;
+  for (uint64_t i = 1; i <= kNumTasks; ++i) {
+    const wire::ReplyStatus status = status_of(1000 + i, /*luck=*/i);
+    EXPECT_EQ(status_of(2000 + i, /*luck=*/i), status);
+    EXPECT_EQ(status_of(i, /*luck=*/0), status) << "without one, by task id";
+    num_errors += status == wire::ERROR ? 1 : 0;
+  }
+  EXPECT_GT(num_errors, 0);
+  EXPECT_LT(num_errors, kNumTasks);
+}
+
 TEST(WorkerLoopFaultsTest, CorruptRepliesComeInEveryKind) {
   RunningWorker worker(WithFault({.corrupt_probability = 1}));
   RawFrontend frontend(worker.endpoint());

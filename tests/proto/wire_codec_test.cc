@@ -76,13 +76,14 @@ std::vector<Golden> GoldenBytes() {
        "5001"},
       {InferEnvelope(),
        "0801"
-       "223c"
+       "2245"
        "090700000000000000"
        "122011111111111111111111111111111111"
        "11111111111111111111111111111111"
        "1801"
        "20a0c21e"
-       "2a090a0178100c1a020103"},
+       "2a090a0178100c1a020103"
+       "310900000000000000"},
       {StartedEnvelope(),
        "0801"
        "2a12"
@@ -162,10 +163,11 @@ TEST(WireCodecTest, AnImageTaskHasTheSizesOfThePage) {
   *infer.mutable_infer()->mutable_tensors(0) =
       Fp32Spec("image", {1, 1, 28, 28});
   EXPECT_EQ(absl::BytesToHexString(SerializeEnvelope(infer)),
-            "08012240090700000000000000"
+            "08012249090700000000000000"
             "1220111111111111111111111111111111111111111111111111111111111111"
-            "111120a0c21e2a0f0a05696d616765100c1a0401011c1c");
-  EXPECT_EQ(SerializeEnvelope(infer).size(), 68U);
+            "111120a0c21e2a0f0a05696d616765100c1a0401011c1c"
+            "310900000000000000");
+  EXPECT_EQ(SerializeEnvelope(infer).size(), 77U);
   Envelope reply = ReplyEnvelope();
   *reply.mutable_reply()->mutable_tensors(0) = Fp32Spec("logits", {1, 10});
   EXPECT_EQ(absl::BytesToHexString(SerializeEnvelope(reply)),

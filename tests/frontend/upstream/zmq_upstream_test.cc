@@ -127,6 +127,7 @@ class ZmqUpstreamTest : public ::testing::Test {
                                 {.task = TaskId{task},
                                  .bundle_sha256 = sha256_,
                                  .priority = 1,
+                                 .luck = Luck{11},
                                  .budget = Milliseconds(5)},
                                 {TensorOf(num_floats, 1.5F)});
   }
@@ -170,6 +171,7 @@ TEST_F(ZmqUpstreamTest, CarriesATaskAndItsReply) {
   EXPECT_EQ(task.envelope.infer().task_id(), 9U);
   EXPECT_EQ(task.envelope.infer().bundle_sha256(), sha256_);
   EXPECT_EQ(task.envelope.infer().priority(), 1U);
+  EXPECT_EQ(task.envelope.infer().luck(), 11U);
   EXPECT_EQ(task.envelope.infer().remaining_budget_us(), 5000);
   ASSERT_EQ(task.frames.size(), 1U);
   EXPECT_EQ(task.frames[0].size(), 8U);
