@@ -362,7 +362,12 @@ Group* CoreEngine::GroupToJoin(const Batch& batch) {
 void CoreEngine::OnFirstDispatch(const Turn& turn, Batch& batch) {
   RedundancyPolicy& policy = PolicyOf(batch.model);
   if (policy.JoinsGroup(batch)) {
-    Group* const group = builder_.Join(turn, batch);
+    const Worker& worker = workers_.at(batch.worker);
+    const Bundle& bundle = workers_.FindOrAdd(batch.deployed);
+    Group* const group =
+        builder_.Join(turn, batch, [&](const Group& candidate) {
+          return WorkerTable::MayTakePart(worker, bundle, candidate);
+        });
     if (group == nullptr) {
       ++state_.model_counters(batch.model).groups_unprotected;
     } else if (GroupBuilder::IsFull(state_, *group)) {

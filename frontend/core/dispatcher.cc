@@ -7,6 +7,14 @@
 
 namespace parm::core {
 
+namespace {
+// Of the first batch in line.
+Time WaitingSince(const Bundle& bundle) {
+  const Batch* const first = bundle.waiting.front();
+  return first == nullptr ? kNever : first->waiting_since;
+}
+}  // namespace
+
 Dispatcher::Dispatcher(CoreState& state, WorkerTable& workers,
                        DispatchObserver& observer)
     : state_(state), workers_(workers), observer_(observer) {
@@ -167,7 +175,7 @@ void Dispatcher::SubmitParity(const Turn& turn, Parity& parity) {
                                      .now = turn.now});
   }
   if (worker != nullptr &&
-      WorkerTable::MayTakeParity(*worker, *bundle, *parity.group)) {
+      WorkerTable::MayTakePart(*worker, *bundle, *parity.group)) {
     SendParity(turn, parity, *bundle, *worker);
     return;
   }
@@ -288,79 +296,73 @@ void Dispatcher::NoteRoomBeside(const Worker& worker) {
 }
 
 bool Dispatcher::Pump(const Turn& turn) {
-  bool sent = false;
-  while (!freed_.empty()) {
+  BundleList stirred;
+  for (; !freed_.empty(); freed_.pop_back()) {
     Worker& worker = *freed_.back();
-    freed_.pop_back();
     worker.freed = false;
-    while (TakeNext(turn, worker)) sent = true;
+    for (Bundle* const bundle : worker.bundles) {
+      const bool anything =
+          !bundle->waiting.empty() || !bundle->waiting_parities.empty();
+      if (anything && !bundle->stirred.linked) stirred.PushBack(*bundle);
+    }
+  }
+  bool sent = false;
+  // Redundant work yields: parity queries of all lines come after the batches.
+  BundleList for_parities;
+  while (!stirred.empty()) {
+    Bundle* oldest = stirred.front();
+    for (Bundle* bundle = oldest; bundle != nullptr;
+         bundle = BundleList::Next(*bundle)) {
+      if (WaitingSince(*bundle) < WaitingSince(*oldest)) oldest = bundle;
+    }
+    if (SendNextBatch(turn, *oldest)) {
+      sent = true;
+    } else {
+      stirred.Remove(*oldest);
+      for_parities.PushBack(*oldest);
+    }
+  }
+  while (Bundle* const bundle = for_parities.PopFront()) {
+    while (SendNextParity(turn, *bundle)) sent = true;
   }
   return sent;
 }
 
-Batch* Dispatcher::NextBatchFor(Time now, const Worker& worker,
-                                Bundle** bundle) {
-  Batch* best = nullptr;
-  for (Bundle* const served : worker.bundles) {
-    if (WorkerTable::IsBarred(worker, *served, now)) continue;
-    int looked_at = 0;
-    for (Batch* batch = served->waiting.front();
-         batch != nullptr && looked_at < kLookahead;
-         batch = decltype(served->waiting)::Next(*batch), ++looked_at) {
-      if (batch->avoid == worker.id &&
-          std::any_of(served->workers.begin(), served->workers.end(),
-                      [&](const Worker* other) {
-                        return other != &worker && other->takes_tasks();
-                      })) {
-        continue;
-      }
-      if (best == nullptr || batch->waiting_since < best->waiting_since) {
-        best = batch;
-        *bundle = served;
-      }
-      break;
-    }
-  }
-  return best;
-}
-
-Parity* Dispatcher::NextParityFor(Time now, const Worker& worker,
-                                  Bundle** bundle) {
-  for (Bundle* const served : worker.bundles) {
-    if (WorkerTable::IsBarred(worker, *served, now)) continue;
-    int looked_at = 0;
-    for (Parity* parity = served->waiting_parities.front();
-         parity != nullptr && looked_at < kLookahead;
-         parity = decltype(served->waiting_parities)::Next(*parity),
-                 ++looked_at) {
-      if (!WorkerTable::MayTakeParity(worker, *served, *parity->group)) {
-        continue;
-      }
-      *bundle = served;
-      return parity;
-    }
-  }
-  return nullptr;
-}
-
-bool Dispatcher::TakeNext(const Turn& turn, Worker& worker) {
-  if (!HasTaskRecord()) return false;
-  Bundle* bundle = nullptr;
-  if (WorkerTable::HasSlot(worker, /*redundant=*/false)) {
-    if (Batch* const batch = NextBatchFor(turn.now, worker, &bundle)) {
-      bundle->waiting.Remove(*batch);
-      batch->waiting = false;
-      SendBatch(turn, *batch, worker, batch->waiting_attempt, /*priority=*/0);
+bool Dispatcher::SendNextBatch(const Turn& turn, Bundle& bundle) {
+  int looked_at = 0;
+  for (Batch* batch = bundle.waiting.front();
+       batch != nullptr && looked_at < kLookahead && HasTaskRecord();
+       batch = decltype(bundle.waiting)::Next(*batch), ++looked_at) {
+    const bool avoids = batch->avoid != kNoWorker &&
+                        WorkerTable::AnyTakesTasks(bundle, batch->avoid);
+    const bool first = batch->stage != BatchStage::kSent;
+    Worker* const worker = workers_.Pick(
+        bundle, {.group = first ? observer_.GroupToJoin(*batch) : batch->group,
+                 .avoid = avoids ? batch->avoid : kNoWorker,
+                 .now = turn.now});
+    if (worker != nullptr) {
+      Withdraw(*batch);
+      SendBatch(turn, *batch, *worker, batch->waiting_attempt, /*priority=*/0);
       return true;
     }
+    if (!avoids) return false;  // nobody has a slot
   }
-  if (WorkerTable::HasSlot(worker, /*redundant=*/true)) {
-    if (Parity* const parity = NextParityFor(turn.now, worker, &bundle)) {
-      bundle->waiting_parities.Remove(*parity);
-      parity->bundle = nullptr;
-      SendParity(turn, *parity, *bundle, worker);
-      return true;
-    }
+  return false;
+}
+
+bool Dispatcher::SendNextParity(const Turn& turn, Bundle& bundle) {
+  int looked_at = 0;
+  for (Parity* parity = bundle.waiting_parities.front();
+       parity != nullptr && looked_at < kLookahead && HasTaskRecord();
+       parity = decltype(bundle.waiting_parities)::Next(*parity), ++looked_at) {
+    Worker* const worker = workers_.Pick(
+        bundle, {.redundant = true, .group = parity->group, .now = turn.now});
+    if (worker == nullptr) return false;  // nobody has a slot
+    if (!WorkerTable::MayTakePart(*worker, bundle, *parity->group)) continue;
+    bundle.waiting_parities.Remove(*parity);
+    parity->bundle = nullptr;
+    SendParity(turn, *parity, bundle, *worker);
+    return true;
   }
   return false;
 }

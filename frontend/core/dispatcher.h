@@ -75,12 +75,18 @@ class Dispatcher {
   /// The same for everybody who serves what this worker serves.
   void NoteRoomBeside(const Worker& worker);
 
-  /// Hands out waiting work to workers with room. True if anything was sent.
+  /// Hands out what waits for the bundles of workers that were noted: batches,
+  /// oldest first, then parity queries, each to the worker that Pick names, so
+  /// that a line is spread and groups stay apart as if nobody had waited. True
+  /// if anything was sent.
+  /// Cost: O(workers of the bundle) for each task sent; kLookahead times that
+  /// for a line from which nothing can be sent.
   bool Pump(const Turn& turn);
 
  private:
-  // How many waiting tasks are looked at for one that suits a worker.
+  // How many waiting tasks are looked at for one that has a worker to go to.
   static constexpr int kLookahead = 8;
+  using BundleList = IntrusiveList<Bundle, &Bundle::stirred>;
 
   void StandInLine(const Turn& turn, Batch& batch, Bundle& bundle,
                    AttemptType attempt);
@@ -92,9 +98,8 @@ class Dispatcher {
   Task& NewTask(const Turn& turn, Worker& worker, ModelId model,
                 AttemptType attempt, uint8_t priority, uint32_t samples,
                 Time deadline);
-  Batch* NextBatchFor(Time now, const Worker& worker, Bundle** bundle);
-  Parity* NextParityFor(Time now, const Worker& worker, Bundle** bundle);
-  bool TakeNext(const Turn& turn, Worker& worker);
+  bool SendNextBatch(const Turn& turn, Bundle& bundle);
+  bool SendNextParity(const Turn& turn, Bundle& bundle);
   bool HasTaskRecord();
 
   CoreState& state_;

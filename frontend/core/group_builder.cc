@@ -24,24 +24,46 @@ Group* GroupBuilder::Find(const Batch& batch) {
   return found == nullptr ? nullptr : *found;
 }
 
-Group* GroupBuilder::Join(const Turn& turn, Batch& batch) {
+Group* GroupBuilder::Join(const Turn& turn, Batch& batch,
+                          absl::FunctionRef<bool(const Group&)> suits) {
   PARM_CHECK(batch.group == nullptr);
-  Group* group = Find(batch);
-  if (group == nullptr) {
-    group = state_.groups.Allocate();
-    if (group == nullptr) return nullptr;
-    group->key = KeyOf(batch);
-    group->query_number = batch.query_number;
-    open_.Insert(group->key, group);
-    state_.timers.Arm(
-        &group->timer,
-        turn.now + state_.model_options(batch.model).group_timeout,
-        TimerKind::kGroupTimeout, Slab<Group>::IndexOf(*group));
+  Group* const oldest = Find(batch);
+  Group* youngest = nullptr;
+  Group* group = oldest;
+  int num_open = 0;
+  for (; group != nullptr && !suits(*group); group = group->younger) {
+    youngest = group;
+    ++num_open;
   }
+  if (group == nullptr && num_open < kMaxOpenPerLayout) {
+    group = Open(turn, batch, youngest);
+  }
+  if (group == nullptr) group = oldest;
+  if (group == nullptr) return nullptr;
+  if (oldest != nullptr && group != oldest)
+    state_.Mark(RarePath::kGroupKeptApart);
   batch.group = group;
   batch.member = group->num_members;
   group->members[group->num_members++] = &batch;
   group->deadline = std::max(group->deadline, batch.deadline);
+  return group;
+}
+
+Group* GroupBuilder::Open(const Turn& turn, const Batch& batch,
+                          Group* youngest) {
+  Group* const group = state_.groups.Allocate();
+  if (group == nullptr) return nullptr;
+  group->key = KeyOf(batch);
+  group->query_number = batch.query_number;
+  if (youngest == nullptr) {
+    open_.Insert(group->key, group);
+  } else {
+    youngest->younger = group;
+  }
+  ++num_open_;
+  state_.timers.Arm(&group->timer,
+                    turn.now + state_.model_options(batch.model).group_timeout,
+                    TimerKind::kGroupTimeout, Slab<Group>::IndexOf(*group));
   return group;
 }
 
@@ -51,7 +73,19 @@ bool GroupBuilder::IsFull(const CoreState& state, const Group& group) {
 }
 
 void GroupBuilder::Close(Group& group) {
-  PARM_CHECK(open_.Erase(group.key));
+  Group* const* const found = open_.Find(group.key);
+  PARM_CHECK(found != nullptr);
+  Group* const oldest = *found;
+  if (oldest == &group) {
+    open_.Erase(group.key);
+    if (group.younger != nullptr) open_.Insert(group.key, group.younger);
+  } else {
+    Group* older = oldest;
+    while (older->younger != &group) older = older->younger;
+    older->younger = group.younger;
+  }
+  group.younger = nullptr;
+  --num_open_;
   state_.timers.Disarm(&group.timer);
   group.open = false;
 }

@@ -34,6 +34,7 @@ enum class RarePath : uint8_t {
   kTaskForgottenByWorker,
   kTaskSlotGivenUp,
   kTaskRecordGivenUp,
+  kGroupKeptApart,
   kGroupShortPadded,
   kGroupUnprotected,
   kGroupNeedsNoParity,

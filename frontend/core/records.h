@@ -163,6 +163,7 @@ struct Group : SlabItem {
   std::array<Batch*, kMaxMembers> members{};
   std::array<Parity, kMaxParities> parities{};
   uint8_t num_parities = 0;
+  Group* younger = nullptr;  // open too, of the same layout
   Link<Group> touched;
   Link<Group> lingering;
 };

@@ -132,11 +132,7 @@ void Resolver::Retry(const Turn& turn, Batch& batch, WorkerId avoid,
   if (failure == Failure::kRefused) {
     // "Elsewhere" must exist: the same worker would only refuse again.
     const Bundle* const bundle = workers_.Find(batch.deployed);
-    if (bundle == nullptr ||
-        std::none_of(bundle->workers.begin(), bundle->workers.end(),
-                     [avoid](const Worker* worker) {
-                       return worker->takes_tasks() && worker->id != avoid;
-                     })) {
+    if (bundle == nullptr || !WorkerTable::AnyTakesTasks(*bundle, avoid)) {
       return;
     }
   }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <compare>
+#include <optional>
 
 #include "base/status_macros.h"
 
@@ -114,10 +115,11 @@ Bundle* WorkerTable::FindParity(BundleKey deployed, uint8_t parity_index) {
   return best;
 }
 
-bool WorkerTable::AnyTakesTasks(const Bundle& bundle) {
-  return std::any_of(
-      bundle.workers.begin(), bundle.workers.end(),
-      [](const Worker* worker) { return worker->takes_tasks(); });
+bool WorkerTable::AnyTakesTasks(const Bundle& bundle, WorkerId except) {
+  return std::any_of(bundle.workers.begin(), bundle.workers.end(),
+                     [except](const Worker* worker) {
+                       return worker->takes_tasks() && worker->id != except;
+                     });
 }
 
 double WorkerTable::BusyShare(BundleKey key) const {
@@ -153,8 +155,8 @@ bool WorkerTable::SharesDomain(const Worker& worker, const Group& group) const {
   });
 }
 
-bool WorkerTable::MayTakeParity(const Worker& worker, const Bundle& bundle,
-                                const Group& group) {
+bool WorkerTable::MayTakePart(const Worker& worker, const Bundle& bundle,
+                              const Group& group) {
   if (!HoldsPartOf(worker, group)) return true;
   return std::none_of(
       bundle.workers.begin(), bundle.workers.end(), [&](const Worker* other) {
@@ -162,9 +164,7 @@ bool WorkerTable::MayTakeParity(const Worker& worker, const Bundle& bundle,
       });
 }
 
-bool WorkerTable::IsBarred(const Worker& worker, const Bundle& bundle,
-                           Time now) {
-  if (worker.penalised_until <= now) return false;
+bool WorkerTable::BarsPenalised(const Bundle& bundle, Time now) {
   return std::any_of(
       bundle.workers.begin(), bundle.workers.end(), [now](const Worker* other) {
         return other->takes_tasks() && other->penalised_until <= now;
@@ -176,13 +176,15 @@ Worker* WorkerTable::Pick(Bundle& bundle, const PickOptions& pick) {
   Worker* best = nullptr;
   Rank best_rank{};
   size_t best_position = 0;
+  std::optional<bool> bars_penalised;  // found out when it matters
   for (size_t step = 0; step < n; ++step) {
     size_t position = bundle.rotation + step;
     if (position >= n) position -= n;
     Worker* const worker = bundle.workers[position];
-    if (!HasSlot(*worker, pick.redundant) || worker->id == pick.avoid ||
-        IsBarred(*worker, bundle, pick.now)) {
-      continue;
+    if (!HasSlot(*worker, pick.redundant) || worker->id == pick.avoid) continue;
+    if (worker->penalised_until > pick.now) {
+      if (!bars_penalised) bars_penalised = BarsPenalised(bundle, pick.now);
+      if (*bars_penalised) continue;
     }
     const uint64_t load = LoadOf(*worker);
     Rank rank = {

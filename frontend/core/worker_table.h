@@ -33,6 +33,7 @@ struct Bundle {
   size_t rotation = 0;                         // where ties begin
   IntrusiveList<Batch, &Batch::wait> waiting;  // oldest first
   IntrusiveList<Parity, &Parity::wait> waiting_parities;
+  Link<Bundle> stirred;  // see Dispatcher::Pump
 };
 
 struct Worker {
@@ -49,7 +50,7 @@ struct Worker {
   uint32_t outstanding_redundant = 0;
   uint64_t outstanding_samples = 0;
   Time last_heard{};
-  Time penalised_until{};  // refused or failed a task; see IsBarred
+  Time penalised_until{};  // refused or failed a task; see Pick
   TimerHandle timer{};
   std::vector<Bundle*> bundles;
   IntrusiveList<Task, &Task::on_worker> tasks;
@@ -76,9 +77,9 @@ class WorkerTable {
   /// taking tasks; nullptr if none was ever stated.
   Bundle* FindParity(BundleKey deployed, uint8_t parity_index);
 
-  /// Whether some worker could take a task of this bundle, now or when it has
-  /// a free slot.
-  static bool AnyTakesTasks(const Bundle& bundle);
+  /// Whether some worker (other than `except`) could take a task of this
+  /// bundle, now or when it has a free slot.
+  static bool AnyTakesTasks(const Bundle& bundle, WorkerId except = kNoWorker);
 
   /// See PolicyHost::BusyShare.
   double BusyShare(BundleKey key) const;
@@ -86,31 +87,32 @@ class WorkerTable {
   struct PickOptions {
     bool redundant = false;
     const Group* group = nullptr;  // keep away from its workers and domains
-    WorkerId avoid = kNoWorker;    // not this one, if another is alive
+    WorkerId avoid = kNoWorker;    // never this one
     Time now{};
   };
 
   /// The worker that takes the next task of the bundle; nullptr if none has a
-  /// free slot. Least outstanding work, ties by rotation; a worker that holds a
-  /// part of the group comes after all others; among those
-  /// with an idle lane another fault domain comes first. So keeping apart never
-  /// costs a task waiting time.
+  /// free slot. Least outstanding work, ties by rotation; a penalised worker
+  /// only if nobody else takes tasks of the bundle; a worker that holds a
+  /// part of the group comes after all others; among those with an idle lane
+  /// another fault domain comes first. So keeping apart never costs a task
+  /// waiting time.
   /// Cost: O(workers of the bundle x size of the group).
   Worker* Pick(Bundle& bundle, const PickOptions& pick);
 
   /// Whether this worker has a slot for a task of that kind.
   static bool HasSlot(const Worker& worker, bool redundant);
-  /// A penalised worker gets nothing of a bundle that another one serves which
-  /// takes tasks and is not penalised.
-  static bool IsBarred(const Worker& worker, const Bundle& bundle, Time now);
   /// Whether a member or parity of the group was sent to this worker.
   static bool HoldsPartOf(const Worker& worker, const Group& group);
-  /// A parity query goes to a worker of its group only if no other one that
-  /// takes tasks serves its bundle.
-  static bool MayTakeParity(const Worker& worker, const Bundle& bundle,
-                            const Group& group);
+  /// A part of a group goes to a worker that holds another one only if nobody
+  /// else who takes tasks serves the part's bundle.
+  static bool MayTakePart(const Worker& worker, const Bundle& bundle,
+                          const Group& group);
 
  private:
+  /// Somebody takes tasks and is not penalised: penalised workers get nothing
+  /// of this bundle.
+  static bool BarsPenalised(const Bundle& bundle, Time now);
   bool SharesDomain(const Worker& worker, const Group& group) const;
   void Forget(Worker& worker);
 

@@ -2,6 +2,9 @@
 
 #include "frontend/core/dispatcher.h"
 
+#include <algorithm>
+#include <cstddef>
+
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/frontend/core/core_harness.h"
@@ -317,6 +320,76 @@ TEST(DispatcherTest, MembersAndParityGoToDistinctWorkers) {
     EXPECT_NE(a, p);
     EXPECT_NE(b, p);
   }
+}
+
+// Two workers whose four slots are full, and four more queries in line.
+CoreHarness Backlog() {
+  CoreHarness core(CodedOptions(3, {.scheme = "sum", .k = 2}));
+  core.Up(0, {.max_in_flight = 2});
+  core.Up(1, {.max_in_flight = 2});
+  core.Up(2, {.deployed = false, .parity = true, .max_in_flight = 100});
+  core.heard = {0, 1, 2};
+  for (int i = 0; i < 4; ++i) core.Arrive();
+  for (int i = 0; i < 4; ++i) core.Arrive({.deadline = Milliseconds(5000)});
+  EXPECT_THAT(core.out.sent, SizeIs(4));
+  core.out.encodes.clear();
+  return core;
+}
+
+// The first of the tasks at this worker, counted from `first`.
+const Sent& TaskAt(const CoreHarness& core, uint32_t worker, size_t first) {
+  const auto at_worker = [worker](const Sent& sent) {
+    return sent.task.worker == WorkerId{worker};
+  };
+  return *std::find_if(
+      core.out.sent.begin() + static_cast<std::ptrdiff_t>(first),
+      core.out.sent.end(), at_worker);
+}
+
+TEST(DispatcherTest, BacklogIsSpreadAndGroupsStayApart) {
+  CoreHarness core = Backlog();
+  // All slots are given up at the same time.
+  core.Advance(Milliseconds(1000));
+  ASSERT_THAT(core.out.sent, SizeIs(8));
+  for (size_t i = 4; i < 8; ++i) {
+    EXPECT_EQ(core.out.sent[i].inputs[0], core.InputOf(QueryId{i + 1}))
+        << "oldest first";
+  }
+  EXPECT_NE(core.out.sent[4].task.worker, core.out.sent[5].task.worker);
+  EXPECT_NE(core.out.sent[6].task.worker, core.out.sent[7].task.worker);
+}
+
+TEST(DispatcherTest, MembersSentToOneWorkerJoinDistinctGroups) {
+  CoreHarness core = Backlog();
+  const Sent first = TaskAt(core, 0, 0);
+  core.Reply(first);
+  for (size_t i = 1; i < 4; ++i) {
+    const Sent& sent = core.out.sent[i];
+    if (sent.task.worker == WorkerId{0} && sent.task.task != first.task.task) {
+      core.Reply(Sent{sent});
+    }
+  }
+  ASSERT_THAT(core.out.sent, SizeIs(6));
+  ASSERT_EQ(core.out.sent[4].task.worker, WorkerId{0});
+  ASSERT_EQ(core.out.sent[5].task.worker, WorkerId{0}) << "it never waits";
+  EXPECT_THAT(core.out.encodes, IsEmpty());
+  EXPECT_EQ(core.sizes().open_groups, 2U);
+  core.Reply(Sent{TaskAt(core, 1, 0)});
+  ASSERT_THAT(core.out.encodes, SizeIs(1)) << "the oldest group is full";
+  EXPECT_EQ(core.out.encodes[0].members.at(0).at(0), core.InputOf(QueryId{5}));
+  EXPECT_EQ(core.out.encodes[0].members.at(1).at(0), core.InputOf(QueryId{7}));
+  core.Advance(Milliseconds(20));
+  EXPECT_THAT(core.out.encodes, SizeIs(2)) << "the younger one is padded";
+  EXPECT_EQ(core.sizes().open_groups, 0U);
+}
+
+TEST(DispatcherTest, OnlyWorkerHoldsWholeGroups) {
+  CoreHarness core(CodedOptions(2, {.scheme = "sum", .k = 2}));
+  core.Up(0, {.max_in_flight = 9});
+  core.Up(1, {.deployed = false, .parity = true});
+  core.Arrive();
+  core.Arrive();
+  EXPECT_THAT(core.out.encodes, SizeIs(1));
 }
 
 TEST(DispatcherTest, ParityWithoutSlotWaitsForOne) {

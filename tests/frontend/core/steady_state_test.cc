@@ -53,7 +53,7 @@ class Worker final : public ActionSink {
 
 class World {
  public:
-  explicit World(CoreOptions options)
+  explicit World(CoreOptions options, uint32_t max_in_flight = 16)
       : core_(FrontendCore::Create(std::move(options)).value()) {
     const std::vector<ServedBundle> bundles = {
         {kDeployed, kModel, BundleRole::kDeployed, kDeployed},
@@ -62,7 +62,7 @@ class World {
       Tell(WorkerUp{.worker = WorkerId{i},
                     .nonce = 1,
                     .fault_domain = i,
-                    .max_in_flight = 16,
+                    .max_in_flight = max_in_flight,
                     .bundles = bundles});
     }
   }
@@ -72,25 +72,32 @@ class World {
     ++num_events;
   }
 
-  // One query in a world where every fifth reply is 80 ms late.
-  void Step() {
+  // One query in a world where every fifth reply is late.
+  void Step() { Step(1); }
+
+  // So many at once.
+  void Step(int num_queries) {
     now_ += Milliseconds(2);
     if (worker_.wake_at <= now_) {
       worker_.wake_at = kNever;
       Tell(TimerFired{});
     }
     ++step_;
-    Tell(QueryArrived{.query = QueryId{step_},
+    for (int i = 0; i < num_queries; ++i) Arrive();
+    if (step_ % 50 == 0) {
+      for (uint32_t i = 0; i < 4; ++i) Tell(WorkerHeard{WorkerId{i}});
+    }
+    Finish();
+  }
+
+  void Arrive() {
+    Tell(QueryArrived{.query = QueryId{++last_query_},
                       .model = kModel,
                       .deployed = kDeployed,
                       .signature = 1,
                       .bytes = 100,
                       .input = NewBuffer(),
                       .deadline = now_ + Milliseconds(500)});
-    if (step_ % 50 == 0) {
-      for (uint32_t i = 0; i < 4; ++i) Tell(WorkerHeard{WorkerId{i}});
-    }
-    Finish();
   }
 
   void Finish() {
@@ -136,6 +143,7 @@ class World {
   Worker worker_;
   Time now_ = Time{} + Milliseconds(1000);
   uint64_t step_ = 0;
+  uint64_t last_query_ = 0;
   uint64_t num_replies_ = 0;
   uint32_t last_buffer_ = 0;
 };
@@ -159,6 +167,18 @@ TEST_P(SteadyStateTest, EventsAllocateNothing) {
     EXPECT_GT(counters.decodes, 100U) << "the run must reach the decoder";
     EXPECT_GT(counters.groups_closed_full, 4'000U);
   }
+}
+
+TEST_P(SteadyStateTest, LineOfWaitingBatchesAllocatesNothing) {
+  CoreOptions options = CodedOptions(4, {.scheme = "sum", .k = 2});
+  options.models[0].policy = GetParam();
+  World world(options, /*max_in_flight=*/1);
+  for (int i = 0; i < 1000; ++i) world.Step(8);
+  const int64_t before = NumAllocations();
+  for (int i = 0; i < 5'000; ++i) world.Step(8);
+  EXPECT_EQ(NumAllocations() - before, 0);
+  const CoreCounters& counters = world.core().counters();
+  EXPECT_GT(counters.rare_paths.hits(RarePath::kBatchWaited), 1'000U);
 }
 
 TEST_P(SteadyStateTest, TablesStayAsSmallAsTheWork) {

@@ -141,10 +141,10 @@ TEST_F(WorkerTableTest, ParityAvoidsItsGroupWhileOthersLive) {
   Worker& other = Up(1, 0, 1, 4, parity);
   PutMemberAt(0);
   const Bundle& bundle = *table.Find(kParity);
-  EXPECT_FALSE(WorkerTable::MayTakeParity(used, bundle, group));
-  EXPECT_TRUE(WorkerTable::MayTakeParity(other, bundle, group));
+  EXPECT_FALSE(WorkerTable::MayTakePart(used, bundle, group));
+  EXPECT_TRUE(WorkerTable::MayTakePart(other, bundle, group));
   other.state = WorkerState::kDown;
-  EXPECT_TRUE(WorkerTable::MayTakeParity(used, bundle, group));
+  EXPECT_TRUE(WorkerTable::MayTakePart(used, bundle, group));
 }
 
 TEST_F(WorkerTableTest, ParityBundleIsFoundByLineageAndIndex) {
