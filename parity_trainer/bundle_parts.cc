@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <numeric>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -77,14 +78,32 @@ absl::StatusOr<Bundle> WriteModelBundle(const std::string& directory,
   return bundle;
 }
 
-absl::StatusOr<std::string> CheckpointPath(const std::string& directory,
-                                           const std::string& named) {
+absl::StatusOr<std::string> CheckOutput(const std::string& directory,
+                                        bool trains,
+                                        const TrainingOptions& options) {
   const std::filesystem::path path = Trimmed(directory);
   if (!path.has_filename()) {
     return absl::InvalidArgumentError(
         absl::StrCat("output is no directory name: got \"", directory, "\""));
   }
-  return named.empty() ? path.string() + ".checkpoint" : named;
+  // What cannot be looked at is reported, with its reason, by the first write.
+  std::error_code ignored;
+  if (!options.force && std::filesystem::exists(path, ignored)) {
+    return absl::AlreadyExistsError(
+        absl::StrCat("output is there already: ", path.string(),
+                     "; name another --out, or --force to replace it"));
+  }
+  if (!trains) return "";
+  std::string checkpoint = options.checkpoint.empty()
+                               ? path.string() + ".checkpoint"
+                               : options.checkpoint;
+  if (!options.force && !options.resume &&
+      std::filesystem::exists(checkpoint, ignored)) {
+    return absl::AlreadyExistsError(absl::StrCat(
+        "checkpoint of an earlier run is there: ", checkpoint,
+        "; --resume goes on from it, --force begins anew and overwrites it"));
+  }
+  return checkpoint;
 }
 
 std::string NameOr(const std::string& name, const std::string& directory) {

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "parity_trainer/command_options.h"
 #include "parity_trainer/dataset.h"
 #include "parity_trainer/evaluation.h"
 #include "parity_trainer/host_tensor.h"
@@ -46,10 +47,15 @@ absl::StatusOr<Bundle> WriteModelBundle(const std::string& directory,
                                         const Probes& probes,
                                         const std::string& checkpoint_path);
 
-/// "DIRECTORY.checkpoint", or what the user named.
-/// Errors: kInvalidArgument for an empty or root directory.
-absl::StatusOr<std::string> CheckpointPath(const std::string& directory,
-                                           const std::string& named);
+/// Checks, before any work is done, that a bundle may appear at `directory`,
+/// and says where the checkpoint goes: what the user named, or
+/// "DIRECTORY.checkpoint"; empty if nothing is trained.
+/// Errors: kInvalidArgument for an empty or root directory; kAlreadyExists if
+/// something is there, or work of an earlier run that was not asked to be
+/// resumed, unless `options.force`.
+absl::StatusOr<std::string> CheckOutput(const std::string& directory,
+                                        bool trains,
+                                        const TrainingOptions& options);
 
 /// Fills `name` with the last component of a path if it is empty.
 std::string NameOr(const std::string& name, const std::string& directory);

@@ -20,6 +20,7 @@ struct TrainingOptions {
   int64_t minibatch = 0;
   double learning_rate = 0;
   bool resume = false;
+  bool force = false;      // overwrite a bundle or checkpoint that is there
   std::string checkpoint;  // empty: beside the bundle
 };
 

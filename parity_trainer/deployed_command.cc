@@ -69,10 +69,9 @@ TrainingSettings MakeSettings(const DeployedOptions& options,
 }  // namespace
 
 absl::StatusOr<std::string> RunDeployedCommand(const DeployedOptions& options) {
-  PARM_ASSIGN_OR_RETURN(
-      const std::string checkpoint,
-      CheckpointPath(options.out, options.training.checkpoint));
   const bool train = options.model_file.empty();
+  PARM_ASSIGN_OR_RETURN(const std::string checkpoint,
+                        CheckOutput(options.out, train, options.training));
   PARM_ASSIGN_OR_RETURN(const Dataset data,
                         LoadDataset({.source = options.data.source,
                                      .with_train = train,

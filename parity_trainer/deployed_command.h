@@ -22,8 +22,9 @@ struct DeployedOptions {
 };
 
 /// Returns a line for the user.
-/// Errors: kCancelled if interrupted (the checkpoint holds the work); else as
-/// LoadDataset, TrainDeployed, ModelRunner::RunAll and WriteBundle.
+/// Errors: kAlreadyExists as CheckOutput; kCancelled if interrupted (the
+/// checkpoint holds the work); else as LoadDataset, TrainDeployed,
+/// ModelRunner::RunAll and WriteBundle.
 absl::StatusOr<std::string> RunDeployedCommand(const DeployedOptions& options);
 
 }  // namespace parm

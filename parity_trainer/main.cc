@@ -59,6 +59,8 @@ void AddTraining(CLI::App* command, TrainingOptions* training) {
       ->check(CLI::PositiveNumber);
   command->add_flag("--resume", training->resume,
                     "go on from the checkpoint, if there is one");
+  command->add_flag("--force", training->force,
+                    "replace what is at --out, or an earlier checkpoint");
   command->add_option("--checkpoint", training->checkpoint,
                       "the checkpoint's file; default: OUT.checkpoint");
 }
@@ -94,8 +96,8 @@ void AddParity(CLI::App* command, ParityOptions* options) {
       ->required();
   command
       ->add_option("--scheme", options->scheme,
-                   "sum (trained), or pack (exact: the deployed model itself\n"
-                   "answers the members side by side)")
+                   "sum, concat (trained), or pack (exact: the deployed model\n"
+                   "itself answers the members side by side)")
       ->capture_default_str();
   command->add_option("--k", options->k, "members of a coding group")
       ->capture_default_str();

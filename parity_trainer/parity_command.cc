@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <iterator>
 #include <memory>
 #include <numeric>
 #include <utility>
@@ -12,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/string_view.h"
 #include "base/status_macros.h"
 #include "encoder/code.h"
 #include "parity_trainer/architectures/architecture.h"
@@ -25,6 +27,8 @@
 namespace parm {
 namespace {
 
+/// What `--scheme` takes: those with a training objective, and `pack`.
+constexpr absl::string_view kSchemes[] = {"sum", "concat", "pack"};
 constexpr int64_t kDefaultEpochs = 80;
 constexpr int64_t kDefaultMinibatch = 256;
 constexpr double kDefaultLearningRate = 3e-3;
@@ -45,6 +49,18 @@ absl::Status CheckOptions(const ParityOptions& options) {
         "--model goes with --scheme pack only, got ", options.scheme));
   }
   return absl::OkStatus();
+}
+
+/// Errors: kInvalidArgument for a scheme that has no training objective here.
+absl::Status CheckTrainable(const Code& code) {
+  const std::string& scheme = code.spec().scheme;
+  if (std::find(std::begin(kSchemes), std::end(kSchemes), scheme) !=
+      std::end(kSchemes)) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("no parity model can be trained for this scheme: got ",
+                   scheme, ", want one of ", absl::StrJoin(kSchemes, ", ")));
 }
 
 /// The architecture asked for, or that of the deployed bundle if it is ours.
@@ -178,15 +194,15 @@ absl::Status Measure(const DeployedModel& deployed, const ModelRunner& runner,
 
 absl::StatusOr<std::string> RunParityCommand(const ParityOptions& options) {
   PARM_RETURN_IF_ERROR(CheckOptions(options));
-  PARM_ASSIGN_OR_RETURN(
-      const std::string checkpoint,
-      CheckpointPath(options.out, options.training.checkpoint));
+  const bool train = NeedsTraining(options);
+  PARM_ASSIGN_OR_RETURN(const std::string checkpoint,
+                        CheckOutput(options.out, train, options.training));
   PARM_ASSIGN_OR_RETURN(
       const std::unique_ptr<const Code> code,
       CreateCode({.scheme = options.scheme, .k = options.k, .r = 1}));
+  PARM_RETURN_IF_ERROR(CheckTrainable(*code));
   PARM_ASSIGN_OR_RETURN(const DeployedModel deployed,
                         LoadDeployedModel(options.deployed));
-  const bool train = NeedsTraining(options);
   PARM_ASSIGN_OR_RETURN(const Dataset data,
                         LoadDataFor(deployed, options.data, train));
   if (data.test.size() < options.k ||

@@ -24,9 +24,10 @@ struct ParityOptions {
 };
 
 /// Returns a line for the user.
-/// Errors: kCancelled if interrupted (the checkpoint holds the work); else as
-/// LoadBundle, CreateCode, LoadDataset, TrainParity, EvaluateErasures and
-/// WriteBundle.
+/// Errors: kInvalidArgument for a scheme that cannot be trained;
+/// kAlreadyExists as CheckOutput; kCancelled if interrupted (the checkpoint
+/// holds the work); else as LoadBundle, CreateCode, LoadDataset, TrainParity,
+/// EvaluateErasures and WriteBundle.
 absl::StatusOr<std::string> RunParityCommand(const ParityOptions& options);
 
 }  // namespace parm

@@ -212,6 +212,7 @@ TEST_F(CommandsTest, StaleParityIsRefused) {
   ASSERT_THAT(RunDeployedCommand(deployed_), IsOk());
   ASSERT_THAT(RunParityCommand(parity_), IsOk());
   deployed_.training.seed = 2;
+  deployed_.training.force = true;
   ASSERT_THAT(RunDeployedCommand(deployed_), IsOk());
   EXPECT_THAT(RunEvaluateCommand(evaluate_),
               StatusIs(absl::StatusCode::kFailedPrecondition,
@@ -246,12 +247,59 @@ TEST_F(CommandsTest, SchemeAndKAreChecked) {
               StatusIs(kInvalid, HasSubstr("want deployed or scratch")));
 }
 
+TEST_F(CommandsTest, SchemeWithoutObjectiveIsRefusedAtOnce) {
+  // Before anything is read: there is no deployed bundle here.
+  parity_.scheme = "weighted";
+  EXPECT_THAT(RunParityCommand(parity_),
+              StatusIs(kInvalid, HasSubstr("got weighted, want one of sum,")));
+}
+
+TEST_F(CommandsTest, EarlierWorkIsOverwrittenByForceAlone) {
+  WriteFile(deployed_.out + ".checkpoint", "an earlier run's");
+  EXPECT_THAT(RunDeployedCommand(deployed_),
+              StatusIs(absl::StatusCode::kAlreadyExists,
+                       HasSubstr("--resume goes on from it")));
+  EXPECT_EQ(ReadFile(deployed_.out + ".checkpoint"), "an earlier run's");
+  deployed_.training.force = true;
+  ASSERT_THAT(RunDeployedCommand(deployed_), IsOk());
+  PARM_ASSERT_OK_AND_ASSIGN(const Bundle first, LoadBundle(deployed_.out));
+
+  deployed_.training = {.seed = 2, .epochs = 3, .minibatch = 20};
+  for (const bool resume : {false, true}) {
+    deployed_.training.resume = resume;
+    EXPECT_THAT(RunDeployedCommand(deployed_),
+                StatusIs(absl::StatusCode::kAlreadyExists,
+                         HasSubstr("output is there already")));
+  }
+  PARM_ASSERT_OK_AND_ASSIGN(const Bundle kept, LoadBundle(deployed_.out));
+  EXPECT_EQ(kept.id, first.id);
+  deployed_.training.force = true;
+  ASSERT_THAT(RunDeployedCommand(deployed_), IsOk());
+  PARM_ASSERT_OK_AND_ASSIGN(const Bundle second, LoadBundle(deployed_.out));
+  EXPECT_NE(second.id, first.id);
+
+  parity_.scheme = "pack";
+  ASSERT_THAT(RunParityCommand(parity_), IsOk());
+  EXPECT_THAT(RunParityCommand(parity_),
+              StatusIs(absl::StatusCode::kAlreadyExists));
+}
+
 TEST_F(CommandsTest, DataSmallerThanAGroupIsASentence) {
   ASSERT_THAT(RunDeployedCommand(deployed_), IsOk());
   parity_.k = 8;
   parity_.data.limit_train = 7;
   EXPECT_THAT(RunParityCommand(parity_),
               StatusIs(kInvalid, HasSubstr("smaller than a group: got 7")));
+  parity_.data.limit_train = 0;
+  parity_.data.limit_test = 7;
+  EXPECT_THAT(RunParityCommand(parity_),
+              StatusIs(kInvalid, HasSubstr("and 7 test samples")));
+  parity_.scheme = "pack";
+  parity_.data.limit_test = 0;
+  ASSERT_THAT(RunParityCommand(parity_), IsOk());
+  evaluate_.data.limit_test = 7;
+  EXPECT_THAT(RunEvaluateCommand(evaluate_),
+              StatusIs(kInvalid, HasSubstr("got 7 test samples")));
 }
 
 TEST_F(CommandsTest, DataOfAnotherShapeOrTypeAreASentence) {
@@ -264,6 +312,7 @@ TEST_F(CommandsTest, DataOfAnotherShapeOrTypeAreASentence) {
   EXPECT_THAT(RunEvaluateCommand(evaluate_),
               StatusIs(kInvalid, HasSubstr("got FP32 values, want UINT8")));
   deployed_.data.source = evaluate_.data.source;
+  deployed_.training.force = true;
   EXPECT_THAT(RunDeployedCommand(deployed_),
               StatusIs(kInvalid, HasSubstr("cannot be sent as uint8")));
   WriteFile(scratch_ / "floats/test_x.npy",
@@ -320,6 +369,7 @@ TEST_F(CommandsTest, OneThreadAndSeedGiveTheSameBytes) {
   ASSERT_THAT(RunDeployedCommand(deployed_), IsOk());
   EXPECT_TRUE(ReadFile(scratch_ / "again/model.pt") == first);
   deployed_.training.seed = 2;
+  deployed_.training.force = true;
   ASSERT_THAT(RunDeployedCommand(deployed_), IsOk());
   EXPECT_FALSE(ReadFile(scratch_ / "again/model.pt") == first);
 }

@@ -1,5 +1,7 @@
 #include "parity_trainer/training_loop.h"
 
+#include <sys/resource.h>
+
 #include <cmath>
 #include <csignal>
 #include <limits>
@@ -33,6 +35,12 @@ class RandomTask : public TrainingTask {
                                   int64_t count) override {
     ++losses_asked;
     if (losses_asked == interrupt_at) std::raise(SIGINT);
+    if (losses_asked == fill_disk_at) {
+      rlimit full{};
+      getrlimit(RLIMIT_FSIZE, &full);
+      full.rlim_cur = 1000;
+      setrlimit(RLIMIT_FSIZE, &full);
+    }
     if (losses_asked == fail_at) return absl::UnavailableError("no data");
     const at::Tensor chosen =
         torch::tensor(order_, torch::kLong).slice(0, begin, begin + count);
@@ -50,6 +58,7 @@ class RandomTask : public TrainingTask {
   int fail_at = -1;
   int astray_at = -1;
   int interrupt_at = -1;
+  int fill_disk_at = -1;
 
  private:
   const at::Tensor inputs_ = Draw({kExamples, 1, 8, 8});
@@ -184,6 +193,31 @@ TEST_F(TrainingLoopTest, UnwritableCheckpointShowsBeforeTheFirstStep) {
   RandomTask task;
   EXPECT_THAT(Run(&task, &network), StatusIs(absl::StatusCode::kUnavailable));
   EXPECT_EQ(task.losses_asked, 0);
+}
+
+TEST_F(TrainingLoopTest, DiskFullWhileTrainingLeavesTheLastCheckpoint) {
+  at::set_num_threads(1);
+  torch::jit::Module whole = Network();
+  RandomTask whole_task;
+  ASSERT_THAT(Run(&whole_task, &whole), IsOk());
+  rlimit before{};
+  getrlimit(RLIMIT_FSIZE, &before);
+  std::signal(SIGXFSZ, SIG_IGN);
+  torch::jit::Module cut = Network();
+  RandomTask filling;
+  filling.fill_disk_at = 5;  // in the second of four epochs of three steps
+  const absl::StatusOr<TrainedModel> trained = Run(&filling, &cut);
+  setrlimit(RLIMIT_FSIZE, &before);
+  EXPECT_THAT(trained, StatusIs(absl::StatusCode::kResourceExhausted,
+                                HasSubstr("cannot write")));
+  EXPECT_EQ(filling.losses_asked, 6);
+
+  torch::jit::Module resumed = Network();
+  RandomTask rest;
+  settings_.resume = true;
+  ASSERT_THAT(Run(&rest, &resumed), IsOk());
+  EXPECT_EQ(rest.losses_asked, 12 - 3);
+  EXPECT_TRUE(Equal(whole, resumed));
 }
 
 TEST_F(TrainingLoopTest, InterruptFinishesTheStepAndSaves) {
