@@ -47,11 +47,11 @@ absl::StatusOr<TensorSet> ActionPerformer::Inputs(
 }
 
 void ActionPerformer::Perform(const core::DispatchTask& action) {
-  const core::TaskNotSent not_sent{.task = action.task,
-                                   .worker = action.worker};
+  core::TaskNotSent not_sent{.task = action.task, .worker = action.worker};
   const absl::StatusOr<TensorSet> inputs = Inputs(action);
   if (!inputs.ok()) {
     ++counters_.join_failures;
+    not_sent.unsendable = true;
     events_.emplace_back(not_sent);
     return;
   }

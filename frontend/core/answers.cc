@@ -74,15 +74,6 @@ void Answers::GiveUp(const Turn& turn, Query& query, AnswerError error) {
   Answer(turn, query, {.error = error, .task = query.batch->failed_task});
 }
 
-void Answers::FailForGood(const Turn& turn, Batch& batch, TaskId task) {
-  state_.Mark(RarePath::kPermanentError);
-  for (Query* query = FirstQuery(batch); query != nullptr;
-       query = NextQuery(*query)) {
-    if (!query->open) continue;
-    Answer(turn, *query, {.error = AnswerError::kBackend, .task = task});
-  }
-}
-
 bool Answers::MayReconstruct(const Query& query) const {
   const ModelOptions& model = state_.model_options(query.model);
   if (model.mode == PolicyMode::kObserve || query.mode == AnswerMode::kExact) {
@@ -96,7 +87,8 @@ bool Answers::MayReconstruct(const Query& query) const {
 
 AnswerError Answers::ReasonAtDeadline(const Query& query) {
   const Batch& batch = *query.batch;
-  if (batch.stage != BatchStage::kSent) {
+  if (batch.stage != BatchStage::kSent ||
+      (batch.waiting && batch.num_copies == 0)) {
     const Bundle* const bundle = workers_.Find(batch.deployed);
     if (bundle != nullptr && WorkerTable::AnyTakesTasks(*bundle)) {
       return AnswerError::kDeadlineExceeded;

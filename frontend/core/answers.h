@@ -32,9 +32,6 @@ class Answers {
   /// query may have it, else the error.
   void GiveUp(const Turn& turn, Query& query, AnswerError error);
 
-  /// Answers every open query of the batch with kBackend.
-  void FailForGood(const Turn& turn, Batch& batch, TaskId task);
-
   /// The best that is here, at the query's deadline.
   void OnDeadline(const Turn& turn, Query& query);
 

@@ -129,6 +129,7 @@ void CoreEngine::On(const Turn& turn, const WorkerUp& event) {
   workers_.SetServed(worker, event);
   worker.state = WorkerState::kAlive;
   worker.draining = false;
+  worker.unreachable = false;
   worker.last_heard = turn.now;
   worker.penalised_until = Time{};
   ArmWorkerTimer(worker, turn.now + state_.options.heartbeat_timeout);
@@ -153,6 +154,7 @@ void CoreEngine::NoteHeard(const Turn& turn, WorkerId id) {
   Worker& worker = workers_.at(id);
   if (worker.state == WorkerState::kUnknown) return;
   worker.last_heard = turn.now;
+  if (std::exchange(worker.unreachable, false)) dispatcher_.NoteRoom(worker);
   if (worker.state == WorkerState::kAlive) return;
   state_.Mark(RarePath::kWorkerHeardAgain);
   worker.state = WorkerState::kAlive;
@@ -297,6 +299,7 @@ void CoreEngine::Fire(const Turn& turn, const FiredTimer& fired) {
 void CoreEngine::WatchPenalty(const Turn& turn, Worker& worker) {
   if (worker.state != WorkerState::kAlive) return;
   if (worker.penalised_until <= turn.now) {
+    worker.unreachable = false;
     dispatcher_.NoteRoom(worker);
   } else {
     ArmWorkerTimer(worker, std::min(worker.penalised_until, SilentAt(worker)));
@@ -423,7 +426,10 @@ void CoreEngine::OnDecodeHeld(const Turn& turn, Batch& batch) {
 
 bool CoreEngine::SendCopy(const Turn& turn, Batch& batch, AttemptType attempt,
                           uint8_t priority) {
-  if (batch.stage != BatchStage::kSent || batch.num_open == 0) return false;
+  if (batch.stage != BatchStage::kSent || batch.num_open == 0 ||
+      batch.refused) {
+    return false;
+  }
   return dispatcher_.SendCopy(turn, batch, attempt, priority,
                               Dispatcher::Wait::kNever, batch.worker);
 }

@@ -110,6 +110,8 @@ struct TaskReplied {
 struct TaskNotSent {
   TaskId task;
   WorkerId worker;
+  /// The worker is not to blame: nobody could be sent this task.
+  bool unsendable = false;
 };
 
 /// The answer to EncodeParity.

@@ -85,6 +85,7 @@ struct Batch : SlabItem {
   BatchStage stage = BatchStage::kForming;
   bool waiting = false;  // for a slot: the first time or with a retry
   bool retried = false;
+  bool refused = false;  // a worker's error is final: no further copy
   bool expired = false;  // a worker found its budget spent
   bool late_counted = false;
   bool held_counted = false;

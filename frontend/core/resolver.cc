@@ -104,20 +104,28 @@ void Resolver::OnMemberError(const Turn& turn, Batch& batch,
                              AttemptType attempt, const TaskReplied& reply) {
   state_.Touch(batch);
   batch.failed_task = reply.task;
-  // Success without an output is such an error too.
-  if (!reply.retryable) {
-    if (batch.num_open > 0) answers_.FailForGood(turn, batch, reply.task);
+  // Success without an output is a permanent error too. Of several queries only
+  // one may be to blame, or the worker: another one is asked before all fail.
+  if (!reply.retryable && (batch.num_queries == 1 || batch.retried)) {
+    BelieveError(batch);
     return;
   }
   state_.Mark(RarePath::kRetryableError);
   OnMemberFailed(turn, batch, attempt, reply.worker, Failure::kRefused);
 }
 
+void Resolver::BelieveError(Batch& batch) {
+  state_.Touch(batch);
+  state_.Mark(RarePath::kPermanentError);
+  batch.refused = true;
+  if (batch.waiting) dispatcher_.Withdraw(batch);
+}
+
 void Resolver::OnMemberFailed(const Turn& turn, Batch& batch,
                               AttemptType attempt, WorkerId worker,
                               Failure failure) {
   state_.Touch(batch);
-  if (batch.num_open == 0) return;
+  if (batch.num_open == 0 || batch.refused) return;
   Retry(turn, batch, worker, failure);
   observer_.OnCopyFailed(turn, batch, attempt);
 }
@@ -125,7 +133,8 @@ void Resolver::OnMemberFailed(const Turn& turn, Batch& batch,
 void Resolver::Retry(const Turn& turn, Batch& batch, WorkerId avoid,
                      Failure failure) {
   if (batch.waiting || AnyCopyAlive(batch)) return;
-  if (batch.retried) {
+  const bool costs_retry = failure != Failure::kNotSent;  // else it never left
+  if (costs_retry && batch.retried) {
     state_.Mark(RarePath::kSecondLoss);
     return;
   }
@@ -136,7 +145,7 @@ void Resolver::Retry(const Turn& turn, Batch& batch, WorkerId avoid,
       return;
     }
   }
-  batch.retried = true;
+  batch.retried |= costs_retry;
   if (dispatcher_.SendCopy(turn, batch, AttemptType::kRetry, /*priority=*/0,
                            Dispatcher::Wait::kForSlot, avoid)) {
     state_.Mark(RarePath::kRetrySent);
@@ -179,11 +188,18 @@ void Resolver::OnNotSent(const Turn& turn, const TaskNotSent& refusal) {
   Batch* const batch = task->batch;
   Parity* const parity = task->parity;
   const AttemptType attempt = task->attempt;
-  Penalise(turn, refusal.worker);
+  if (!refusal.unsendable) {
+    workers_.at(refusal.worker).unreachable = true;
+    Penalise(turn, refusal.worker);
+  }
   dispatcher_.End(turn, *task, Dispatcher::Outcome::kNoAnswer);
   if (parity != nullptr) OnParityFailed(turn, *parity);
-  if (batch != nullptr) {
-    OnMemberFailed(turn, *batch, attempt, refusal.worker, Failure::kRefused);
+  if (batch == nullptr) return;
+  if (refusal.unsendable) {
+    batch->failed_task = refusal.task;
+    BelieveError(*batch);
+  } else {
+    OnMemberFailed(turn, *batch, attempt, kNoWorker, Failure::kNotSent);
   }
 }
 

@@ -47,13 +47,15 @@ class Resolver {
 
  private:
   // How a task ended without an output.
-  enum class Failure : uint8_t { kLost, kRefused };
+  enum class Failure : uint8_t { kLost, kRefused, kNotSent };
 
   void OnOutput(const Turn& turn, Batch& batch, AttemptType attempt,
                 const TaskReplied& reply);
   void OnParityOutput(Parity& parity, const TaskReplied& reply);
   void OnMemberError(const Turn& turn, Batch& batch, AttemptType attempt,
                      const TaskReplied& reply);
+  // Nobody else is asked; see README, Errors.
+  void BelieveError(Batch& batch);
   void OnMemberFailed(const Turn& turn, Batch& batch, AttemptType attempt,
                       WorkerId worker, Failure failure);
   void SendElsewhere(const Turn& turn, Task& task);

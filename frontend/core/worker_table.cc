@@ -137,7 +137,8 @@ double WorkerTable::BusyShare(BundleKey key) const {
 }
 
 bool WorkerTable::HasSlot(const Worker& worker, bool redundant) {
-  if (!worker.takes_tasks() || worker.outstanding >= worker.max_in_flight) {
+  if (!worker.takes_tasks() || worker.unreachable ||
+      worker.outstanding >= worker.max_in_flight) {
     return false;
   }
   // Where ordinary tasks run too, redundant ones leave half of the slots.

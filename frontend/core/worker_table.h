@@ -40,6 +40,8 @@ struct Worker {
   WorkerId id{};
   WorkerState state = WorkerState::kUnknown;
   bool draining = false;
+  // A send was refused: no slot until it is heard, or the penalty is over.
+  bool unreachable = false;
   bool freed = false;  // a slot became free; see Dispatcher::Pump
   bool serves_deployed = false;
   uint64_t nonce = 0;

@@ -203,6 +203,70 @@ TEST(DispatcherTest, RefusedSendGoesElsewhere) {
   EXPECT_EQ(core.out.sent.at(2).task.worker, core.out.sent[1].task.worker);
 }
 
+void Refuse(CoreHarness& core, const Sent& sent, bool unsendable = false) {
+  core.Handle(TaskNotSent{.task = sent.task.task,
+                          .worker = sent.task.worker,
+                          .unsendable = unsendable});
+}
+
+TEST(DispatcherTest, RefusedSendToTheOnlyWorkerWaits) {
+  CoreHarness core(PlainOptions(1));
+  core.Up(0, {});
+  core.Arrive();
+  for (size_t i = 0; i < 3; ++i) {
+    Refuse(core, Sent{core.out.sent.at(i)});
+    EXPECT_THAT(core.out.answers, IsEmpty());
+    ASSERT_THAT(core.out.sent, SizeIs(i + 1)) << "not before it is heard";
+    core.Handle(WorkerHeard{.worker = WorkerId{0}});
+    ASSERT_THAT(core.out.sent, SizeIs(i + 2));
+  }
+  core.Handle(WorkerDown{.worker = WorkerId{0}});
+  core.Up(0, {.nonce = 2});
+  ASSERT_THAT(core.out.sent, SizeIs(5)) << "its retry was not spent";
+  core.Reply(core.out.sent.back());
+  EXPECT_EQ(core.out.answers.at(0).source, AnswerSource::kExact);
+  core.ExpectEmpty();
+}
+
+TEST(DispatcherTest, UnreachableWorkerIsTriedAgainAfterAWhile) {
+  CoreHarness core(PlainOptions(1));
+  core.Up(0, {});
+  core.Arrive();
+  Refuse(core, Sent{core.out.sent.at(0)});
+  core.Arrive();
+  EXPECT_THAT(core.out.sent, SizeIs(1)) << "nor does it get others";
+  core.Advance(Milliseconds(249));
+  EXPECT_THAT(core.out.sent, SizeIs(1));
+  core.Advance(Milliseconds(1));
+  EXPECT_THAT(core.out.sent, SizeIs(2));
+}
+
+TEST(DispatcherTest, RefusedSendToADeadWorkerEndsAsNoWorker) {
+  CoreHarness core(PlainOptions(1));
+  core.Up(0, {});
+  core.Arrive();
+  Refuse(core, Sent{core.out.sent.at(0)});
+  core.Handle(WorkerDown{.worker = WorkerId{0}});
+  core.Advance(Milliseconds(500));
+  ASSERT_THAT(core.out.answers, SizeIs(1));
+  EXPECT_EQ(core.out.answers[0].error, AnswerError::kNoWorker)
+      << "as for a query that came a moment later";
+}
+
+TEST(DispatcherTest, UnsendableTaskIsNotTheWorkersFault) {
+  CoreHarness core(PlainOptions(2));
+  core.Up(0, {});
+  core.Up(1, {});
+  core.Arrive();
+  const Sent unsendable = core.out.sent.at(0);
+  Refuse(core, unsendable, /*unsendable=*/true);
+  EXPECT_THAT(core.out.sent, SizeIs(1)) << "nobody could be sent it";
+  EXPECT_EQ(core.out.answers.at(0).error, AnswerError::kBackend);
+  core.Arrive();
+  core.Arrive();
+  EXPECT_THAT(core.out.sent, SizeIs(3)) << "both workers are trusted";
+}
+
 TEST(DispatcherTest, FailingWorkerDrainsNoLine) {
   CoreHarness core(PlainOptions(2));
   core.Up(0, {});

@@ -298,6 +298,61 @@ TEST(ResolverTest, HopelessMemberFailsBeforeItsDeadline) {
   EXPECT_EQ(core.out.answers[0].error, AnswerError::kBackend);
 }
 
+TEST(ResolverTest, DecodeComesBeforeAPermanentError) {
+  LateMember group;
+  group.core.Fail(group.core.out.sent[0], TaskStatus::kError);
+  EXPECT_THAT(group.core.out.answers, IsEmpty());
+  EXPECT_THAT(group.core.out.sent, SizeIs(3)) << "no other worker is asked";
+  ASSERT_THAT(group.core.out.decodes, SizeIs(1)) << "nothing else will come";
+  group.core.Decoded(group.core.out.decodes[0]);
+  EXPECT_EQ(group.core.out.answers.at(0).source, AnswerSource::kReconstructed);
+  group.core.ExpectEmpty();
+}
+
+TEST(ResolverTest, ExactQueryGetsAPermanentErrorAtOnce) {
+  LateMember group(SumOfTwo(), AnswerMode::kExact);
+  group.core.Fail(group.core.out.sent[0], TaskStatus::kError);
+  ASSERT_THAT(group.core.out.answers, SizeIs(1));
+  EXPECT_EQ(group.core.out.answers[0].error, AnswerError::kBackend);
+  EXPECT_EQ(group.core.out.answers[0].task, group.core.out.sent[0].task.task);
+}
+
+TEST(ResolverTest, RefusedDecodeLeavesThePermanentError) {
+  LateMember group;
+  group.core.Fail(group.core.out.sent[0], TaskStatus::kError);
+  group.core.Decoded(group.core.out.decodes.at(0), {}, /*noise_gain=*/101);
+  EXPECT_EQ(group.core.out.answers.at(0).error, AnswerError::kBackend);
+}
+
+TEST(ResolverTest, DefaultComesBeforeAPermanentError) {
+  CoreOptions options = PlainOptions(1);
+  options.models[0].has_default_answer = true;
+  CoreHarness core(options);
+  core.Up(0, {});
+  core.Arrive();
+  core.Fail(core.out.sent.at(0), TaskStatus::kError);
+  EXPECT_EQ(core.out.answers.at(0).source, AnswerSource::kDefault);
+}
+
+TEST(ResolverTest, PermanentErrorOfABatchIsAskedForTwice) {
+  CoreOptions options = PlainOptions(2);
+  options.models[0].max_batch_size = 2;
+  CoreHarness core(options);
+  core.Up(0, {});
+  core.Up(1, {});
+  core.Arrive();
+  core.Arrive();
+  core.Fail(core.out.sent.at(0), TaskStatus::kError);
+  EXPECT_THAT(core.out.answers, IsEmpty());
+  ASSERT_THAT(core.out.sent, SizeIs(2));
+  EXPECT_NE(core.out.sent[1].task.worker, core.out.sent[0].task.worker);
+  core.Fail(core.out.sent[1], TaskStatus::kError);
+  ASSERT_THAT(core.out.answers, SizeIs(2));
+  EXPECT_EQ(core.out.answers[0].error, AnswerError::kBackend);
+  EXPECT_EQ(core.out.answers[1].task, core.out.sent[1].task.task);
+  core.ExpectEmpty();
+}
+
 TEST(ResolverTest, BatchIsReconstructedAsAWhole) {
   CoreOptions options = SumOfTwo();
   options.models[0].max_batch_size = 2;
