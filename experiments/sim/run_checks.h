@@ -21,7 +21,7 @@ struct Snapshot {
 Snapshot TakeSnapshot(const core::CoreCounters& counters,
                       const std::vector<SimWorker>& workers);
 
-/// All of the burst was answered exactly, every worker of deployed bundles
+/// All of the burst was answered by a model, every worker of deployed bundles
 /// worked, and groups closed full and got their parity.
 void CheckBurst(const Scenario& scenario, const Snapshot& before,
                 const Snapshot& after, uint64_t burst_size,

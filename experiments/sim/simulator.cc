@@ -418,14 +418,17 @@ void Simulator::EnterPhase(Phase phase, uint32_t model) {
 }
 
 // Every worker is back and groups form again: whole groups of full batches, at
-// least one batch per slot, that take nothing but an exact answer.
+// least one batch per slot. One of each group may be reconstructed, which gives
+// the group a reason for parity; the others take exact answers alone.
 void Simulator::SendBurst(uint32_t model_index) {
   const core::ModelOptions& model = scenario_.core.models[model_index];
   const auto k = static_cast<uint32_t>(model.code ? model.code->spec().k : 1);
   const uint32_t num_groups = (NumSlots(scenario_) + k - 1) / k;
   for (uint32_t i = 0; i < num_groups * k; ++i) {
+    const bool last = (i + 1) % k == 0;
     Send(ModelId{model_index}, /*signature=*/1, model.max_batch_size,
-         core::AnswerMode::kExact, Milliseconds(5000));
+         last ? core::AnswerMode::kBalanced : core::AnswerMode::kExact,
+         Milliseconds(5000));
     ++burst_size_;
   }
 }

@@ -119,6 +119,7 @@ void Answers::Close(const Turn& turn, Query& query) {
   query.open = false;
   --state_.open_queries;
   --query.batch->num_open;
+  query.batch->num_decodable -= query.mode == AnswerMode::kExact ? 0 : 1;
   PARM_CHECK(state_.query_index.Erase(Raw(query.id)));
   state_.timers.Disarm(&query.timer);
   if (query.batch->stage == BatchStage::kSent) {

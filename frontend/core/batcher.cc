@@ -62,6 +62,7 @@ void Batcher::Append(Batch& batch, Query& query) {
   batch.queries.PushBack(query);
   batch.samples += query.samples;
   ++batch.num_open;
+  batch.num_decodable += query.mode == AnswerMode::kExact ? 0 : 1;
 }
 
 void Batcher::ArmTimeout(const Turn& turn, Batch& batch, const Query& query) {

@@ -386,9 +386,7 @@ void CoreEngine::CloseGroup(const Turn& turn, Group& group) {
   const ModelOptions& model = state_.model_options(group.key.model);
   ModelCounters& counters = state_.model_counters(group.key.model);
   ++(full ? counters.groups_closed_full : counters.groups_closed_short);
-  const auto end = group.members.begin() + group.num_members;
-  if (std::all_of(group.members.begin(), end,
-                  [](const Batch* member) { return member->num_open == 0; })) {
+  if (!GroupBuilder::NeedsParity(group)) {
     state_.Mark(RarePath::kGroupNeedsNoParity);
     state_.Touch(group);
     return;

@@ -72,6 +72,12 @@ bool GroupBuilder::IsFull(const CoreState& state, const Group& group) {
          state.options.models[Raw(group.key.model)].code->spec().k;
 }
 
+bool GroupBuilder::NeedsParity(const Group& group) {
+  return std::any_of(
+      group.members.begin(), group.members.begin() + group.num_members,
+      [](const Batch* member) { return member->num_decodable > 0; });
+}
+
 void GroupBuilder::Close(Group& group) {
   Group* const* const found = open_.Find(group.key);
   PARM_CHECK(found != nullptr);

@@ -34,6 +34,9 @@ class GroupBuilder {
 
   static bool IsFull(const CoreState& state, const Group& group);
 
+  /// Whether a query waits that a decode may answer.
+  static bool NeedsParity(const Group& group);
+
   /// The group takes no more members.
   void Close(Group& group);
 

@@ -98,6 +98,7 @@ struct Batch : SlabItem {
   DecodeStage decode = DecodeStage::kNone;
   ArrivalMask decode_mask = 0;  // of the last decode
   uint32_t num_open = 0;        // queries without an answer
+  uint32_t num_decodable = 0;   // of those, not exact-only
   uint32_t num_queries = 0;
   WorkerId worker = kNoWorker;  // where its latest copy went
   WorkerId avoid = kNoWorker;   // where a retry had better not go

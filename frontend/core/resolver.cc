@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/status_macros.h"
+#include "frontend/core/group_builder.h"
 
 namespace parm::core {
 
@@ -277,9 +278,7 @@ void Resolver::OnParityEncoded(const Turn& turn, const ParityEncoded& encoded) {
   parity.query = query;
   parity.bytes = encoded.bytes;
   state_.buffered_bytes += encoded.bytes;
-  const auto members_end = group->members.begin() + group->num_members;
-  if (std::all_of(group->members.begin(), members_end,
-                  [](const Batch* member) { return member->num_open == 0; })) {
+  if (!GroupBuilder::NeedsParity(*group)) {
     state_.Mark(RarePath::kEncodedTooLate);
     parity.stage = ParityStage::kGone;
     return;

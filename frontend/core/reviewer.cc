@@ -15,9 +15,9 @@ bool ExactMayCome(const Batch& batch) {
   return batch.num_copies > 0 || batch.waiting;
 }
 
-// Queries wait, and no decode that would serve them is here or under way.
+// Queries wait that a decode may answer, and none is here or under way.
 bool NeedsDecode(const Batch& member) {
-  return member.num_open > 0 && member.decode != DecodeStage::kDone &&
+  return member.num_decodable > 0 && member.decode != DecodeStage::kDone &&
          member.decode != DecodeStage::kRunning;
 }
 
@@ -148,14 +148,6 @@ bool Reviewer::DecodeIsDue(const Turn& turn, const Batch& member) const {
 
 void Reviewer::ArmTrigger(Batch& member) {
   if (member.timer != TimerHandle{}) return;
-  const bool approximate_may = [&member] {
-    for (const Query* query = FirstQuery(member); query != nullptr;
-         query = NextQuery(*query)) {
-      if (query->open && query->mode != AnswerMode::kExact) return true;
-    }
-    return false;
-  }();
-  if (!approximate_may) return;
   state_.timers.Arm(&member.timer, member.trigger, TimerKind::kDecodeTrigger,
                     Slab<Batch>::IndexOf(member));
 }

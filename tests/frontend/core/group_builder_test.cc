@@ -36,6 +36,18 @@ TEST(GroupBuilderTest, ThirdMemberClosesAGroupOfThree) {
   EXPECT_EQ(core.model().groups_closed_full, 1U);
 }
 
+TEST(GroupBuilderTest, GroupOfExactQueriesSendsNoParity) {
+  CoreHarness core(CodedOptions(4, {.scheme = "sum", .k = 2}));
+  UpAll(core);
+  core.Arrive({.mode = AnswerMode::kExact});
+  core.Arrive({.mode = AnswerMode::kExact});
+  EXPECT_THAT(core.out.encodes, IsEmpty());
+  EXPECT_EQ(core.model().groups_closed_full, 1U);
+  core.Reply(core.out.sent.at(0));
+  core.Reply(core.out.sent.at(1));
+  core.ExpectEmpty();
+}
+
 TEST(GroupBuilderTest, TimerClosesAndPadsAShortGroup) {
   CoreHarness core(CodedOptions(4, {.scheme = "sum", .k = 3}));
   UpAll(core);

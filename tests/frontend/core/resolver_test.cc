@@ -353,6 +353,21 @@ TEST(ResolverTest, PermanentErrorOfABatchIsAskedForTwice) {
   core.ExpectEmpty();
 }
 
+TEST(ResolverTest, ParityForExactQueriesAloneIsNotSent) {
+  CoreHarness core(SumOfTwo());
+  for (uint32_t i = 0; i < 2; ++i) core.Up(i, {});
+  core.Up(2, {.deployed = false, .parity = true});
+  core.Arrive({.mode = AnswerMode::kExact});
+  core.Arrive();
+  ASSERT_THAT(core.out.encodes, SizeIs(1));
+  core.Reply(core.out.sent.at(1));
+  const BufferId parity = core.Encoded(core.out.encodes[0]);
+  EXPECT_THAT(core.out.sent, SizeIs(2)) << "only the exact one is open";
+  EXPECT_TRUE(core.Released(parity));
+  core.Reply(core.out.sent[0]);
+  core.ExpectEmpty();
+}
+
 TEST(ResolverTest, BatchIsReconstructedAsAWhole) {
   CoreOptions options = SumOfTwo();
   options.models[0].max_batch_size = 2;
