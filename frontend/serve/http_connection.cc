@@ -23,6 +23,8 @@ constexpr size_t kReadAheadBytes = size_t{16} << 10;
 constexpr Duration kLingerTime = Milliseconds(2'000);
 /// What a peer may go on sending after a request was refused.
 constexpr size_t kMaxDiscardedBytes = size_t{64} << 20;
+/// The interim reply to Expect: 100-continue.
+constexpr int kContinue = 100;
 
 /// A list of buffers that is cheap to copy.
 struct BufferRange {
@@ -200,7 +202,7 @@ bool HttpConnection::StartBody() {
   }
   if (head.expects_continue && Unread().empty()) {
     Slot& slot = PushSlot();
-    slot.reply.status = 100;
+    slot.reply.status = kContinue;
     slot.ready = true;
   }
   if (head.chunked) {
@@ -328,11 +330,7 @@ void HttpConnection::AbandonSlot(const Slot& slot) {
 /// needs no turn of the loop.
 void HttpConnection::Pump() {
   while (!writing_ && !closed_ && num_slots_ > 0 && SlotAt(0).ready) {
-    Slot& slot = SlotAt(0);
-    if (listener_->draining && num_slots_ == 1 && IsIdle()) {
-      slot.close = true;
-      reading_ = Reading::kDiscard;
-    }
+    const Slot& slot = SlotAt(0);
     head_.clear();
     AppendReplyHead(slot.reply, slot.http_version, slot.close, &head_);
     pieces_.clear();
@@ -410,7 +408,17 @@ bool HttpConnection::IsIdle() const {
 }
 
 void HttpConnection::BeginDrain() {
-  if (num_slots_ == 0 && IsIdle()) Close();
+  if (num_slots_ == 0 && IsIdle()) return Close();
+  if (reading_ == Reading::kDiscard) return;  // It ends already.
+  // What is not here as a whole would come too late in any case, and its client
+  // may never finish it.
+  Slot* const last = num_slots_ > 0 ? &SlotAt(num_slots_ - 1) : nullptr;
+  if (last == nullptr || last->reply.status == kContinue) {
+    return Refuse(503, "shutting down");
+  }
+  last->close = true;
+  reading_ = Reading::kDiscard;
+  ReleaseBody();
 }
 
 void HttpConnection::Tick() {

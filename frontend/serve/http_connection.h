@@ -41,7 +41,6 @@ struct ListenerState {
   Time now;
   /// Against options.max_buffered_bytes.
   size_t buffered_bytes = 0;
-  bool draining = false;
   /// Called once by each connection, as the last thing of its Close.
   std::function<void(HttpConnection*)> on_closed;
 };
@@ -61,7 +60,8 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   /// Applies the timeouts. Needs: listener->now is up to date.
   void Tick();
 
-  /// Ends the connection as soon as nothing is under way on it.
+  /// Ends the connection behind the last reply that is due on it; a request
+  /// that is not here as a whole is refused.
   void BeginDrain();
 
   /// Abandons what is unanswered and closes the socket at once.

@@ -208,7 +208,6 @@ void HttpListener::Impl::StopAccepting() {
 
 void HttpListener::Impl::Drain(std::function<void()> done) {
   StopAccepting();
-  state_.draining = true;
   on_drained_ = std::move(done);
   for (const auto& connection : Connections()) connection->BeginDrain();
   if (connections_.empty()) ReportDrained();

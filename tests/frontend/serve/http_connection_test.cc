@@ -1,5 +1,6 @@
 #include "frontend/serve/http_connection.h"
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -406,6 +407,55 @@ TEST(HttpConnectionTest, AbandonsEverythingWhenTheServerGoes) {
   ASSERT_TRUE(harness.AwaitHeld(1));
   harness.DestroyServer();
   EXPECT_TRUE(client.AtEnd());
+TEST(HttpConnectionTest, DrainsPastRequestsThatAreHalfSent) {
+  ServerHarness harness;
+  const std::string texts[] = {
+      "GET /v2 HT",
+      "POST /v2 HTTP/1.1\r\nHost: t\r\nContent-Length: 900000\r\n\r\nabc",
+      "POST /v2 HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: "
+      "chunked\r\n\r\n5\r\n"};
+  std::vector<std::unique_ptr<RawHttpClient>> clients;
+  size_t sent = 0;
+  for (const std::string& text : texts) {
+    clients.push_back(std::make_unique<RawHttpClient>(harness.port()));
+    ASSERT_TRUE(clients.back()->Send(text));
+    sent += text.size();
+  }
+  ASSERT_TRUE(harness.Await(
+      [&] { return harness.server().counters().bytes_received == sent; }));
+  bool drained = false;
+  harness.OnLoop([&] { harness.server().Drain([&] { drained = true; }); });
+  for (const auto& client : clients) {
+    const RawReply reply = client->ReadReply();
+    EXPECT_EQ(reply.status, 503);
+    EXPECT_THAT(reply.body, HasSubstr("shutting down"));
+    EXPECT_TRUE(client->AtEnd());
+    client->Close();
+  }
+  EXPECT_TRUE(harness.Await([&] { return drained; }));
+}
+
+TEST(HttpConnectionTest, DrainsPastARequestBehindTheLastReply) {
+  ServerHarness harness;
+  harness.OnLoop([&] { harness.service().hold = true; });
+  RawHttpClient client(harness.port());
+  const std::string text = InferRequestText() + InferRequestText();
+  ASSERT_TRUE(client.Send(text.substr(0, text.size() - 5)));
+  ASSERT_TRUE(harness.AwaitHeld(1));
+  ASSERT_TRUE(harness.Await([&] {
+    return harness.server().counters().bytes_received == text.size() - 5;
+  }));
+  bool drained = false;
+  harness.OnLoop([&] { harness.server().Drain([&] { drained = true; }); });
+  harness.OnLoop([&] { harness.service().Answer(0); });
+  const RawReply reply = client.ReadReply();
+  EXPECT_EQ(reply.status, 200);
+  EXPECT_EQ(reply.headers.at("connection"), "close");
+  EXPECT_TRUE(client.AtEnd());
+  client.Close();
+  EXPECT_TRUE(harness.Await([&] { return drained; }));
+}
+
   EXPECT_EQ(harness.OnLoop([&] { return harness.service().abandoned.size(); }),
             1u);
 }
