@@ -48,10 +48,14 @@ TEST(WorkerLoopFaultsTest, SlowModeStretchesThePace) {
 
 TEST(WorkerLoopFaultsTest, DelayedReplyLeavesLaneFree) {
   RunningWorker worker(WithFault(
-      {.reply_delay_probability = 1, .reply_delay = Milliseconds(200)}));
+      {.reply_delay_probability = 1, .reply_delay = Milliseconds(1000)}));
   RawFrontend frontend(worker.endpoint());
+  // The delay begins only when both are in.
+  worker.gate().Close();
   frontend.SendInfer(1, worker.deployed(), kSample);
   frontend.SendInfer(2, worker.deployed(), kSample);
+  ASSERT_TRUE(frontend.WaitForQueueDepth(1));
+  worker.gate().Open();
   // The one lane begins the second task before the first reply is out.
   for (const bool is_started : {true, true, false, false}) {
     const auto received = frontend.Receive();
@@ -64,8 +68,11 @@ TEST(WorkerLoopFaultsTest, HeartbeatCountsDelayedReplies) {
   RunningWorker worker(WithFault(
       {.reply_delay_probability = 1, .reply_delay = Milliseconds(2000)}));
   RawFrontend frontend(worker.endpoint());
+  worker.gate().Close();
   frontend.SendInfer(1, worker.deployed(), kSample);
   frontend.SendInfer(2, worker.deployed(), kSample);
+  ASSERT_TRUE(frontend.WaitForQueueDepth(1));
+  worker.gate().Open();
   // On one lane the second starts when the first has been computed.
   ASSERT_TRUE(frontend.ReceiveStarted(1));
   ASSERT_TRUE(frontend.ReceiveStarted(2));

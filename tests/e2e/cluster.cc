@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <thread>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 
@@ -103,6 +104,10 @@ std::string Cluster::FrontendConfig(const std::string& model,
   }
   absl::StrAppend(&config, "models:\n  - name: ", model_name_, "\n", model,
                   more);
+  // A worker that a busy machine held up is not silent.
+  if (!absl::StrContains(more, "health:")) {
+    absl::StrAppend(&config, "health: {heartbeat_timeout: 60s}\n");
+  }
   return config;
 }
 

@@ -60,7 +60,8 @@ class Cluster {
   ClusterWorker& worker(size_t index) { return workers_[index]; }
 
   /// Starts a frontend over all workers added so far. `model` is YAML of the
-  /// model's section, `more` of the whole file.
+  /// model's section, `more` of the whole file. Unless that holds `health`,
+  /// silence is no failure for a minute.
   ClusterFrontend StartFrontend(const std::string& model,
                                 const std::string& more = "");
   /// The text of its configuration.

@@ -107,8 +107,7 @@ TEST(FrontendWorkersTest, ReconstructsWhatAStoppedWorkerOwes) {
   cluster.AddWorker(Serves::kDeployed);
   cluster.AddWorker(Serves::kParity);
   cluster.StartWorkers();
-  const ClusterFrontend frontend =
-      cluster.StartFrontend(kCoded, "health: {heartbeat_timeout: 10s}\n");
+  const ClusterFrontend frontend = cluster.StartFrontend(kCoded);
   for (size_t i = 0; i < 3; ++i) {
     ASSERT_TRUE(
         Cluster::WaitForMetric(frontend, cluster.StateMetric(i, "up"), 1));
@@ -139,7 +138,7 @@ TEST(FrontendWorkersTest, ReconstructsWhatAStoppedWorkerOwes) {
 
 TEST(FrontendWorkersTest, ComparesDecodesWithLateOriginals) {
   Cluster cluster;
-  cluster.AddWorker(Serves::kDeployed, ", pace: {service: 200ms}");
+  cluster.AddWorker(Serves::kDeployed, ", pace: {service: 1s}");
   cluster.AddWorker(Serves::kDeployed);
   cluster.AddWorker(Serves::kParity);
   cluster.StartWorkers();
@@ -171,7 +170,8 @@ TEST(FrontendWorkersTest, LeavesOutAWorkerThatFallsSilent) {
   const size_t stopped = cluster.AddWorker(Serves::kDeployed);
   cluster.AddWorker(Serves::kDeployed);
   cluster.StartWorkers();
-  const ClusterFrontend frontend = cluster.StartFrontend(kNone);
+  const ClusterFrontend frontend =
+      cluster.StartFrontend(kNone, "health: {heartbeat_timeout: 3s}\n");
   for (size_t i = 0; i < 2; ++i) {
     ASSERT_TRUE(
         Cluster::WaitForMetric(frontend, cluster.StateMetric(i, "up"), 1));
@@ -218,10 +218,12 @@ TEST(FrontendWorkersTest, RefusesAParityBundleOfAnotherLineage) {
 
 TEST(FrontendWorkersTest, AnswersAllThatWasTakenWhenDrained) {
   Cluster cluster;
-  cluster.AddWorker(Serves::kDeployed, ", pace: {service: 200ms}");
+  const size_t worker = cluster.AddWorker(Serves::kDeployed);
   cluster.StartWorkers();
   const ClusterFrontend frontend = cluster.StartFrontend(kNone);
   ASSERT_TRUE(Cluster::WaitUntilReady(frontend));
+  // Nothing is answered before the signal.
+  cluster.SignalWorker(worker, SIGSTOP);
   constexpr uint64_t kClients = 4;
   std::vector<std::unique_ptr<InferClient>> clients;
   for (uint64_t i = 0; i < kClients; ++i) {
@@ -231,6 +233,7 @@ TEST(FrontendWorkersTest, AnswersAllThatWasTakenWhenDrained) {
   ASSERT_TRUE(
       Cluster::WaitForMetric(frontend, "parm_queries_in_flight", kClients));
   frontend.process->Signal(SIGTERM);
+  cluster.SignalWorker(worker, SIGCONT);
   for (uint64_t i = 0; i < kClients; ++i) {
     const InferAnswer answer = clients[i]->Receive();
     EXPECT_EQ(answer.status, 200) << answer.error;

@@ -21,25 +21,12 @@ namespace {
 
 using Serves = Cluster::Serves;
 
-// A sanitizer's build is that much slower, and so is its clock.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr int kSlowdown = 10;
-#else
-constexpr int kSlowdown = 1;
-#endif
-
-const std::string& Coded() {
-  static const std::string text =
-      absl::StrCat("    deadline: ", 500 * kSlowdown,
-                   "ms\n"
-                   "    redundancy:\n"
-                   "      policy: coded\n"
-                   "      code: {scheme: sum, k: 2, r: 1}\n");
-  return text;
-}
-
-// A kill closes the connection; a machine that is merely busy is no death.
-constexpr char kPatientHealth[] = "health: {heartbeat_timeout: 10s}\n";
+// Long enough for a sanitizer's build on a busy machine.
+constexpr char kCoded[] =
+    "    deadline: 10s\n"
+    "    redundancy:\n"
+    "      policy: coded\n"
+    "      code: {scheme: sum, k: 2, r: 1}\n";
 
 constexpr char kExact[] =
     "parm_queries_total{model=\"linear\",source=\"exact\"}";
@@ -146,8 +133,7 @@ TEST(KillWorkerTest, AnswersEveryQueryWhileAWorkerIsKilled) {
     cluster.AddWorker(Serves::kParity, ", pace: {service: 8ms}");
   }
   cluster.StartWorkers();
-  const ClusterFrontend frontend =
-      cluster.StartFrontend(Coded(), kPatientHealth);
+  const ClusterFrontend frontend = cluster.StartFrontend(kCoded);
   for (size_t i = 0; i < 6; ++i) {
     ASSERT_TRUE(
         Cluster::WaitForMetric(frontend, cluster.StateMetric(i, "up"), 1));
@@ -213,8 +199,7 @@ TEST(KillWorkerTest, RebuildsWhatAKilledWorkerHeld) {
       "      policy: coded\n"
       "      code: {scheme: sum, k: 2, r: 1}\n"
       "      group: {timeout: 20s}\n"
-      "      decode: {trigger: {quantile: 0}}\n",
-      "health: {heartbeat_timeout: 60s}\n");
+      "      decode: {trigger: {quantile: 0}}\n");
   for (size_t i = 0; i < 3; ++i) {
     ASSERT_TRUE(
         Cluster::WaitForMetric(frontend, cluster.StateMetric(i, "up"), 1));
@@ -252,9 +237,8 @@ TEST(KillWorkerTest, SharesAPoolBetweenTwoFrontends) {
   }
   cluster.AddWorker(Serves::kParity, ", pace: {service: 5ms}");
   cluster.StartWorkers();
-  const ClusterFrontend frontends[] = {
-      cluster.StartFrontend(Coded(), kPatientHealth),
-      cluster.StartFrontend(Coded(), kPatientHealth)};
+  const ClusterFrontend frontends[] = {cluster.StartFrontend(kCoded),
+                                       cluster.StartFrontend(kCoded)};
   for (const ClusterFrontend& frontend : frontends) {
     ASSERT_TRUE(Cluster::WaitUntilReady(frontend));
   }

@@ -170,7 +170,8 @@ TEST_P(TrainServeIdentityTest, FrontendSendsTheTrainersParityQuery) {
   const ScratchDirectory scratch;
   const std::string config = scratch / "frontend.yaml";
   WriteFile(config, absl::StrCat("workers: [{endpoint: \"", worker.endpoint(),
-                                 "\"}]\nmodels:\n  - name: fashion\n"
+                                 "\"}]\nhealth: {heartbeat_timeout: 60s}\n"
+                                 "models:\n  - name: fashion\n"
                                  "    deadline: 60s\n"
                                  "    redundancy: {policy: coded, group: "
                                  "{timeout: 30s}, code: {scheme: ",

@@ -138,8 +138,7 @@ TEST_F(TrainedModelsTest, ServesAndReconstructsWhatWasTrained) {
       "      policy: coded\n"
       "      code: {scheme: sum, k: 2, r: 1}\n"
       "      group: {timeout: 20s}\n"
-      "      decode: {trigger: {quantile: 0}}\n",
-      "health: {heartbeat_timeout: 60s}\n");
+      "      decode: {trigger: {quantile: 0}}\n");
   for (size_t i = 0; i < 3; ++i) {
     ASSERT_TRUE(
         Cluster::WaitForMetric(frontend, cluster_.StateMetric(i, "up"), 1));

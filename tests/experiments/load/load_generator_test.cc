@@ -1,5 +1,7 @@
 #include "experiments/load/load_generator.h"
 
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -66,6 +68,30 @@ absl::StatusOr<LoadReport> RunAgainst(const LoadOptions& options,
   EXPECT_THAT(wire, IsOk());
   return RunLoad(options, data, reference, &*wire);
 }
+
+/// A port of the loopback address that refuses connections.
+class BoundPort {
+ public:
+  BoundPort() : fd_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in address = {};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    auto* const any = reinterpret_cast<sockaddr*>(&address);
+    socklen_t size = sizeof(address);
+    EXPECT_EQ(bind(fd_, any, size), 0);
+    EXPECT_EQ(getsockname(fd_, any, &size), 0);
+    number_ = ntohs(address.sin_port);
+  }
+  BoundPort(const BoundPort&) = delete;
+  BoundPort& operator=(const BoundPort&) = delete;
+  ~BoundPort() { close(fd_); }
+
+  uint16_t number() const { return number_; }
+
+ private:
+  const int fd_;
+  uint16_t number_ = 0;
+};
 
 RunEntry EntryOf(const LoadReport& report) {
   RunEntry entry;
@@ -181,12 +207,9 @@ TEST(LoadGeneratorTest, WarmUpIsSentButNotCounted) {
 }
 
 TEST(LoadGeneratorTest, ServerThatIsNotThereIsUnavailable) {
-  uint16_t port = 0;
-  {
-    const auto server =
-        Serve([](absl::Span<const std::byte>) { return NullAnswer{}; });
-    port = server->port();
-  }
+  // Bound by nobody who listens, and by nobody else meanwhile.
+  const BoundPort bound;
+  const uint16_t port = bound.number();
   EXPECT_THAT(HttpGet({.port = port}, "/v2"),
               StatusIs(absl::StatusCode::kUnavailable));
   const TestData data = TenImages();

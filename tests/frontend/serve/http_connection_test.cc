@@ -280,8 +280,6 @@ TEST(HttpConnectionTest, EndsAClientThatDoesNotRead) {
   RawHttpClient client(harness.port(), /*receive_buffer_bytes=*/4096);
   ASSERT_TRUE(client.Send(LargeRequest(kNumValues)));
   EXPECT_TRUE(harness.Await(
-      [&] { return harness.server().counters().connections_open == 1; }));
-  EXPECT_TRUE(harness.Await(
       [&] { return harness.server().counters().write_timeouts == 1; }));
   EXPECT_EQ(harness.Counters().connections_open, 0u);
 }
@@ -313,7 +311,7 @@ TEST(HttpConnectionTest, EndsRequestsThatDoNotArrive) {
 
 TEST(HttpConnectionTest, DoesNotTimeOutWhileAQueryRuns) {
   ServerHarness harness(
-      {.idle_timeout = Milliseconds(500), .read_timeout = Milliseconds(500)});
+      {.idle_timeout = Milliseconds(1000), .read_timeout = Milliseconds(1000)});
   harness.OnLoop([&] { harness.service().hold = true; });
   RawHttpClient waiting(harness.port());
   ASSERT_TRUE(waiting.Send(InferRequestText()));
@@ -351,9 +349,10 @@ TEST(HttpConnectionTest, ShedsBodiesBeyondTheMemoryBound) {
   EXPECT_EQ(reply.headers.at("retry-after"), "1");
   EXPECT_EQ(harness.Counters().shed_bodies, 1u);
   // Once the half body has gone there is room again.
+  client.Close();
   half.Close();
   ASSERT_TRUE(harness.Await(
-      [&] { return harness.server().counters().connections_open <= 1; }));
+      [&] { return harness.server().counters().connections_open == 0; }));
   RawHttpClient third(harness.port());
   EXPECT_EQ(third.Ask(InferRequestText()).status, 200);
 }

@@ -9,6 +9,7 @@
 #include "gtest/gtest.h"
 #include "tests/frontend/upstream/fake_worker.h"
 #include "tests/support/matchers.h"
+#include "tests/support/scratch_directory.h"
 
 namespace parm {
 namespace {
@@ -18,6 +19,8 @@ using ::testing::HasSubstr;
 
 constexpr WorkerId kWorker{0};
 constexpr uint64_t kNonce = 77;
+// A busy machine does not make the frontend ask for a hello twice.
+constexpr Duration kHelloTimeout = Milliseconds(10'000);
 
 // Notes every call.
 class RecordingListener : public UpstreamListener {
@@ -80,13 +83,13 @@ oip::Tensor TensorOf(size_t num_floats, float value) {
 
 class ZmqUpstreamTest : public ::testing::Test {
  protected:
-  ZmqUpstreamTest() : worker_(std::make_unique<FakeWorker>()) {
-    endpoint_ = worker_->endpoint();
-  }
+  // ipc: a port that a killed worker gives back might become another's.
+  ZmqUpstreamTest()
+      : endpoint_("ipc://" + (scratch_ / "worker")),
+        worker_(std::make_unique<FakeWorker>(endpoint_)) {}
 
-  void Start(UpstreamOptions options = {}) {
+  void Start(UpstreamOptions options = {.hello_timeout = kHelloTimeout}) {
     options.workers = {{.endpoint = endpoint_, .max_in_flight = 4}};
-    options.hello_timeout = Milliseconds(200);
     PARM_ASSERT_OK_AND_ASSIGN(
         upstream_, ZmqUpstream::Create(loop_, std::move(options), &listener_));
   }
@@ -112,14 +115,18 @@ class ZmqUpstreamTest : public ::testing::Test {
     return message.value_or(FakeWorker::Message{});
   }
 
-  // Answers the HelloRequest, until the frontend has taken it.
+  // Answers HelloRequests until the frontend has taken an answer: one that
+  // comes after its timeout is not taken.
   void SayHello(uint64_t nonce = kNonce) {
-    const FakeWorker::Message request = Next();
-    ASSERT_TRUE(request.envelope.has_hello_request());
-    peer_ = request.peer;
     const size_t before = listener_.hellos.size();
-    worker_->Send(peer_, HelloOf(nonce));
-    ASSERT_TRUE(RunUntil([&] { return listener_.hellos.size() > before; }));
+    ASSERT_TRUE(RunUntil([&] {
+      if (const auto request = worker_->Receive()) {
+        EXPECT_TRUE(request->envelope.has_hello_request());
+        peer_ = request->peer;
+        worker_->Send(peer_, HelloOf(nonce));
+      }
+      return listener_.hellos.size() > before;
+    }));
   }
 
   absl::Status Infer(uint64_t task, size_t num_floats = 2) {
@@ -133,9 +140,10 @@ class ZmqUpstreamTest : public ::testing::Test {
   }
 
   const std::string sha256_ = std::string(32, 'b');
+  const ScratchDirectory scratch_;
+  const std::string endpoint_;
   boost::asio::io_context loop_;
   std::unique_ptr<FakeWorker> worker_;
-  std::string endpoint_;
   std::string peer_;
   RecordingListener listener_;
   std::unique_ptr<ZmqUpstream> upstream_;
@@ -273,7 +281,7 @@ TEST_F(ZmqUpstreamTest, FindsAWorkerThatStartsLater) {
 }
 
 TEST_F(ZmqUpstreamTest, AsksAgainWhenHelloDoesNotCome) {
-  Start();
+  Start({.hello_timeout = Milliseconds(200)});
   ASSERT_TRUE(Next().envelope.has_hello_request());
   // Unanswered: another connection asks.
   SayHello();
@@ -334,7 +342,7 @@ TEST_F(ZmqUpstreamTest, PassesARepeatedReplyTwice) {
 }
 
 TEST_F(ZmqUpstreamTest, ClosesOnAFrameBeyondTheLimit) {
-  Start({.max_message_bytes = 4096});
+  Start({.max_message_bytes = 4096, .hello_timeout = kHelloTimeout});
   SayHello();
   worker_->Send(peer_, ReplyTo(6), {std::string(5000, 'x')});
   ASSERT_TRUE(RunUntil([&] { return !listener_.lost.empty(); }));
