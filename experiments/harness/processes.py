@@ -60,6 +60,8 @@ class ProcessSet:
                     continue
                 chunk = child.stdout.read(4096)
                 if chunk == b"":
+                    # Its output ends a moment before the process does.
+                    self._await_end(child)
                     raise RuntimeError(
                         f"{name} ended before it was ready: see "
                         f"{self._log_dir}/{name}.log\n{self.log_tail(name)}")
@@ -70,6 +72,13 @@ class ProcessSet:
                         return dict(
                             word.split("=", 1) for word in words
                             if "=" in word)
+
+    @staticmethod
+    def _await_end(child, timeout_s=10):
+        try:
+            child.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            pass  # It closed its output and lives on.
 
     def log_tail(self, name, num_bytes=2000):
         path = os.path.join(self._log_dir, f"{name}.log")
