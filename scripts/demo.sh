@@ -3,14 +3,15 @@
 # parity model on Fashion-MNIST (cached), then drives one frontend and nine paced
 # workers twice, without redundancy and coded, with slow jobs and a worker that
 # dies. Ends with a table, a picture and a run record.
-#   scripts/demo.sh [--seconds N] [--out DIR] [--seed N]
-# Exit status: 0 done, 1 failed, 3 the load could not be sent on time.
+#   scripts/demo.sh [--seconds N] [--out DIR] [--cache DIR] [--seed N]
+# Exit status: 0 done, 1 failed, 3 the load could not be sent on time, 130 or
+# 143 ended by Ctrl-C or SIGTERM.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 case "${1:-}" in
   -h | --help)
-    sed -n '2,7s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+    sed -n '2,8s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
     exit 0
     ;;
 esac
@@ -19,10 +20,10 @@ esac
 args=()
 while (($# > 0)); do
   case $1 in
-    --out=*) args+=(--out "$(realpath -m "${1#--out=}")") ;;
-    --out)
-      [[ $# -ge 2 ]] || { echo "demo.sh: --out wants a folder" >&2; exit 2; }
-      args+=(--out "$(realpath -m "$2")")
+    --out=* | --cache=*) args+=("${1%%=*}" "$(realpath -m "${1#*=}")") ;;
+    --out | --cache)
+      [[ $# -ge 2 ]] || { echo "demo.sh: $1 wants a folder" >&2; exit 2; }
+      args+=("$1" "$(realpath -m "$2")")
       shift
       ;;
     *) args+=("$1") ;;

@@ -35,7 +35,7 @@ class Bench:
     def __init__(self, args):
         self._args = args
         self._paths = demo_bundles.ensure_bundles(
-            self.binary("parm-train"), args.data, args.cache, RECIPE)
+            args.bin, args.data, args.cache, RECIPE)
 
     def binary(self, name):
         return os.path.join(self._args.bin, name)

@@ -2,11 +2,6 @@
 
 import csv
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402
-
 # The policies in fixed order take fixed colours, also in later reports.
 _COLOURS = {"none": "#4C566A", "coded": "#C44E52"}
 
@@ -32,7 +27,7 @@ def table(runs):
     for key, label in (("p50", "p50 ms"), ("p99", "p99 ms"),
                        ("p99_9", "p99.9 ms"), ("max", "max ms")):
         add(label, lambda run, key=key: _number(run["latency_ms"][key]))
-    add("p99.9 interval ms", lambda run: "{} .. {}".format(
+    add("p99.9 95 % interval ms", lambda run: "{} .. {}".format(
         _number(run["latency_ms"]["p99_9_low"]),
         _number(run["latency_ms"]["p99_9_high"])))
     add("reconstructed", lambda run: _percent(
@@ -76,6 +71,11 @@ def picture(cdf_paths, deadline_ms, title, path):
 
     `cdf_paths` maps policy to the file that parm-load wrote.
     """
+    # Here: it takes a second to import.
+    import matplotlib
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
     figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
     for policy, cdf_path in cdf_paths.items():
         quantiles, latencies = _read_cdf(cdf_path)

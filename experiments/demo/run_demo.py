@@ -9,9 +9,6 @@ is killed in the middle and comes back two seconds later on the same port.
 import argparse
 import json
 import os
-import platform
-import signal
-import subprocess
 import sys
 import time
 
@@ -21,9 +18,11 @@ sys.path.insert(0, ROOT)
 
 from experiments.demo import bundles as demo_bundles  # noqa: E402
 from experiments.demo import report  # noqa: E402
+from experiments.harness import driver  # noqa: E402
 from experiments.harness.frontend import (  # noqa: E402
     Metrics, wait_until_ready)
 from experiments.harness.processes import ProcessSet  # noqa: E402
+from experiments.harness.record import RunRecord  # noqa: E402
 
 MODEL = demo_bundles.MODEL
 NUM_WORKERS = 9
@@ -128,6 +127,9 @@ class Demo:
         print(f"demo: {policy}: {RATE_QPS:.1f} queries/s for "
               f"{self._args.seconds} s", flush=True)
         self._start_load(processes, policy, folder, address["http"])
+        # parm-load reads its data before it sends: a second for that.
+        self._sleep_until(processes, WARM_UP_S + 1)
+        warm = Metrics.scrape(address["metrics"])
         self._kill_and_restart(processes, policy, endpoints[0])
         status = self._wait_for_load(processes)
         if status not in (0, 3):
@@ -137,7 +139,7 @@ class Demo:
         record_path = os.path.join(folder, "record.json")
         with open(record_path, encoding="utf-8") as file:
             record = json.load(file)
-        self._add_frontend_figures(record["runs"][0], metrics)
+        self._add_frontend_figures(record["runs"][0], warm, metrics)
         return record
 
     def _start_load(self, processes, policy, folder, http):
@@ -187,43 +189,30 @@ class Demo:
         raise RuntimeError(f"parm-load did not end in {limit_s:.0f} s")
 
     @staticmethod
-    def _add_frontend_figures(run, metrics):
-        """What only the frontend knows. Its counters include the warm-up."""
-        queries = metrics.total("parm_queries_total")
-        tasks = metrics.total("parm_tasks_total")
+    def _add_frontend_figures(run, warm, end):
+        """What only the frontend knows, from its counters after the warm-up
+        and at the end.
+        """
+        def count(name):
+            return end.total(name) - warm.total(name)
+
+        queries = count("parm_queries_total")
         if queries > 0:
-            run["extra_jobs_per_query"] = max(0, tasks - queries) / queries
+            run["extra_jobs_per_query"] = max(
+                0, count("parm_tasks_total") - queries) / queries
             run["late_share"] = min(
-                1, metrics.total("parm_late_originals_total") / queries)
+                1, count("parm_late_originals_total") / queries)
 
 
-def commit_of(root):
-    result = subprocess.run(
-        ["git", "-C", root, "describe", "--always", "--dirty"],
-        capture_output=True, text=True, check=False)
-    return result.stdout.strip() or "unknown"
-
-
-def write_record(args, records):
-    record = dict(records[0])
-    record["commit"] = commit_of(ROOT)
-    record["config"] = {
+def new_record(args):
+    return RunRecord("demo", args.seed, {
         "seconds": args.seconds, "rate_qps": RATE_QPS,
         "workers": {"none": "9 deployed", "coded": "6 deployed + 3 parity"},
         "service": f"paced {SERVICE_MS} ms, spread {SPREAD}; answers computed",
         "slow_jobs": {"probability": SLOW_PROBABILITY, "factor": SLOW_FACTOR},
         "kill": f"worker w0 (deployed) at half time, back after "
                 f"{RESTART_AFTER_S} s",
-        "deadline_ms": DEADLINE_MS, "recipe": RECIPE,
-        "python": platform.python_version(),
-        "load": [entry["config"] for entry in records],
-    }
-    record["runs"] = [entry["runs"][0] for entry in records]
-    path = os.path.join(args.out, "record.json")
-    write(path, json.dumps(record, indent=2) + "\n")
-    subprocess.run([os.path.join(args.bin, "parm-load"), "--check-record",
-                    path], check=True)
-    return record["runs"], path
+        "deadline_ms": DEADLINE_MS, "recipe": RECIPE})
 
 
 def parse_args():
@@ -243,20 +232,26 @@ def parse_args():
     if args.seconds < 5:
         parser.error("--seconds wants at least 5: one worker must die and "
                      "come back meanwhile")
-    args.out = os.path.abspath(args.out)
+    # Configurations name paths, and count relative ones from their own place.
+    for name in ("out", "bin", "cache"):
+        setattr(args, name, os.path.abspath(getattr(args, name)))
     return args
 
 
 def main():
-    # SIGTERM ends as Ctrl-C does: through the blocks that end the children.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     args = parse_args()
     os.makedirs(args.out, exist_ok=True)
-    paths = demo_bundles.ensure_bundles(
-        os.path.join(args.bin, "parm-train"), args.data, args.cache, RECIPE)
+    paths = demo_bundles.ensure_bundles(args.bin, args.data, args.cache,
+                                        RECIPE)
     demo = Demo(args, paths)
-    records = [demo.run(policy) for policy in ("none", "coded")]
-    runs, record_path = write_record(args, records)
+    record = new_record(args)
+    loads = [demo.run(policy) for policy in ("none", "coded")]
+    runs = [load["runs"][0] for load in loads]
+    for run in runs:
+        record.add(run)
+    record.add_to_config("load", [load["config"] for load in loads])
+    record_path = os.path.join(args.out, "record.json")
+    record.write(record_path, os.path.join(args.bin, "parm-load"))
     picture_path = os.path.join(args.out, "latency.png")
     report.picture(
         {run["policy"]: os.path.join(args.out, run["policy"], "cdf.csv")
@@ -275,11 +270,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        print("demo: interrupted", file=sys.stderr)
-        sys.exit(130)
-    except (RuntimeError, subprocess.CalledProcessError) as error:
-        print(f"demo: {error}", file=sys.stderr)
-        sys.exit(1)
+    driver.run("demo", main)

@@ -5,6 +5,7 @@ which then ends its children in order; should the driver itself be killed, the
 kernel kills them (PR_SET_PDEATHSIG).
 """
 
+import contextlib
 import ctypes
 import os
 import selectors
@@ -16,7 +17,21 @@ PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)
 
 
-def _end_with_driver():
+@contextlib.contextmanager
+def _signals_deferred():
+    """Yields the mask before. What a handler raises here would be lost: Python
+    swallows it in the hooks that modules such as logging run around a fork.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK,
+                                    (signal.SIGINT, signal.SIGTERM))
+    try:
+        yield before
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _begin_child(mask):
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
@@ -37,11 +52,26 @@ class ProcessSet:
     def start(self, name, command, stdin=subprocess.DEVNULL):
         """Starts a child; its stderr is appended to NAME.log."""
         with open(os.path.join(self._log_dir, f"{name}.log"), "ab") as log:
-            child = subprocess.Popen(
-                command, stdin=stdin, stdout=subprocess.PIPE,
-                stderr=log, start_new_session=True,
-                preexec_fn=_end_with_driver)
-        self._children[name] = child
+            return self._start(name, command, stdin=stdin,
+                               stdout=subprocess.PIPE, stderr=log)
+
+    def run(self, name, command):
+        """Runs a child to its end; its exit status. Its output is ours."""
+        child = self._start(name, command, stdin=subprocess.DEVNULL)
+        child.wait()
+        del self._children[name]
+        return child.returncode
+
+    def _start(self, name, command, **streams):
+        with _signals_deferred() as mask:
+            try:
+                child = subprocess.Popen(
+                    command, start_new_session=True,
+                    preexec_fn=lambda: _begin_child(mask), **streams)
+            except OSError as error:
+                raise RuntimeError(
+                    f"cannot start {command[0]}: {error.strerror}") from error
+            self._children[name] = child
         return child
 
     def wait_ready(self, name, timeout_s=120):
@@ -117,4 +147,5 @@ class ProcessSet:
             except subprocess.TimeoutExpired:
                 child.kill()
                 child.wait()
-            child.stdout.close()
+            if child.stdout:
+                child.stdout.close()
