@@ -19,6 +19,17 @@ struct SimWorkerSpec {
   uint32_t max_in_flight = 1;
 };
 
+/// What befalls a whole process, for up to kLongestIncident.
+enum class IncidentKind : uint8_t {
+  kDeath,       // and restart
+  kDomainDies,  // every worker of one fault domain
+  kPause,       // SIGSTOP
+  kDisconnect,
+  kDrain,           // and restart
+  kFailsAtOnce,     // every task, without computing: looks idle
+  kFrontendStalls,  // afterwards its events and timers come in a row
+};
+
 /// Probabilities per task, query or message. DrawScenario draws its own; these
 /// are a bad day that any other world may be given.
 struct FaultRates {
@@ -33,9 +44,13 @@ struct FaultRates {
   double decode_failure = 0.01;
   double not_sent = 0.001;
   double abandoned = 0.01;
-  /// Between deaths, pauses, lost connections and drains, of any worker; zero:
-  /// none.
+  /// Zero: none.
   Duration mean_between_incidents = Milliseconds(2000);
+  std::vector<IncidentKind> incidents = {
+      IncidentKind::kDeath,         IncidentKind::kDomainDies,
+      IncidentKind::kPause,         IncidentKind::kDisconnect,
+      IncidentKind::kDrain,         IncidentKind::kFailsAtOnce,
+      IncidentKind::kFrontendStalls};
 };
 
 struct Scenario {

@@ -26,9 +26,10 @@ void SimWorker::OnTask(Time now, const SimTask& task) {
     return;
   }
   ++num_tasks_;
-  if (draining_) {
-    surroundings_.SendReply(index_, task, TaskStatus::kError,
-                            /*retryable=*/true);
+  if (draining_ || fails_ != TaskError::kNone) {
+    surroundings_.SendReply(
+        index_, task, TaskStatus::kError,
+        /*retryable=*/draining_ || fails_ == TaskError::kRetryable);
     return;
   }
   (task.redundant ? redundant_ : ordinary_).push_back(task);

@@ -29,6 +29,8 @@ struct SimTask {
   uint64_t luck = 0;  // DispatchTask::luck
 };
 
+enum class TaskError : uint8_t { kNone, kRetryable, kPermanent };
+
 /// What a worker can cause.
 class WorkerSurroundings {
  public:
@@ -59,6 +61,8 @@ class SimWorker {
   void Resume(Time now);
   /// Refuses new tasks.
   void Drain() { draining_ = true; }
+  /// Answers new tasks at once with this error; kNone: serves them again.
+  void FailTasks(TaskError error) { fails_ = error; }
   /// No faults from here on.
   void Behave() { behaves_ = true; }
 
@@ -95,6 +99,7 @@ class SimWorker {
   bool running_ = true;
   bool paused_ = false;
   bool draining_ = false;
+  TaskError fails_ = TaskError::kNone;
   bool behaves_ = false;
   uint64_t nonce_ = 1;
   uint64_t num_tasks_ = 0;

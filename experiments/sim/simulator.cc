@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "experiments/sim/draws.h"
+#include "experiments/sim/incidents.h"
 #include "experiments/sim/performer.h"
 #include "experiments/sim/run_checks.h"
 #include "experiments/sim/sim_worker.h"
@@ -29,18 +30,6 @@ enum Draw : uint64_t {
   kDeadline,
   kLeaves,
   kLeavesAfter,
-  kWhen,
-  kWho,
-  kWhat,
-  kHowLong,
-};
-
-enum class Incident : uint8_t {
-  kDeath,
-  kPause,
-  kDisconnect,
-  kDrain,
-  kFrontendStalls,
 };
 
 // Where it happens: a worker's side goes on while the frontend stands still.
@@ -66,8 +55,8 @@ class Simulator {
       : scenario_(scenario),
         draws_(scenario.seed),
         world_(scenario, draws_),
-        troubled_(scenario.workers.size()),
-        core_(core::FrontendCore::Create(scenario.core).value()) {
+        core_(core::FrontendCore::Create(scenario.core).value()),
+        incidents_(scenario, draws_, world_, workers_) {
     for (uint32_t i = 0; i < scenario.workers.size(); ++i) {
       workers_.emplace_back(i, scenario, draws_, world_);
     }
@@ -79,7 +68,7 @@ class Simulator {
   void Tell(const Event& event) {
     const uint64_t silent = core_->counters().workers_silent;
     core_->Handle(world_.now, event, world_);
-    if (std::exchange(awaking_, false)) {
+    if (incidents_.TakeAwaking()) {
       world_.violations.Check(core_->counters().workers_silent == silent,
                               "workers are blamed for the frontend's stall");
     }
@@ -97,10 +86,6 @@ class Simulator {
   void Arrive();
   QueryId Send(ModelId model, uint32_t signature, uint32_t samples,
                core::AnswerMode mode, Duration deadline);
-  void PlanIncident();
-  void Strike(const SimEvent& event);
-  void Mend(const SimEvent& event);
-  void Stall(Duration span);
   void EnterPhase(Phase phase, uint32_t model);
   void SendBurst(uint32_t model_index);
   void CheckDrain();
@@ -111,14 +96,11 @@ class Simulator {
   const Draws draws_;
   Performer world_;
   std::vector<SimWorker> workers_;
-  std::vector<bool> troubled_;  // in the middle of an incident
   std::unique_ptr<core::FrontendCore> core_;
+  Incidents incidents_;
   core::CoreSizes peak_;
-  Time stalled_until_{};  // the frontend stands still
-  bool awaking_ = false;  // from a stall that could be taken for silence
   Phase phase_ = Phase::kFaulty;
   uint64_t num_arrived_ = 0;
-  uint64_t num_incidents_ = 0;
   Snapshot before_burst_;
   uint64_t burst_size_ = 0;
 };
@@ -202,6 +184,7 @@ void Simulator::Arrive() {
   if (num_arrived_ == scenario_.num_queries) {
     for (SimWorker& worker : workers_) worker.Behave();
     world_.set_faults(false);
+    incidents_.End();
     PlanPhase(Phase::kRecovered, RecoveryBound(scenario_));
     return;
   }
@@ -216,97 +199,6 @@ void Simulator::PlanPhase(Phase phase, Duration after, uint32_t model) {
                       .what = Happening::kPhase,
                       .small = static_cast<uint8_t>(phase),
                       .worker = model});
-}
-
-void Simulator::PlanIncident() {
-  const Duration mean = scenario_.faults.mean_between_incidents;
-  if (mean == Duration{0} || num_arrived_ >= scenario_.num_queries) return;
-  const uint64_t n = ++num_incidents_;
-  const auto who = static_cast<uint32_t>(draws_.Bits(Purpose::kFault, n, kWho) %
-                                         workers_.size());
-  world_.events.Push(
-      {.at = world_.now + draws_.Exponential(mean, Purpose::kFault, n, kWhen),
-       .what = Happening::kIncident,
-       .small =
-           static_cast<uint8_t>(draws_.Bits(Purpose::kFault, n, kWhat) % 5),
-       .worker = who,
-       .id = n});
-}
-
-void Simulator::Stall(Duration span) {
-  stalled_until_ = world_.now + span;
-  world_.set_awake_since(stalled_until_);
-  awaking_ = span > scenario_.core.heartbeat_timeout / 2;
-}
-
-void Simulator::Strike(const SimEvent& event) {
-  PlanIncident();
-  const Duration span =
-      draws_.Between(Milliseconds(20), Scenario::kLongestIncident,
-                     Purpose::kFault, event.id, kHowLong);
-  if (static_cast<Incident>(event.small) == Incident::kFrontendStalls) {
-    if (num_arrived_ < scenario_.num_queries && stalled_until_ <= world_.now) {
-      Stall(span);
-    }
-    return;
-  }
-  const uint32_t index = event.worker;
-  SimWorker& worker = workers_[index];
-  if (troubled_[index] || num_arrived_ >= scenario_.num_queries) return;
-  troubled_[index] = true;
-  const auto incident = static_cast<Incident>(event.small);
-  switch (incident) {
-    case Incident::kDeath:
-      worker.Kill();
-      world_.Disconnect(index);
-      break;
-    case Incident::kPause:
-      worker.Pause();
-      break;
-    case Incident::kDisconnect:
-      world_.Disconnect(index);
-      break;
-    case Incident::kDrain:
-      worker.Drain();
-      world_.Later({.what = Happening::kDrainingAtFrontend, .worker = index});
-      break;
-    case Incident::kFrontendStalls:
-      break;  // above
-  }
-  const bool cut = !world_.connections[index].up;
-  // Sometimes the connection's loss is not seen before the next hello.
-  const bool seen = draws_.Unit(Purpose::kFault, event.id, kHowLong + 1) < 0.8;
-  if (cut && (seen || incident == Incident::kDisconnect)) {
-    world_.Later({.what = Happening::kDownAtFrontend, .worker = index});
-  }
-  world_.events.Push({.at = world_.now + span,
-                      .what = Happening::kIncidentOver,
-                      .small = event.small,
-                      .worker = index});
-}
-
-void Simulator::Mend(const SimEvent& event) {
-  const uint32_t index = event.worker;
-  SimWorker& worker = workers_[index];
-  troubled_[index] = false;
-  switch (static_cast<Incident>(event.small)) {
-    case Incident::kDrain:
-      worker.Kill();
-      world_.Disconnect(index);
-      [[fallthrough]];
-    case Incident::kDeath:
-      worker.Start();
-      [[fallthrough]];
-    case Incident::kDisconnect:
-      world_.Reconnect(index);
-      world_.Later({.what = Happening::kHelloAtFrontend, .worker = index});
-      break;
-    case Incident::kPause:
-      worker.Resume(world_.now);
-      break;
-    case Incident::kFrontendStalls:
-      break;  // is over by itself
-  }
 }
 
 void Simulator::HappenAtWorker(const SimEvent& event) {
@@ -363,10 +255,10 @@ void Simulator::Happen(const SimEvent& event) {
       Tell(core::QueryAbandoned{.query = QueryId{event.id}});
       return;
     case Happening::kIncident:
-      Strike(event);
+      incidents_.Strike(event);
       return;
     case Happening::kIncidentOver:
-      Mend(event);
+      incidents_.Mend(event);
       return;
     case Happening::kHelloAtFrontend:
       if (event.epoch == world_.connections[event.worker].epoch) {
@@ -455,10 +347,10 @@ SimResult Simulator::Run() {
   }
   world_.events.Push(
       {.at = world_.now + Milliseconds(1), .what = Happening::kArrival});
-  PlanIncident();
+  incidents_.PlanNext();
   const Time start = world_.now;
   while (phase_ != Phase::kDone && world_.violations.count() < 1000) {
-    const Time wake = std::max(world_.wake, stalled_until_);
+    const Time wake = std::max(world_.wake, incidents_.stalled_until());
     if (world_.wake != kNever && wake <= world_.events.top().at) {
       world_.wake = kNever;
       world_.now = wake;
@@ -466,8 +358,8 @@ SimResult Simulator::Run() {
       continue;
     }
     SimEvent event = world_.events.Pop();
-    if (event.at < stalled_until_ && AtFrontend(event.what)) {
-      event.at = stalled_until_;
+    if (event.at < incidents_.stalled_until() && AtFrontend(event.what)) {
+      event.at = incidents_.stalled_until();
       world_.events.Push(event);
       continue;
     }

@@ -1,7 +1,7 @@
 #pragma once
 
-// Drives a FrontendCore by hand on virtual time: short names for events, and a
-// record of the actions that came out.
+// Drives a FrontendCore by hand on virtual time: short names for events; the
+// actions that came out are in `out`.
 
 #include <algorithm>
 #include <functional>
@@ -9,95 +9,16 @@
 #include <memory>
 #include <optional>
 #include <utility>
-#include <variant>
 #include <vector>
 
 #include "base/time.h"
-#include "encoder/code.h"
 #include "frontend/core/core_engine.h"
 #include "frontend/core/frontend_core.h"
 #include "gtest/gtest.h"
+#include "tests/frontend/core/action_recorder.h"
+#include "tests/frontend/core/test_options.h"
 
 namespace parm::core {
-
-inline constexpr ModelId kModel{0};
-inline constexpr BundleKey kDeployed{10};
-inline constexpr BundleKey kParity{20};
-
-/// An action with its spans copied out.
-struct Sent {
-  DispatchTask task;
-  std::vector<BufferId> inputs;
-};
-struct Encode {
-  EncodeParity action;
-  std::vector<std::vector<BufferId>> members;
-};
-struct Decode {
-  DecodeMember action;
-  std::vector<BufferId> outputs;
-};
-
-class Recorder final : public ActionSink {
- public:
-  void Emit(const Action& action) override {
-    std::visit([this](const auto& a) { On(a); }, action);
-  }
-
-  std::vector<Sent> sent;
-  std::vector<CancelTask> cancelled;
-  std::vector<Encode> encodes;
-  std::vector<Decode> decodes;
-  std::vector<AnswerQuery> answers;
-  std::vector<CompareOutputs> compared;
-  std::vector<BufferId> released;
-  std::vector<ProbeWorker> probes;
-  std::optional<Time> wake;
-
- private:
-  void On(const DispatchTask& a) {
-    sent.push_back({a, {a.inputs.begin(), a.inputs.end()}});
-  }
-  void On(const CancelTask& a) { cancelled.push_back(a); }
-  void On(const EncodeParity& a) {
-    Encode encode{a, {}};
-    for (const MemberInputs& member : a.members) {
-      encode.members.emplace_back(member.inputs.begin(), member.inputs.end());
-    }
-    encodes.push_back(encode);
-  }
-  void On(const DecodeMember& a) {
-    decodes.push_back({a, {a.outputs.begin(), a.outputs.end()}});
-  }
-  void On(const AnswerQuery& a) { answers.push_back(a); }
-  void On(const CompareOutputs& a) { compared.push_back(a); }
-  void On(const ReleaseBuffer& a) { released.push_back(a.buffer); }
-  void On(const ProbeWorker& a) { probes.push_back(a); }
-  void On(const WakeAt& a) { wake = a.time; }
-};
-
-inline std::shared_ptr<const Code> MakeCode(const CodeSpec& spec) {
-  return std::shared_ptr<const Code>(CreateCode(spec).value());
-}
-
-/// One model, policy none; answers wait for no group.
-inline CoreOptions PlainOptions(uint32_t num_workers) {
-  CoreOptions options;
-  options.models.push_back({.name = "m"});
-  options.num_workers = num_workers;
-  return options;
-}
-
-/// One model, coded; a decode is released 50 ms after the dispatch.
-inline CoreOptions CodedOptions(uint32_t num_workers, CodeSpec spec) {
-  CoreOptions options = PlainOptions(num_workers);
-  ModelOptions& model = options.models[0];
-  model.policy = PolicyKind::kCoded;
-  model.code = MakeCode(spec);
-  model.decode.trigger_max = Milliseconds(50);
-  options.loser_sample_rate = 0;
-  return options;
-}
 
 class CoreHarness {
  public:

@@ -35,6 +35,37 @@ SimResult ShortRun(uint64_t seed) {
   return Simulate(DrawScenario(seed, kShortQueries));
 }
 
+// Four busy workers, one of which fails everything at once from time to time;
+// no other faults, and no redundancy.
+Scenario FailingWorkers(uint64_t seed) {
+  Scenario scenario;
+  scenario.seed = seed;
+  scenario.num_queries = 20'000;
+  scenario.core.models.push_back({.name = "m"});
+  scenario.core.num_workers = 4;
+  for (uint32_t i = 0; i < 4; ++i) {
+    scenario.workers.push_back(
+        {.bundles = {{.bundle = DeployedBundle(0),
+                      .model = ModelId{0},
+                      .role = core::BundleRole::kDeployed,
+                      .deployed = DeployedBundle(0)}},
+         .fault_domain = i,
+         .max_in_flight = 2});
+  }
+  scenario.faults = {.never_answered = 0,
+                     .duplicate_reply = 0,
+                     .slow = 0,
+                     .retryable_error = 0,
+                     .permanent_error = 0,
+                     .undecodable = 0,
+                     .not_sent = 0,
+                     .abandoned = 0,
+                     .mean_between_incidents = Milliseconds(3000),
+                     .incidents = {IncidentKind::kFailsAtOnce}};
+  scenario.arrivals_per_s = 280;  // of 400
+  return scenario;
+}
+
 // By seed - 1; computed once.
 const std::vector<SimResult>& ShortRuns() {
   static const auto* const runs = [] {
@@ -76,6 +107,23 @@ TEST(SimulatorTest, ShortSeedsReachEveryRarePath) {
   }
   for (size_t i = 0; i < hits.size(); ++i) {
     EXPECT_GT(hits[i], 0U) << "rare path " << i << " was never taken";
+  }
+}
+
+TEST(SimulatorTest, WorkerThatFailsAtOnceTakesFewTasks) {
+  for (uint64_t seed = 1; seed <= 5; ++seed) {
+    Scenario scenario = FailingWorkers(seed);
+    const SimResult result = Simulate(scenario);
+    ExpectHolds(result, seed);
+    const core::ModelCounters& model = result.counters.models[0];
+    const uint64_t errors =
+        model.answers[static_cast<size_t>(core::AnswerSource::kError)];
+    EXPECT_GT(errors, 0U) << "seed " << seed << ": nobody failed";
+    // A quarter of the time somebody fails, who would take nearly everything.
+    EXPECT_LT(errors, scenario.num_queries / 50) << "seed " << seed;
+    EXPECT_GT(result.counters.rare_paths.hits(core::RarePath::kBatchWaited),
+              scenario.num_queries / 10)
+        << "seed " << seed << ": there must be a line";
   }
 }
 

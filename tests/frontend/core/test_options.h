@@ -1,0 +1,42 @@
+#pragma once
+
+// Small configurations of the core for tests: one model, its bundles by number.
+
+#include <cstdint>
+#include <memory>
+
+#include "base/ids.h"
+#include "base/time.h"
+#include "encoder/code.h"
+#include "frontend/core/core_options.h"
+
+namespace parm::core {
+
+inline constexpr ModelId kModel{0};
+inline constexpr BundleKey kDeployed{10};
+inline constexpr BundleKey kParity{20};
+
+inline std::shared_ptr<const Code> MakeCode(const CodeSpec& spec) {
+  return std::shared_ptr<const Code>(CreateCode(spec).value());
+}
+
+/// One model, policy none; answers wait for no group.
+inline CoreOptions PlainOptions(uint32_t num_workers) {
+  CoreOptions options;
+  options.models.push_back({.name = "m"});
+  options.num_workers = num_workers;
+  return options;
+}
+
+/// One model, coded; a decode is released 50 ms after the dispatch.
+inline CoreOptions CodedOptions(uint32_t num_workers, CodeSpec spec) {
+  CoreOptions options = PlainOptions(num_workers);
+  ModelOptions& model = options.models[0];
+  model.policy = PolicyKind::kCoded;
+  model.code = MakeCode(spec);
+  model.decode.trigger_max = Milliseconds(50);
+  options.loser_sample_rate = 0;
+  return options;
+}
+
+}  // namespace parm::core
