@@ -29,13 +29,18 @@ std::filesystem::path Trimmed(const std::string& directory) {
 
 }  // namespace
 
+void SetTensor(const TensorSpec& spec, bundle::Tensor* tensor) {
+  tensor->set_name(spec.name);
+  tensor->set_datatype(std::string(DataTypeName(spec.datatype)));
+  for (const int64_t dimension : spec.shape) tensor->add_shape(dimension);
+}
+
 void SetTensor(const std::string& name, const HostTensor& example,
                bundle::Tensor* tensor) {
-  tensor->set_name(name);
-  tensor->set_datatype(std::string(DataTypeName(example.datatype)));
-  for (size_t i = 0; i < example.shape.size(); ++i) {
-    tensor->add_shape(i == 0 ? -1 : example.shape[i]);
-  }
+  TensorSpec spec = {
+      .name = name, .datatype = example.datatype, .shape = example.shape};
+  spec.shape.at(0) = -1;
+  SetTensor(spec, tensor);
 }
 
 Probes MakeProbes(const Dataset& data, DataType wire_datatype,
@@ -45,19 +50,6 @@ Probes MakeProbes(const Dataset& data, DataType wire_datatype,
   std::iota(first.begin(), first.end(), int64_t{0});
   return {.inputs = GatherSamples(data, data.test, first, wire_datatype),
           .outputs = SliceRows(deployed_logits, 0, count)};
-}
-
-void SetTraining(const std::string& architecture,
-                 const TrainingSettings& settings, const TrainedModel& trained,
-                 const std::string& loss, bundle::Training* training) {
-  training->set_arch(architecture);
-  training->set_seed(settings.seed);
-  training->set_epochs(settings.epochs);
-  training->set_learning_rate(settings.learning_rate);
-  training->set_minibatch(settings.minibatch);
-  training->set_loss(loss);
-  training->set_init(trained.init);
-  training->set_seconds(trained.seconds);
 }
 
 absl::StatusOr<Bundle> WriteModelBundle(const std::string& directory,

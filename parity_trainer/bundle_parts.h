@@ -10,12 +10,14 @@
 #include "parity_trainer/dataset.h"
 #include "parity_trainer/evaluation.h"
 #include "parity_trainer/host_tensor.h"
-#include "parity_trainer/training_settings.h"
 #include "proto/bundle.h"
 
 namespace parm {
 
-/// Input or output of a manifest; dimension 0 becomes -1, the batch.
+/// Input or output of a manifest.
+void SetTensor(const TensorSpec& spec, bundle::Tensor* tensor);
+
+/// Likewise from an example; dimension 0 becomes -1, the batch.
 void SetTensor(const std::string& name, const HostTensor& example,
                bundle::Tensor* tensor);
 
@@ -32,11 +34,6 @@ Probes MakeProbes(const Dataset& data, DataType wire_datatype,
 /// What a manifest says of preprocessing: wire tensors hold the data's values
 /// as they are, pixels 0 to 255 for instance, and the model file does the rest.
 inline constexpr char kRawValues[] = "none: values as in the data";
-
-/// The recipe as the manifest keeps it.
-void SetTraining(const std::string& architecture,
-                 const TrainingSettings& settings, const TrainedModel& trained,
-                 const std::string& loss, bundle::Training* training);
 
 /// Writes the bundle with model and probes, then removes the checkpoint that
 /// led to it, if any.

@@ -12,23 +12,23 @@ namespace {
 
 constexpr int64_t kMaxCheckpointBytes = int64_t{1} << 33;
 
-/// Parameters, then buffers: their order is that of registration.
-std::vector<at::Tensor> StateOf(const torch::jit::Module& network) {
-  std::vector<at::Tensor> state;
-  for (const at::Tensor& tensor : network.parameters()) state.push_back(tensor);
-  for (const at::Tensor& tensor : network.buffers()) state.push_back(tensor);
-  return state;
+constexpr char kNow[] = "tensor";
+constexpr char kBest[] = "best";
+
+void WriteState(const NetworkState& state, const std::string& name,
+                torch::serialize::OutputArchive* archive) {
+  for (size_t i = 0; i < state.size(); ++i) {
+    archive->write(absl::StrCat(name, i), state[i].detach());
+  }
 }
 
-std::string TensorKey(size_t i) { return absl::StrCat("tensor", i); }
-
+/// Into tensors that are there.
 absl::Status ReadState(torch::serialize::InputArchive* archive,
-                       torch::jit::Module* network) {
+                       const std::string& name, const NetworkState& state) {
   const torch::NoGradGuard no_gradients;
-  const std::vector<at::Tensor> state = StateOf(*network);
   for (size_t i = 0; i < state.size(); ++i) {
     at::Tensor saved;
-    archive->read(TensorKey(i), saved);
+    archive->read(absl::StrCat(name, i), saved);
     if (saved.sizes() != state[i].sizes()) {
       return absl::DataLossError(
           absl::StrCat("checkpoint holds another network: tensor ", i));
@@ -38,7 +38,28 @@ absl::Status ReadState(torch::serialize::InputArchive* archive,
   return absl::OkStatus();
 }
 
+int64_t ReadInt(torch::serialize::InputArchive* archive,
+                const std::string& key) {
+  c10::IValue value;
+  archive->read(key, value);
+  return value.toInt();
+}
+
+double ReadDouble(torch::serialize::InputArchive* archive,
+                  const std::string& key) {
+  c10::IValue value;
+  archive->read(key, value);
+  return value.toDouble();
+}
+
 }  // namespace
+
+NetworkState StateOf(const torch::jit::Module& network) {
+  NetworkState state;
+  for (const at::Tensor& tensor : network.parameters()) state.push_back(tensor);
+  for (const at::Tensor& tensor : network.buffers()) state.push_back(tensor);
+  return state;
+}
 
 absl::Status SaveCheckpoint(const std::string& path,
                             const std::string& fingerprint,
@@ -51,10 +72,10 @@ absl::Status SaveCheckpoint(const std::string& path,
     archive.write("fingerprint", c10::IValue(fingerprint));
     archive.write("step", c10::IValue(position.step));
     archive.write("seconds", c10::IValue(position.seconds));
-    const std::vector<at::Tensor> state = StateOf(network);
-    for (size_t i = 0; i < state.size(); ++i) {
-      archive.write(TensorKey(i), state[i].detach());
-    }
+    archive.write("best_epoch", c10::IValue(position.best_epoch));
+    archive.write("best_accuracy", c10::IValue(position.best_accuracy));
+    WriteState(StateOf(network), kNow, &archive);
+    WriteState(position.best, kBest, &archive);
     torch::serialize::OutputArchive moments;
     optimizer.save(moments);
     archive.write("optimizer", moments);
@@ -83,11 +104,18 @@ absl::StatusOr<CheckpointPosition> LoadCheckpoint(
           "\"; use those settings, or drop --resume to begin anew"));
     }
     CheckpointPosition position;
-    archive.read("step", value);
-    position.step = value.toInt();
-    archive.read("seconds", value);
-    position.seconds = value.toDouble();
-    PARM_RETURN_IF_ERROR(ReadState(&archive, network));
+    position.step = ReadInt(&archive, "step");
+    position.seconds = ReadDouble(&archive, "seconds");
+    position.best_epoch = ReadInt(&archive, "best_epoch");
+    position.best_accuracy = ReadDouble(&archive, "best_accuracy");
+    const NetworkState state = StateOf(*network);
+    PARM_RETURN_IF_ERROR(ReadState(&archive, kNow, state));
+    if (position.best_epoch > 0) {
+      for (const at::Tensor& tensor : state) {
+        position.best.push_back(torch::empty_like(tensor));
+      }
+      PARM_RETURN_IF_ERROR(ReadState(&archive, kBest, position.best));
+    }
     torch::serialize::InputArchive moments;
     archive.read("optimizer", moments);
     optimizer->load(moments);

@@ -1,11 +1,12 @@
 #pragma once
 
 // The state of a training run in one file, so that it can go on where it
-// stopped: parameters, buffers, the optimiser's moments, the step. For files
-// that include torch.
+// stopped: parameters, buffers, the optimiser's moments, the step, and the best
+// epoch's parameters. For files that include torch.
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -14,9 +15,17 @@
 
 namespace parm {
 
+/// Parameters, then buffers, in the order of their registration.
+using NetworkState = std::vector<at::Tensor>;
+NetworkState StateOf(const torch::jit::Module& network);
+
 struct CheckpointPosition {
   int64_t step = 0;    // steps done
   double seconds = 0;  // spent on them
+  /// The epoch, from 1, that validated best; 0: none did yet.
+  int64_t best_epoch = 0;
+  double best_accuracy = 0;
+  NetworkState best;  // a copy of its state; empty if none
 };
 
 /// Writes atomically.

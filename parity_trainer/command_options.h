@@ -16,9 +16,13 @@ struct DataOptions {
 
 struct TrainingOptions {
   uint64_t seed = 1;
-  int64_t epochs = 0;  // 0: the command's default
+  std::string recipe;  // a file, see recipe_file.h; empty: none
+  // 0 or empty: as the recipe says.
+  int64_t epochs = 0;
   int64_t minibatch = 0;
   double learning_rate = 0;
+  std::string loss;
+  std::string init;
   bool resume = false;
   bool force = false;      // overwrite a bundle or checkpoint that is there
   std::string checkpoint;  // empty: beside the bundle

@@ -15,13 +15,20 @@
 #include "parity_trainer/deployed_training.h"
 #include "parity_trainer/evaluation.h"
 #include "parity_trainer/model_runner.h"
+#include "parity_trainer/recipe_file.h"
 
 namespace parm {
 namespace {
 
-constexpr int64_t kDefaultEpochs = 12;
-constexpr int64_t kDefaultMinibatch = 128;
-constexpr double kDefaultLearningRate = 1e-3;
+constexpr char kCrossEntropy[] = "cross-entropy";
+
+Recipe DefaultRecipe() {
+  return {.epochs = 12,
+          .minibatch = 128,
+          .learning_rate = 1e-3,
+          .loss = kCrossEntropy,
+          .init = "scratch"};
+}
 
 absl::StatusOr<DataType> WireDatatype(const std::string& name,
                                       const Dataset& data) {
@@ -46,23 +53,23 @@ absl::Status CheckClasses(const Dataset& data, const HostTensor& logits) {
                    " classes, the model answers ", logits.shape[1]));
 }
 
-TrainingSettings MakeSettings(const DeployedOptions& options,
-                              const Dataset& data, DataType datatype,
-                              const std::string& checkpoint) {
-  const TrainingOptions& training = options.training;
-  TrainingSettings settings{
-      .seed = training.seed,
-      .epochs = training.epochs > 0 ? training.epochs : kDefaultEpochs,
-      .minibatch =
-          training.minibatch > 0 ? training.minibatch : kDefaultMinibatch,
-      .learning_rate = training.learning_rate > 0 ? training.learning_rate
-                                                  : kDefaultLearningRate,
-      .checkpoint_path = checkpoint,
-      .resume = training.resume};
+/// What is learned and from what: labels, from random weights.
+absl::StatusOr<TrainingSettings> MakeSettings(const DeployedOptions& options,
+                                              const Dataset& data,
+                                              DataType datatype,
+                                              const std::string& checkpoint) {
+  TrainingSettings settings{.seed = options.training.seed,
+                            .checkpoint_path = checkpoint,
+                            .resume = options.training.resume};
+  PARM_ASSIGN_OR_RETURN(settings.recipe,
+                        ChooseRecipe(DefaultRecipe(), options.training));
+  settings.recipe.loss = kCrossEntropy;
+  settings.recipe.init = "scratch";
   settings.fingerprint = absl::StrCat(
       "deployed arch=", options.arch, " data=", data.source,
       " samples=", data.train.size(), " classes=", data.num_classes,
-      " datatype=", DataTypeName(datatype), " ", DescribeSettings(settings));
+      " datatype=", DataTypeName(datatype), " seed=", settings.seed, " ",
+      Describe(settings.recipe));
   return settings;
 }
 
@@ -83,14 +90,14 @@ absl::StatusOr<std::string> RunDeployedCommand(const DeployedOptions& options) {
   bundle::Manifest manifest;
   TrainedModel trained;
   if (train) {
-    const TrainingSettings settings =
-        MakeSettings(options, data, datatype, checkpoint);
+    PARM_ASSIGN_OR_RETURN(const TrainingSettings settings,
+                          MakeSettings(options, data, datatype, checkpoint));
     ProgressReporter progress("deployed", stderr, ::isatty(STDERR_FILENO) == 1);
     PARM_ASSIGN_OR_RETURN(trained, TrainDeployed(data, options.arch, datatype,
                                                  settings, &progress));
     if (trained.interrupted) return InterruptedError(checkpoint);
-    SetTraining(options.arch, settings, trained, "cross-entropy",
-                manifest.mutable_training());
+    *manifest.mutable_training() =
+        DescribeTraining(options.arch, settings, trained);
   } else {
     PARM_ASSIGN_OR_RETURN(trained.model_bytes,
                           ReadModelFile(options.model_file));

@@ -1,5 +1,6 @@
 #include "parity_trainer/deployed_training.h"
 
+#include <optional>
 #include <vector>
 
 #include "base/status_macros.h"
@@ -14,15 +15,28 @@
 namespace parm {
 namespace {
 
+constexpr int64_t kValidationSamplesAtOnce = 500;
+
 class DeployedTask : public TrainingTask {
  public:
-  DeployedTask(const Dataset& data, DataType wire_datatype, uint64_t seed)
-      : data_(data), wire_datatype_(wire_datatype), seed_(seed) {}
+  DeployedTask(const Dataset& data, DataType wire_datatype,
+               const TrainingSettings& settings)
+      : data_(data),
+        wire_datatype_(wire_datatype),
+        seed_(settings.seed),
+        recipe_(settings.recipe),
+        split_(HoldOut(data.train.size(),
+                       NumHeldOut(settings.recipe, data.train.size(), 1),
+                       settings.seed)),
+        labels_(torch::tensor(data.train.labels, torch::kLong)) {}
 
-  int64_t examples_per_epoch() const override { return data_.train.size(); }
+  int64_t examples_per_epoch() const override {
+    return static_cast<int64_t>(split_.rest.size());
+  }
 
   void BeginEpoch(int64_t epoch) override {
-    order_ = ShuffledIndices(data_.train.size(), seed_, epoch);
+    epoch_ = epoch;
+    order_ = split_.EpochOrder(seed_, epoch);
   }
 
   absl::StatusOr<at::Tensor> Loss(torch::jit::Module* network, int64_t begin,
@@ -30,22 +44,52 @@ class DeployedTask : public TrainingTask {
     const absl::Span<const int64_t> chosen =
         absl::MakeConstSpan(order_).subspan(static_cast<size_t>(begin),
                                             static_cast<size_t>(count));
-    const HostTensor samples =
+    HostTensor samples =
         GatherSamples(data_, data_.train, chosen, wire_datatype_);
-    std::vector<int64_t> labels;
-    for (const int64_t index : chosen) {
-      labels.push_back(data_.train.labels[static_cast<size_t>(index)]);
+    Augment(recipe_.augmentation, StepSeed(seed_, epoch_, begin), &samples);
+    PARM_ASSIGN_OR_RETURN(const at::Tensor logits, Answer(network, samples));
+    return torch::nn::functional::cross_entropy(logits, LabelsOf(chosen));
+  }
+
+  absl::StatusOr<std::optional<double>> Validate(
+      torch::jit::Module* network) override {
+    absl::Span<const int64_t> rest = split_.held_out;
+    if (rest.empty()) return std::nullopt;
+    int64_t right = 0;
+    while (!rest.empty()) {
+      const absl::Span<const int64_t> chosen =
+          rest.subspan(0, kValidationSamplesAtOnce);
+      PARM_ASSIGN_OR_RETURN(
+          const at::Tensor logits,
+          Answer(network,
+                 GatherSamples(data_, data_.train, chosen, wire_datatype_)));
+      right += logits.argmax(1).eq(LabelsOf(chosen)).sum().item<int64_t>();
+      rest.remove_prefix(chosen.size());
     }
-    PARM_ASSIGN_OR_RETURN(const at::Tensor input, ViewAsTorch(samples));
-    const at::Tensor logits = network->forward({input}).toTensor();
-    return torch::nn::functional::cross_entropy(
-        logits, torch::tensor(labels, torch::kLong));
+    return static_cast<double>(right) /
+           static_cast<double>(split_.held_out.size());
   }
 
  private:
+  static absl::StatusOr<at::Tensor> Answer(torch::jit::Module* network,
+                                           const HostTensor& samples) {
+    PARM_ASSIGN_OR_RETURN(const at::Tensor input, ViewAsTorch(samples));
+    return network->forward({input}).toTensor().to(at::kFloat);
+  }
+
+  at::Tensor LabelsOf(absl::Span<const int64_t> samples) const {
+    return labels_.index_select(
+        0, torch::tensor(at::IntArrayRef(samples.data(), samples.size()),
+                         torch::kLong));
+  }
+
   const Dataset& data_;
   const DataType wire_datatype_;
   const uint64_t seed_;
+  const Recipe& recipe_;
+  const HeldOutSplit split_;
+  const at::Tensor labels_;
+  int64_t epoch_ = 0;
   std::vector<int64_t> order_;
 };
 
@@ -56,6 +100,8 @@ absl::StatusOr<TrainedModel> TrainDeployed(const Dataset& data,
                                            DataType wire_datatype,
                                            const TrainingSettings& settings,
                                            ProgressReporter* progress) {
+  PARM_RETURN_IF_ERROR(
+      CheckAugmentation(settings.recipe.augmentation, data.sample_shape));
   const Moments moments = MomentsOf(data.datatype, data.train.values);
   torch::manual_seed(settings.seed);
   PARM_ASSIGN_OR_RETURN(
@@ -65,7 +111,7 @@ absl::StatusOr<TrainedModel> TrainDeployed(const Dataset& data,
                          .num_outputs = data.num_classes,
                          .input_scale = 1 / moments.deviation,
                          .input_shift = -moments.mean / moments.deviation}));
-  DeployedTask task(data, wire_datatype, settings.seed);
+  DeployedTask task(data, wire_datatype, settings);
   PARM_ASSIGN_OR_RETURN(TrainedModel trained,
                         RunTraining(settings, &task, &network, progress));
   if (trained.interrupted) return trained;

@@ -13,7 +13,7 @@ namespace parm {
 
 /// The model takes samples as the wire carries them (the data's own unit, FP32
 /// or the data's datatype) and answers logits [batch, classes]. Cross-entropy.
-/// Errors: as BuildArchitecture and RunTraining.
+/// Errors: as CheckAugmentation, BuildArchitecture and RunTraining.
 absl::StatusOr<TrainedModel> TrainDeployed(const Dataset& data,
                                            const std::string& architecture,
                                            DataType wire_datatype,

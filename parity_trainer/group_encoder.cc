@@ -15,31 +15,40 @@ HostTensor GatherSamples(const Dataset& data, const Split& split,
   return samples;
 }
 
-absl::StatusOr<HostTensor> EncodeGroups(const Code& code, int parity_index,
-                                        const Dataset& data, const Split& split,
-                                        absl::Span<const int64_t> slot_major,
-                                        DataType datatype) {
+absl::StatusOr<HostTensor> EncodeMembers(const Code& code, int parity_index,
+                                         const HostTensor& slot_major) {
   const auto k = static_cast<size_t>(code.spec().k);
-  PARM_CHECK(!slot_major.empty() && slot_major.size() % k == 0);
-  const size_t count = slot_major.size() / k;
-  std::vector<HostTensor> members;
-  std::vector<TensorView> views;
-  members.reserve(k);
+  PARM_CHECK(slot_major.shape[0] > 0 &&
+             slot_major.shape[0] % code.spec().k == 0);
+  std::vector<int64_t> shape = slot_major.shape;
+  shape[0] /= code.spec().k;
+  const size_t slot_bytes = slot_major.bytes.size() / k;
+  std::vector<TensorView> members;
   for (size_t slot = 0; slot < k; ++slot) {
-    members.push_back(GatherSamples(
-        data, split, slot_major.subspan(slot * count, count), datatype));
-    views.push_back(members.back().view());
+    members.push_back({.datatype = slot_major.datatype,
+                       .shape = shape,
+                       .bytes = slot_major.view().bytes.subspan(
+                           slot * slot_bytes, slot_bytes)});
   }
   PARM_ASSIGN_OR_RETURN(
       TensorSpec spec,
-      code.ParityQuerySpec({.datatype = datatype, .shape = members[0].shape},
+      code.ParityQuerySpec({.datatype = slot_major.datatype, .shape = shape},
                            code.spec().k));
   HostTensor parity{.datatype = spec.datatype, .shape = std::move(spec.shape)};
   PARM_ASSIGN_OR_RETURN(const int64_t bytes,
                         NumBytes(parity.datatype, parity.shape));
   parity.bytes.resize(static_cast<size_t>(bytes));
-  PARM_RETURN_IF_ERROR(code.Encode(parity_index, views, parity.mutable_view()));
+  PARM_RETURN_IF_ERROR(
+      code.Encode(parity_index, members, parity.mutable_view()));
   return parity;
+}
+
+absl::StatusOr<HostTensor> EncodeGroups(const Code& code, int parity_index,
+                                        const Dataset& data, const Split& split,
+                                        absl::Span<const int64_t> slot_major,
+                                        DataType datatype) {
+  return EncodeMembers(code, parity_index,
+                       GatherSamples(data, split, slot_major, datatype));
 }
 
 }  // namespace parm

@@ -25,6 +25,10 @@ absl::StatusOr<HostTensor> EncodeGroups(const Code& code, int parity_index,
                                         absl::Span<const int64_t> slot_major,
                                         DataType datatype);
 
+/// Likewise of members [k * count, ...], slot 0 of every group first.
+absl::StatusOr<HostTensor> EncodeMembers(const Code& code, int parity_index,
+                                         const HostTensor& slot_major);
+
 /// The chosen samples as one wire tensor [indices, ...].
 HostTensor GatherSamples(const Dataset& data, const Split& split,
                          absl::Span<const int64_t> indices, DataType datatype);

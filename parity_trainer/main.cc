@@ -47,6 +47,8 @@ void AddData(CLI::App* command, DataOptions* data) {
 }
 
 void AddTraining(CLI::App* command, TrainingOptions* training) {
+  command->add_option("--recipe", training->recipe,
+                      "a YAML file of training settings; flags go before it");
   command->add_option("--epochs", training->epochs, "passes over the data")
       ->check(CLI::PositiveNumber);
   command
@@ -54,8 +56,7 @@ void AddTraining(CLI::App* command, TrainingOptions* training) {
                    "samples, or coding groups, per step")
       ->check(CLI::PositiveNumber);
   command
-      ->add_option("--learning-rate", training->learning_rate,
-                   "of Adam at its height")
+      ->add_option("--learning-rate", training->learning_rate, "at its height")
       ->check(CLI::PositiveNumber);
   command->add_flag("--resume", training->resume,
                     "go on from the checkpoint, if there is one");
@@ -96,23 +97,23 @@ void AddParity(CLI::App* command, ParityOptions* options) {
       ->required();
   command
       ->add_option("--scheme", options->scheme,
-                   "sum, concat (trained), or pack (exact: the deployed model\n"
-                   "itself answers the members side by side)")
+                   "trained: sum, concat, tile, stack; or pack (exact: the\n"
+                   "deployed model itself answers the members side by side)")
       ->capture_default_str();
   command->add_option("--k", options->k, "members of a coding group")
       ->capture_default_str();
   command->add_option("--arch", options->arch,
                       "network to train; default: the deployed model's");
   command
-      ->add_option("--loss", options->loss,
-                   "decoded: on the reconstructions; mse: on the sum, as ParM")
-      ->check(CLI::IsMember({"decoded", "mse"}))
-      ->capture_default_str();
+      ->add_option("--loss", options->training.loss,
+                   "decoded (default): on the reconstructions; mse: on the\n"
+                   "parity model's answer, as ParM")
+      ->check(CLI::IsMember({"decoded", "mse"}));
   command
-      ->add_option("--init", options->init,
-                   "deployed: start from its weights where shapes allow")
-      ->check(CLI::IsMember({"deployed", "scratch"}))
-      ->capture_default_str();
+      ->add_option("--init", options->training.init,
+                   "deployed (default): start from its weights where shapes\n"
+                   "allow; scratch: from random ones, as ParM")
+      ->check(CLI::IsMember({"deployed", "scratch"}));
   command->add_option("--model", options->model_file,
                       "pack only: a TorchScript file that answers instead");
   command->add_option("--out", options->out, "the bundle to write")->required();

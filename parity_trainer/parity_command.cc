@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <iterator>
 #include <memory>
 #include <numeric>
 #include <utility>
@@ -13,7 +12,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/string_view.h"
 #include "base/status_macros.h"
 #include "encoder/code.h"
 #include "parity_trainer/architectures/architecture.h"
@@ -23,15 +21,18 @@
 #include "parity_trainer/evaluation.h"
 #include "parity_trainer/group_encoder.h"
 #include "parity_trainer/parity_training.h"
+#include "parity_trainer/recipe_file.h"
 
 namespace parm {
 namespace {
 
-/// What `--scheme` takes: those with a training objective, and `pack`.
-constexpr absl::string_view kSchemes[] = {"sum", "concat", "pack"};
-constexpr int64_t kDefaultEpochs = 80;
-constexpr int64_t kDefaultMinibatch = 256;
-constexpr double kDefaultLearningRate = 3e-3;
+Recipe DefaultRecipe() {
+  return {.epochs = 80,
+          .minibatch = 256,
+          .learning_rate = 3e-3,
+          .loss = "decoded",
+          .init = "deployed"};
+}
 
 /// A scheme whose parity model answers for packed members is no new function:
 /// any model that answers single queries serves.
@@ -40,10 +41,6 @@ bool NeedsTraining(const ParityOptions& options) {
 }
 
 absl::Status CheckOptions(const ParityOptions& options) {
-  if (options.init != "deployed" && options.init != "scratch") {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "unknown init: got \"", options.init, "\", want deployed or scratch"));
-  }
   if (NeedsTraining(options) && !options.model_file.empty()) {
     return absl::InvalidArgumentError(absl::StrCat(
         "--model goes with --scheme pack only, got ", options.scheme));
@@ -53,14 +50,14 @@ absl::Status CheckOptions(const ParityOptions& options) {
 
 /// Errors: kInvalidArgument for a scheme that has no training objective here.
 absl::Status CheckTrainable(const Code& code) {
-  const std::string& scheme = code.spec().scheme;
-  if (std::find(std::begin(kSchemes), std::end(kSchemes), scheme) !=
-      std::end(kSchemes)) {
-    return absl::OkStatus();
+  if (CanTrainParity(code.spec())) return absl::OkStatus();
+  std::vector<std::string> trainable;
+  for (const std::string& scheme : CodeSchemes()) {
+    if (CanTrainParity({.scheme = scheme})) trainable.push_back(scheme);
   }
-  return absl::InvalidArgumentError(
-      absl::StrCat("no parity model can be trained for this scheme: got ",
-                   scheme, ", want one of ", absl::StrJoin(kSchemes, ", ")));
+  return absl::InvalidArgumentError(absl::StrCat(
+      "no parity model can be trained for this scheme: got ",
+      code.spec().scheme, ", want one of ", absl::StrJoin(trainable, ", ")));
 }
 
 /// The architecture asked for, or that of the deployed bundle if it is ours.
@@ -76,25 +73,20 @@ absl::StatusOr<std::string> ChooseArchitecture(const ParityOptions& options,
       "\", want --arch with one of ", absl::StrJoin(known, ", ")));
 }
 
-TrainingSettings MakeSettings(const ParityOptions& options,
-                              const ParityTrainingInput& input,
-                              const DeployedModel& deployed,
-                              const std::string& checkpoint) {
-  const TrainingOptions& training = options.training;
-  TrainingSettings settings{
-      .seed = training.seed,
-      .epochs = training.epochs > 0 ? training.epochs : kDefaultEpochs,
-      .minibatch =
-          training.minibatch > 0 ? training.minibatch : kDefaultMinibatch,
-      .learning_rate = training.learning_rate > 0 ? training.learning_rate
-                                                  : kDefaultLearningRate,
-      .checkpoint_path = checkpoint,
-      .resume = training.resume};
+absl::StatusOr<TrainingSettings> MakeSettings(const ParityOptions& options,
+                                              const ParityTrainingInput& input,
+                                              const DeployedModel& deployed,
+                                              const std::string& checkpoint) {
+  TrainingSettings settings{.seed = options.training.seed,
+                            .checkpoint_path = checkpoint,
+                            .resume = options.training.resume};
+  PARM_ASSIGN_OR_RETURN(settings.recipe,
+                        ChooseRecipe(DefaultRecipe(), options.training));
   settings.fingerprint = absl::StrCat(
       "parity ", ToString(input.code->spec()), " arch=", input.architecture,
-      " init=", options.init, " loss=", options.loss,
       " deployed=", ToHex(deployed.bundle.id), " data=", input.data->source,
-      " samples=", input.data->train.size(), " ", DescribeSettings(settings));
+      " samples=", input.data->train.size(), " seed=", settings.seed, " ",
+      Describe(settings.recipe));
   return settings;
 }
 
@@ -108,46 +100,47 @@ absl::StatusOr<TrainedModel> Train(const ParityOptions& options,
   PARM_ASSIGN_OR_RETURN(
       const HostTensor logits,
       deployed.runner.RunAll(data, data.train, deployed.input.datatype));
-  const ParityTrainingInput input{.code = &code,
-                                  .data = &data,
-                                  .wire_datatype = deployed.input.datatype,
-                                  .deployed_logits = &logits,
-                                  .warm_start_model = options.init == "deployed"
-                                                          ? deployed.model_bytes
-                                                          : "",
-                                  .architecture = architecture,
-                                  .loss = options.loss};
-  const TrainingSettings settings =
-      MakeSettings(options, input, deployed, checkpoint);
+  ParityTrainingInput input{.code = &code,
+                            .data = &data,
+                            .wire_datatype = deployed.input.datatype,
+                            .deployed_logits = &logits,
+                            .architecture = architecture};
+  PARM_ASSIGN_OR_RETURN(const TrainingSettings settings,
+                        MakeSettings(options, input, deployed, checkpoint));
+  if (settings.recipe.init == "deployed") {
+    input.warm_start_model = deployed.model_bytes;
+  }
   ProgressReporter progress("parity", stderr, ::isatty(STDERR_FILENO) == 1);
   PARM_ASSIGN_OR_RETURN(TrainedModel trained,
                         TrainParity(input, settings, &progress));
-  SetTraining(architecture, settings, trained, options.loss, recipe);
+  *recipe = DescribeTraining(architecture, settings, trained);
   return trained;
 }
 
-/// What a frontend will send and get for one group at batch 1.
+/// What a frontend will send for one group at batch 1.
 struct ParityExample {
   HostTensor member;
   HostTensor query;
-  HostTensor answer;
 };
 
 absl::StatusOr<ParityExample> MakeExample(const Code& code, const Dataset& data,
-                                          DataType datatype,
-                                          const ModelRunner& runner) {
+                                          DataType datatype) {
   std::vector<int64_t> members(static_cast<size_t>(code.spec().k));
   std::iota(members.begin(), members.end(), int64_t{0});
   ParityExample example;
   example.member = GatherSamples(data, data.test, {0}, datatype);
   PARM_ASSIGN_OR_RETURN(
       example.query, EncodeGroups(code, 0, data, data.test, members, datatype));
-  PARM_ASSIGN_OR_RETURN(example.answer, runner.Run(example.query));
   return example;
 }
 
-bundle::Manifest DescribeParity(const DeployedModel& deployed, const Code& code,
-                                const ParityExample& example) {
+/// Inputs and outputs are what a frontend computes from the deployed model's.
+absl::StatusOr<bundle::Manifest> DescribeParity(const DeployedModel& deployed,
+                                                const Code& code) {
+  PARM_ASSIGN_OR_RETURN(const TensorSpec query,
+                        code.ParityQuerySpec(deployed.input, code.spec().k));
+  PARM_ASSIGN_OR_RETURN(const TensorSpec answer,
+                        code.ParityOutputSpec(deployed.output));
   const bundle::Manifest& base = deployed.bundle.manifest;
   bundle::Manifest manifest;
   manifest.set_model(base.model());
@@ -155,8 +148,8 @@ bundle::Manifest DescribeParity(const DeployedModel& deployed, const Code& code,
   manifest.set_version(base.version());
   manifest.set_role("parity");
   manifest.set_preprocessing(base.preprocessing());
-  SetTensor(deployed.input.name, example.query, manifest.add_inputs());
-  SetTensor(deployed.output.name, example.answer, manifest.add_outputs());
+  SetTensor(query, manifest.add_inputs());
+  SetTensor(answer, manifest.add_outputs());
   bundle::Lineage* lineage = manifest.mutable_lineage();
   lineage->set_deployed_sha256(ToHex(deployed.bundle.id));
   lineage->mutable_code()->set_scheme(code.spec().scheme);
@@ -230,10 +223,10 @@ absl::StatusOr<std::string> RunParityCommand(const ParityOptions& options) {
   PARM_ASSIGN_OR_RETURN(
       const HostTensor logits,
       deployed.runner.RunAll(data, data.test, deployed.input.datatype));
-  PARM_ASSIGN_OR_RETURN(
-      const ParityExample example,
-      MakeExample(*code, data, deployed.input.datatype, runner));
-  bundle::Manifest manifest = DescribeParity(deployed, *code, example);
+  PARM_ASSIGN_OR_RETURN(const ParityExample example,
+                        MakeExample(*code, data, deployed.input.datatype));
+  PARM_ASSIGN_OR_RETURN(bundle::Manifest manifest,
+                        DescribeParity(deployed, *code));
   *manifest.mutable_training() = recipe;
   PARM_RETURN_IF_ERROR(Measure(deployed, runner, *code, data, logits, example,
                                manifest.mutable_measured()));

@@ -16,9 +16,7 @@ struct ParityOptions {
   std::string deployed;  // a bundle's directory
   std::string scheme = "sum";
   int k = 2;
-  std::string arch;               // default: the deployed model's
-  std::string loss = "decoded";   // or mse, ParM's
-  std::string init = "deployed";  // or scratch
+  std::string arch;        // default: the deployed model's
   std::string model_file;  // pack only: a TorchScript file; default: deployed's
   std::string out;
 };

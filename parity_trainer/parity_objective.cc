@@ -21,17 +21,24 @@ absl::StatusOr<ParityLoss> ParseParityLoss(absl::string_view name) {
       absl::StrCat("unknown loss: got \"", name, "\", want mse or decoded"));
 }
 
-at::Tensor ComputeParityLoss(ParityLoss loss, const at::Tensor& answer,
-                             const at::Tensor& members) {
-  const at::Tensor sum = members.sum(0);
-  const at::Tensor squared_error = torch::mse_loss(answer, sum);
+at::Tensor DecodeEach(bool multi_output, const at::Tensor& answer,
+                      const at::Tensor& members) {
+  if (multi_output) return answer.view(members.sizes());
+  // The answer less the exact outputs of the member's siblings.
+  return members + (answer - members.sum(0)).unsqueeze(0);
+}
+
+at::Tensor ComputeParityLoss(ParityLoss loss, bool multi_output,
+                             const at::Tensor& answer,
+                             const at::Tensor& members,
+                             const at::Tensor& targets) {
+  const at::Tensor squared_error =
+      multi_output ? torch::mse_loss(answer.view(members.sizes()), members)
+                   : torch::mse_loss(answer, members.sum(0));
   if (loss == ParityLoss::kMse) return squared_error;
-  // Member j as decoded: the answer less the exact outputs of its siblings.
-  const at::Tensor decoded = members + (answer - sum).unsqueeze(0);
+  const at::Tensor decoded = DecodeEach(multi_output, answer, members);
   const at::Tensor cross_entropy =
-      -(torch::softmax(members, 2) * torch::log_softmax(decoded, 2))
-           .sum(2)
-           .mean();
+      -(targets * torch::log_softmax(decoded, 2)).sum(2).mean();
   return cross_entropy + kMseShare * squared_error;
 }
 

@@ -1,7 +1,6 @@
 #pragma once
 
-// What a parity model for the sum code is punished for. For files that include
-// torch.
+// What a parity model is punished for. For files that include torch.
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -10,13 +9,13 @@
 namespace parm {
 
 enum class ParityLoss {
-  /// ParM's: squared error against the sum of the members' logits.
+  /// Squared error: against the sum of the members' logits, as ParM has it, or
+  /// of a multi-output model slice by slice.
   kMse,
-  /// Cross-entropy between the deployed model's answer for each member and what
-  /// the decoder would make of the parity answer were that member lost, plus a
-  /// little of kMse, which keeps the scale. Needs no labels either. It spends
-  /// the model's capacity on what changes decisions: on Fashion-MNIST with the
-  /// MLP, k = 2 and 20 epochs, 84.7 % reconstructed right against 84.1 %.
+  /// Cross-entropy of what the decoder would make of the answer for each member
+  /// were it lost, plus a little of kMse, which keeps the scale and tells more
+  /// about the deployed model than its probabilities do. It spends the model's
+  /// capacity on what changes decisions.
   kDecoded,
 };
 
@@ -25,10 +24,19 @@ absl::string_view ToString(ParityLoss loss);
 /// Errors: kInvalidArgument, naming the known ones.
 absl::StatusOr<ParityLoss> ParseParityLoss(absl::string_view name);
 
+/// What every member decodes to were it alone lost, [k, groups, classes].
+/// Shape: answer: [groups, classes], the sum; with `multi_output` one slice per
+///        member, [k, groups, classes] in whatever shape; members: the deployed
+///        model's logits, [k, groups, classes].
+at::Tensor DecodeEach(bool multi_output, const at::Tensor& answer,
+                      const at::Tensor& members);
+
 /// The mean loss.
-/// Shape: answer: [groups, classes]; members: the deployed model's logits,
-///        [k, groups, classes].
-at::Tensor ComputeParityLoss(ParityLoss loss, const at::Tensor& answer,
-                             const at::Tensor& members);
+/// Shape: as DecodeEach; targets: probabilities of the classes, [k, groups,
+///        classes].
+at::Tensor ComputeParityLoss(ParityLoss loss, bool multi_output,
+                             const at::Tensor& answer,
+                             const at::Tensor& members,
+                             const at::Tensor& targets);
 
 }  // namespace parm

@@ -1,12 +1,14 @@
 #include "parity_trainer/parity_training.h"
 
 #include <algorithm>
+#include <optional>
 #include <sstream>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "encoder/picture_grid.h"
 #include "parity_trainer/architectures/architecture.h"
 #include "parity_trainer/group_encoder.h"
 #include "parity_trainer/moments.h"
@@ -20,56 +22,134 @@ namespace parm {
 namespace {
 
 constexpr int64_t kNormalisationGroups = 1000;
+constexpr int64_t kValidationGroupsAtOnce = 250;
 
 class ParityTask : public TrainingTask {
  public:
-  ParityTask(const ParityTrainingInput& input, ParityLoss loss, uint64_t seed,
-             at::Tensor deployed_logits)
+  ParityTask(const ParityTrainingInput& input, ParityLoss loss,
+             const TrainingSettings& settings, at::Tensor deployed_logits)
       : input_(input),
         k_(input.code->spec().k),
         loss_(loss),
-        seed_(seed),
-        deployed_logits_(std::move(deployed_logits)) {}
+        seed_(settings.seed),
+        recipe_(settings.recipe),
+        deployed_logits_(std::move(deployed_logits)),
+        split_(
+            HoldOut(input.data->train.size(),
+                    NumHeldOut(settings.recipe, input.data->train.size(), k_),
+                    settings.seed)),
+        labels_(torch::tensor(input.data->train.labels, torch::kLong)) {}
 
   int64_t examples_per_epoch() const override {
-    return input_.data->train.size() / k_;
+    return static_cast<int64_t>(split_.rest.size()) / k_;
   }
 
   void BeginEpoch(int64_t epoch) override {
-    order_ = ShuffledIndices(input_.data->train.size(), seed_, epoch);
+    epoch_ = epoch;
+    order_ = split_.EpochOrder(seed_, epoch);
   }
 
   absl::StatusOr<at::Tensor> Loss(torch::jit::Module* network, int64_t begin,
                                   int64_t count) override {
-    // Group g of the epoch is order_[g * k] .. order_[g * k + k - 1].
+    const std::vector<int64_t> members = SlotMajor(order_, begin, count);
+    HostTensor samples = GatherSamples(*input_.data, input_.data->train,
+                                       members, input_.wire_datatype);
+    Augment(recipe_.augmentation, StepSeed(seed_, epoch_, begin), &samples);
+    PARM_ASSIGN_OR_RETURN(
+        const HostTensor parity,
+        EncodeMembers(*input_.code, input_.parity_index, samples));
+    PARM_ASSIGN_OR_RETURN(const at::Tensor answer, Answer(network, parity));
+    const at::Tensor logits = LogitsOf(members, count);
+    at::Tensor targets = torch::softmax(logits, 2);
+    if (recipe_.label_share > 0) {
+      const at::Tensor right =
+          torch::one_hot(LabelsOf(members).view({k_, count}), logits.size(2));
+      targets = targets * (1 - recipe_.label_share) +
+                right.to(at::kFloat) * recipe_.label_share;
+    }
+    return ComputeParityLoss(loss_, input_.code->multi_output(), answer, logits,
+                             targets);
+  }
+
+  /// Share of reconstructions that are right when one member is lost.
+  absl::StatusOr<std::optional<double>> Validate(
+      torch::jit::Module* network) override {
+    const int64_t groups = static_cast<int64_t>(split_.held_out.size()) / k_;
+    if (groups == 0) return std::nullopt;
+    int64_t right = 0;
+    for (int64_t begin = 0; begin < groups; begin += kValidationGroupsAtOnce) {
+      const int64_t count = std::min(kValidationGroupsAtOnce, groups - begin);
+      const std::vector<int64_t> members =
+          SlotMajor(split_.held_out, begin, count);
+      PARM_ASSIGN_OR_RETURN(
+          const HostTensor parity,
+          EncodeGroups(*input_.code, input_.parity_index, *input_.data,
+                       input_.data->train, members, input_.wire_datatype));
+      PARM_ASSIGN_OR_RETURN(const at::Tensor answer, Answer(network, parity));
+      const at::Tensor decoded = DecodeEach(input_.code->multi_output(), answer,
+                                            LogitsOf(members, count));
+      right += decoded.argmax(2)
+                   .view({k_ * count})
+                   .eq(LabelsOf(members))
+                   .sum()
+                   .item<int64_t>();
+    }
+    return static_cast<double>(right) / static_cast<double>(groups * k_);
+  }
+
+ private:
+  /// Groups [begin, begin + count): group g is order[g * k] .. of k samples.
+  std::vector<int64_t> SlotMajor(const std::vector<int64_t>& order,
+                                 int64_t begin, int64_t count) const {
     std::vector<int64_t> slot_major(static_cast<size_t>(count * k_));
     for (int64_t group = 0; group < count; ++group) {
       for (int64_t slot = 0; slot < k_; ++slot) {
         slot_major[static_cast<size_t>(slot * count + group)] =
-            order_[static_cast<size_t>((begin + group) * k_ + slot)];
+            order[static_cast<size_t>((begin + group) * k_ + slot)];
       }
     }
-    PARM_ASSIGN_OR_RETURN(
-        const HostTensor parity,
-        EncodeGroups(*input_.code, input_.parity_index, *input_.data,
-                     input_.data->train, slot_major, input_.wire_datatype));
-    PARM_ASSIGN_OR_RETURN(const at::Tensor wire, ViewAsTorch(parity));
-    const at::Tensor answer = network->forward({wire}).toTensor();
-    const at::Tensor members =
-        deployed_logits_
-            .index_select(0, torch::tensor(slot_major, torch::kLong))
-            .view({k_, count, -1});
-    return ComputeParityLoss(loss_, answer, members);
+    return slot_major;
   }
 
- private:
+  absl::StatusOr<at::Tensor> Answer(torch::jit::Module* network,
+                                    const HostTensor& parity) const {
+    PARM_ASSIGN_OR_RETURN(const at::Tensor wire, ViewAsTorch(parity));
+    return network->forward({wire}).toTensor().to(at::kFloat);
+  }
+
+  at::Tensor LogitsOf(const std::vector<int64_t>& members,
+                      int64_t count) const {
+    return deployed_logits_
+        .index_select(0, torch::tensor(members, torch::kLong))
+        .view({k_, count, -1});
+  }
+
+  at::Tensor LabelsOf(const std::vector<int64_t>& members) const {
+    return labels_.index_select(0, torch::tensor(members, torch::kLong));
+  }
+
   const ParityTrainingInput& input_;
   const int64_t k_;
   const ParityLoss loss_;
   const uint64_t seed_;
+  const Recipe& recipe_;
   const at::Tensor deployed_logits_;
+  const HeldOutSplit split_;
+  const at::Tensor labels_;
+  int64_t epoch_ = 0;
   std::vector<int64_t> order_;
 };
+
+/// One head per member where the code wants an answer of its own for each, in
+/// the member's own cell where the query is a grid.
+void SetHeads(const CodeSpec& code, NetworkSpec* spec) {
+  if (code.scheme != "tile" && code.scheme != "stack") return;
+  spec->num_heads = code.k;
+  if (code.scheme == "stack") return;
+  const PictureGrid grid(code.k);
+  spec->grid_rows = grid.num_rows();
+  spec->grid_columns = grid.num_columns();
+}
 
 /// Normalisation for parity queries, measured on some of them, so that it holds
 /// for every scheme and datatype.
@@ -87,17 +167,41 @@ absl::StatusOr<NetworkSpec> ParityNetwork(const ParityTrainingInput& input,
   const Moments moments = MomentsOf(parity.datatype, parity.bytes);
   NetworkSpec spec{.num_outputs = input.deployed_logits->shape[1],
                    .input_scale = 1 / moments.deviation,
-                   .input_shift = -moments.mean / moments.deviation};
+                   .input_shift = -moments.mean / moments.deviation,
+                   .width = input.width};
   spec.sample_shape.assign(parity.shape.begin() + 1, parity.shape.end());
+  SetHeads(input.code->spec(), &spec);
   return spec;
+}
+
+/// Starts from the deployed model's weights; how many there were to take.
+absl::StatusOr<int> WarmStart(const std::string& model_bytes,
+                              torch::jit::Module* network) {
+  try {
+    std::istringstream stream(model_bytes);
+    return CopyMatchingState(torch::jit::load(stream, at::kCPU), network);
+  } catch (const std::exception& error) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "deployed model cannot be read: ", FirstLine(error.what())));
+  }
 }
 
 }  // namespace
 
+bool CanTrainParity(const CodeSpec& code) {
+  return code.r == 1 && (code.scheme == "sum" || code.scheme == "concat" ||
+                         code.scheme == "tile" || code.scheme == "stack" ||
+                         code.scheme == "pack");
+}
+
 absl::StatusOr<TrainedModel> TrainParity(const ParityTrainingInput& input,
                                          const TrainingSettings& settings,
                                          ProgressReporter* progress) {
-  PARM_ASSIGN_OR_RETURN(const ParityLoss loss, ParseParityLoss(input.loss));
+  PARM_CHECK(CanTrainParity(input.code->spec()));
+  PARM_ASSIGN_OR_RETURN(const ParityLoss loss,
+                        ParseParityLoss(settings.recipe.loss));
+  PARM_RETURN_IF_ERROR(CheckAugmentation(settings.recipe.augmentation,
+                                         input.data->sample_shape));
   torch::manual_seed(settings.seed);
   PARM_ASSIGN_OR_RETURN(const NetworkSpec spec,
                         ParityNetwork(input, settings.seed));
@@ -105,18 +209,11 @@ absl::StatusOr<TrainedModel> TrainParity(const ParityTrainingInput& input,
                         BuildArchitecture(input.architecture, spec));
   int copied = 0;
   if (!input.warm_start_model.empty()) {
-    try {
-      std::istringstream stream(input.warm_start_model);
-      copied =
-          CopyMatchingParameters(torch::jit::load(stream, at::kCPU), &network);
-    } catch (const std::exception& error) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "deployed model cannot be read: ", FirstLine(error.what())));
-    }
+    PARM_ASSIGN_OR_RETURN(copied, WarmStart(input.warm_start_model, &network));
   }
   PARM_ASSIGN_OR_RETURN(const at::Tensor logits,
                         ViewAsTorch(*input.deployed_logits));
-  ParityTask task(input, loss, settings.seed, logits);
+  ParityTask task(input, loss, settings, logits);
   PARM_ASSIGN_OR_RETURN(TrainedModel trained,
                         RunTraining(settings, &task, &network, progress));
   if (trained.interrupted) return trained;

@@ -1,7 +1,8 @@
 #pragma once
 
 // Trains a parity model: from parity queries made by the code's own Encode to
-// the sum of the deployed model's logits over the members.
+// what the deployed model answers for the members, their sum or one by one as
+// the code wants it.
 
 #include <string>
 
@@ -25,14 +26,20 @@ struct ParityTrainingInput {
   /// names and shapes allow; empty: from scratch.
   std::string warm_start_model;
   std::string architecture;
-  std::string loss;  // mse or decoded, see parity_objective.h
+  double width = 1;  // share of its channels
 };
 
+/// Schemes that it knows an objective for: sum, concat, tile, stack, pack.
+bool CanTrainParity(const CodeSpec& code);
+
 /// Each epoch draws fresh random k-tuples: every sample once, in a new pairing.
-/// A rest of fewer than k samples sits the epoch out.
-/// Needs:  data->train.size() >= k.
+/// A rest of fewer than k samples sits the epoch out. Pictures are augmented
+/// before they are encoded; the deployed model's logits stay those of the
+/// picture as it was.
+/// Needs:  data->train.size() >= k; CanTrainParity.
 /// Errors: as BuildArchitecture, EncodeGroups and RunTraining;
-///         kInvalidArgument for an unknown loss.
+///         kInvalidArgument for an unknown loss or an augmentation that does
+///         not suit the samples.
 absl::StatusOr<TrainedModel> TrainParity(const ParityTrainingInput& input,
                                          const TrainingSettings& settings,
                                          ProgressReporter* progress);

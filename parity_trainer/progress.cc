@@ -19,9 +19,15 @@ double Fraction(const ProgressState& state) {
 
 std::string Facts(const ProgressState& state) {
   const auto left = static_cast<int64_t>(state.seconds_left + 0.5);
-  return absl::StrFormat(
-      "epoch %d/%d  loss %.4f  %.0f examples/s  %d:%02d left", state.epoch,
-      state.epochs, state.loss, state.samples_per_second, left / 60, left % 60);
+  std::string facts = absl::StrFormat("epoch %d/%d  loss %.4f", state.epoch,
+                                      state.epochs, state.loss);
+  if (state.accuracy) {
+    absl::StrAppend(
+        &facts, absl::StrFormat("  held out %.2f %%", 100 * *state.accuracy));
+  }
+  return absl::StrCat(
+      facts, absl::StrFormat("  %.0f examples/s  %d:%02d left",
+                             state.samples_per_second, left / 60, left % 60));
 }
 
 }  // namespace
@@ -66,8 +72,10 @@ void ProgressReporter::Step(Time now, int64_t samples, double loss) {
   DrawBar(now);
 }
 
-void ProgressReporter::EndEpoch(Time now, int64_t epoch) {
+void ProgressReporter::EndEpoch(Time now, int64_t epoch,
+                                std::optional<double> accuracy) {
   epoch_ = epoch;
+  accuracy_ = accuracy;
   if (terminal_) {
     DrawBar(now);
   } else {
@@ -90,7 +98,8 @@ ProgressState ProgressReporter::Snapshot(Time now) const {
                       .epoch = epoch_,
                       .epochs = epochs_,
                       .step = step_,
-                      .steps = steps_};
+                      .steps = steps_,
+                      .accuracy = accuracy_};
   if (losses_ > 0) state.loss = loss_sum_ / static_cast<double>(losses_);
   const double seconds = ToSeconds(now - begin_);
   const auto done = static_cast<double>(step_ - first_step_);

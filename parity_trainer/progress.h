@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <cstdio>
+#include <optional>
 #include <string>
 
 #include "base/time.h"
@@ -20,6 +21,7 @@ struct ProgressState {
   double loss = 0;  // mean since the last report
   double samples_per_second = 0;
   double seconds_left = 0;
+  std::optional<double> accuracy;  // of held-out samples, at the last epoch
 };
 
 /// "parity [=====>    ] 52 %  epoch 6/12  loss 0.1234  20512 examples/s  0:31
@@ -43,7 +45,8 @@ class ProgressReporter {
   void Begin(Time now, int64_t first_step, int64_t steps, int64_t epochs);
   /// After each step; draws at most five times a second.
   void Step(Time now, int64_t samples, double loss);
-  void EndEpoch(Time now, int64_t epoch);
+  /// `accuracy`: of the held-out samples, if there are any.
+  void EndEpoch(Time now, int64_t epoch, std::optional<double> accuracy);
 
  private:
   ProgressState Snapshot(Time now) const;
@@ -63,6 +66,7 @@ class ProgressReporter {
   int64_t samples_ = 0;
   int64_t losses_ = 0;
   double loss_sum_ = 0;
+  std::optional<double> accuracy_;
 };
 
 }  // namespace parm

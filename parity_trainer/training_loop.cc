@@ -2,9 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
 #include <numbers>
+#include <optional>
 #include <sstream>
+#include <vector>
 
+#include "ATen/autocast_mode.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "parity_trainer/checkpoint.h"
@@ -15,7 +19,7 @@
 namespace parm {
 namespace {
 
-constexpr double kWeightDecay = 1e-5;  // ParM's
+constexpr double kMomentum = 0.9;
 constexpr double kWarmUpShare = 0.05;
 constexpr double kCheckpointEverySeconds = 60;
 
@@ -29,6 +33,49 @@ double RateShare(int64_t step, int64_t steps) {
   return 0.5 * (1 + std::cos(std::numbers::pi * after));
 }
 
+std::vector<at::Tensor> ParametersOf(const torch::jit::Module& network) {
+  std::vector<at::Tensor> parameters;
+  for (const at::Tensor& parameter : network.parameters()) {
+    parameters.push_back(parameter);
+  }
+  return parameters;
+}
+
+std::unique_ptr<torch::optim::Optimizer> MakeOptimizer(
+    const Recipe& recipe, const torch::jit::Module& network) {
+  if (recipe.optimizer == "sgd") {
+    return std::make_unique<torch::optim::SGD>(
+        ParametersOf(network), torch::optim::SGDOptions(recipe.learning_rate)
+                                   .momentum(kMomentum)
+                                   .nesterov(true)
+                                   .weight_decay(recipe.weight_decay));
+  }
+  return std::make_unique<torch::optim::Adam>(
+      ParametersOf(network), torch::optim::AdamOptions(recipe.learning_rate)
+                                 .weight_decay(recipe.weight_decay));
+}
+
+/// While it lives, operators that gain from it compute in BF16.
+class Autocast {
+ public:
+  explicit Autocast(bool enabled) : enabled_(enabled) {
+    if (!enabled_) return;
+    at::autocast::set_autocast_enabled(at::kCPU, true);
+    at::autocast::set_autocast_dtype(at::kCPU, at::kBFloat16);
+    at::autocast::increment_nesting();
+  }
+  Autocast(const Autocast&) = delete;
+  Autocast& operator=(const Autocast&) = delete;
+  ~Autocast() {
+    if (!enabled_) return;
+    if (at::autocast::decrement_nesting() == 0) at::autocast::clear_cache();
+    at::autocast::set_autocast_enabled(at::kCPU, false);
+  }
+
+ private:
+  const bool enabled_;
+};
+
 Time Now() { return std::chrono::steady_clock::now(); }
 
 class Run {
@@ -39,51 +86,87 @@ class Run {
         task_(task),
         network_(network),
         progress_(progress),
-        optimizer_(ParametersOf(*network),
-                   torch::optim::AdamOptions(settings.learning_rate)
-                       .weight_decay(kWeightDecay)),
-        steps_per_epoch_((task->examples_per_epoch() + settings.minibatch - 1) /
-                         settings.minibatch),
-        steps_(steps_per_epoch_ * settings.epochs) {}
+        optimizer_(MakeOptimizer(settings.recipe, *network)),
+        steps_per_epoch_((task->examples_per_epoch() + Minibatch() - 1) /
+                         Minibatch()),
+        steps_(steps_per_epoch_ * settings.recipe.epochs) {}
 
   absl::StatusOr<TrainedModel> Execute() {
     PARM_RETURN_IF_ERROR(Start());
     network_->train();
-    progress_->Begin(begin_, position_.step, steps_, settings_.epochs);
-    while (position_.step < steps_ && !interrupts_.interrupted()) {
+    progress_->Begin(begin_, position_.step, steps_, settings_.recipe.epochs);
+    while (!Done() && !interrupts_.interrupted()) {
       const int64_t in_epoch = position_.step % steps_per_epoch_;
       const int64_t epoch = position_.step / steps_per_epoch_;
       if (epoch != drawn_epoch_) {
         task_->BeginEpoch(epoch);
         drawn_epoch_ = epoch;
       }
-      PARM_RETURN_IF_ERROR(Step(in_epoch * settings_.minibatch));
+      PARM_RETURN_IF_ERROR(Step(in_epoch * Minibatch()));
       const bool epoch_ends = in_epoch + 1 == steps_per_epoch_;
-      if (epoch_ends) progress_->EndEpoch(Now(), epoch + 1);
+      if (epoch_ends) PARM_RETURN_IF_ERROR(EndEpoch(epoch + 1));
       if (epoch_ends || SecondsSinceSave() > kCheckpointEverySeconds) {
         PARM_RETURN_IF_ERROR(Save());
       }
     }
     PARM_RETURN_IF_ERROR(Save());
-    return TrainedModel{.interrupted = position_.step < steps_,
-                        .seconds = position_.seconds};
+    if (Done()) RestoreBest();
+    return TrainedModel{.interrupted = !Done(),
+                        .seconds = position_.seconds,
+                        .best_epoch = position_.best_epoch,
+                        .validation_accuracy = position_.best_accuracy};
   }
 
  private:
-  static std::vector<at::Tensor> ParametersOf(
-      const torch::jit::Module& network) {
-    std::vector<at::Tensor> parameters;
-    for (const at::Tensor& parameter : network.parameters()) {
-      parameters.push_back(parameter);
+  int64_t Minibatch() const { return settings_.recipe.minibatch; }
+
+  /// All steps are done, or no epoch was better for as long as the recipe
+  /// waits. Depends on the position alone, so that a resumed run agrees.
+  bool Done() const {
+    const int64_t epochs_done = position_.step / steps_per_epoch_;
+    return position_.step >= steps_ ||
+           (settings_.recipe.patience > 0 && position_.best_epoch > 0 &&
+            epochs_done - position_.best_epoch >= settings_.recipe.patience);
+  }
+
+  /// `epoch` counts from 1.
+  absl::Status EndEpoch(int64_t epoch) {
+    network_->eval();
+    absl::StatusOr<std::optional<double>> accuracy = std::nullopt;
+    try {
+      const torch::NoGradGuard no_gradients;
+      accuracy = task_->Validate(network_);
+    } catch (const std::exception& error) {
+      return absl::InternalError(
+          absl::StrCat("validation failed: ", FirstLine(error.what())));
     }
-    return parameters;
+    network_->train();
+    if (!accuracy.ok()) return accuracy.status();
+    if (accuracy->has_value() && **accuracy > position_.best_accuracy) {
+      position_.best_accuracy = **accuracy;
+      position_.best_epoch = epoch;
+      position_.best.clear();
+      for (const at::Tensor& tensor : StateOf(*network_)) {
+        position_.best.push_back(tensor.detach().clone());
+      }
+    }
+    progress_->EndEpoch(Now(), epoch, *accuracy);
+    return absl::OkStatus();
+  }
+
+  void RestoreBest() {
+    const torch::NoGradGuard no_gradients;
+    const NetworkState state = StateOf(*network_);
+    for (size_t i = 0; i < position_.best.size(); ++i) {
+      state[i].copy_(position_.best[i]);
+    }
   }
 
   absl::Status Start() {
     if (settings_.resume) {
       absl::StatusOr<CheckpointPosition> position =
           LoadCheckpoint(settings_.checkpoint_path, settings_.fingerprint,
-                         network_, &optimizer_);
+                         network_, optimizer_.get());
       if (position.ok()) {
         position_ = *position;
       } else if (!absl::IsNotFound(position.status())) {
@@ -100,25 +183,29 @@ class Run {
     saved_ = Now();
     position_.seconds = seconds_before_ + ToSeconds(saved_ - begin_);
     return SaveCheckpoint(settings_.checkpoint_path, settings_.fingerprint,
-                          position_, *network_, optimizer_);
+                          position_, *network_, *optimizer_);
   }
 
   double SecondsSinceSave() const { return ToSeconds(Now() - saved_); }
 
+  absl::StatusOr<at::Tensor> Loss(int64_t first_example, int64_t count) {
+    const Autocast autocast(settings_.recipe.precision == "bf16");
+    return task_->Loss(network_, first_example, count);
+  }
+
   absl::Status Step(int64_t first_example) {
-    const int64_t count = std::min(settings_.minibatch,
-                                   task_->examples_per_epoch() - first_example);
+    const int64_t count =
+        std::min(Minibatch(), task_->examples_per_epoch() - first_example);
     const double rate =
-        settings_.learning_rate * RateShare(position_.step, steps_);
-    optimizer_.param_groups()[0].options().set_lr(rate);
+        settings_.recipe.learning_rate * RateShare(position_.step, steps_);
+    optimizer_->param_groups()[0].options().set_lr(rate);
     double loss_value = 0;
     try {
-      optimizer_.zero_grad();
-      PARM_ASSIGN_OR_RETURN(const at::Tensor loss,
-                            task_->Loss(network_, first_example, count));
+      optimizer_->zero_grad();
+      PARM_ASSIGN_OR_RETURN(const at::Tensor loss, Loss(first_example, count));
       loss_value = loss.item<double>();
       loss.backward();
-      optimizer_.step();
+      optimizer_->step();
     } catch (const std::exception& error) {
       return absl::InternalError(
           absl::StrCat("training step failed: ", FirstLine(error.what())));
@@ -138,7 +225,7 @@ class Run {
   TrainingTask* const task_;
   torch::jit::Module* const network_;
   ProgressReporter* const progress_;
-  torch::optim::Adam optimizer_;
+  const std::unique_ptr<torch::optim::Optimizer> optimizer_;
   const int64_t steps_per_epoch_;
   const int64_t steps_;
   CheckpointPosition position_;

@@ -1,10 +1,11 @@
 #pragma once
 
-// The one training loop: steps of Adam over whatever a TrainingTask asks for,
-// with checkpoints, resume, interruption and progress. For files that include
-// torch.
+// The one training loop: steps over whatever a TrainingTask asks for, with
+// validation, checkpoints, resume, interruption and progress. For files that
+// include torch.
 
 #include <cstdint>
+#include <optional>
 
 #include "absl/status/statusor.h"
 #include "parity_trainer/progress.h"
@@ -27,10 +28,15 @@ class TrainingTask {
   /// The mean loss of examples [begin, begin + count) of the epoch's order.
   virtual absl::StatusOr<at::Tensor> Loss(torch::jit::Module* network,
                                           int64_t begin, int64_t count) = 0;
+  /// The share of the held-out samples that the network, in eval mode, serves
+  /// right; nullopt if none are held out.
+  virtual absl::StatusOr<std::optional<double>> Validate(
+      torch::jit::Module* network) = 0;
 };
 
-/// Trains `network` in place: Adam, one linear warm-up and a cosine down to
-/// zero. A checkpoint is written before the first step (so that a full disk
+/// Trains `network` in place: one linear warm-up and a cosine down to zero; at
+/// the end it holds the state of the epoch that validated best, or of the last.
+/// A checkpoint is written before the first step (so that a full disk
 /// shows at once), after each epoch, at least once a minute, and on interrupt.
 /// Errors: as the task's and the checkpoint's; kDataLoss if the loss is not
 /// finite.

@@ -4,12 +4,6 @@
 
 namespace parm {
 
-std::string DescribeSettings(const TrainingSettings& settings) {
-  return absl::StrCat("seed=", settings.seed, " epochs=", settings.epochs,
-                      " minibatch=", settings.minibatch,
-                      " learning_rate=", settings.learning_rate);
-}
-
 absl::Status InterruptedError(const std::string& checkpoint_path) {
   return absl::CancelledError(
       absl::StrCat("interrupted; the work so far is in ", checkpoint_path,

@@ -1,28 +1,25 @@
 #pragma once
 
-// What the user says about a training run; plain data, without torch.
+// What a training run is given and what it gives back; plain data, without
+// torch.
 
 #include <cstdint>
 #include <string>
 
 #include "absl/status/status.h"
+#include "parity_trainer/recipe.h"
 
 namespace parm {
 
 struct TrainingSettings {
   uint64_t seed = 1;
-  int64_t epochs = 1;
-  int64_t minibatch = 1;  // examples per step: samples, or coding groups
-  double learning_rate = 1e-3;
+  Recipe recipe;
   std::string checkpoint_path;
   bool resume = false;
-  /// Everything else that the result depends on. A checkpoint made under
-  /// another fingerprint is refused.
+  /// Everything that the result depends on. A checkpoint made under another
+  /// fingerprint is refused.
   std::string fingerprint;
 };
-
-/// Seed, epochs, minibatch and learning rate as text, for fingerprints.
-std::string DescribeSettings(const TrainingSettings& settings);
 
 /// A trained model, or the news that the run was interrupted.
 struct TrainedModel {
@@ -31,6 +28,10 @@ struct TrainedModel {
   std::string model_bytes;  // a TorchScript file
   std::string init;         // "deployed" or "scratch"
   double seconds = 0;       // of training, resumed parts included
+  /// The epoch whose weights these are, from 1, and the share of held-out
+  /// samples that they got right; 0 if none were held out.
+  int64_t best_epoch = 0;
+  double validation_accuracy = 0;
 };
 
 /// What a command returns when training was interrupted: kCancelled, and how to

@@ -24,6 +24,16 @@ struct NetworkSpec {
   int64_t num_outputs = 0;
   double input_scale = 1;
   double input_shift = 0;
+  /// With several heads, one per member of a coding group, the answer is
+  /// [num_heads, batch, num_outputs].
+  int64_t num_heads = 0;
+  /// Members lie in the picture as a grid: head i sees the features of cell i
+  /// alone, row by row. 1 x 1: every head sees the whole. Networks without
+  /// feature maps show every head everything.
+  int64_t grid_rows = 1;
+  int64_t grid_columns = 1;
+  /// Share of the channels, in (0, 1]: narrower networks for `pack`.
+  double width = 1;
 };
 
 /// Names of all architectures, in a fixed order.
@@ -36,9 +46,10 @@ std::vector<std::string> ArchitectureNames();
 absl::StatusOr<torch::jit::Module> BuildArchitecture(absl::string_view name,
                                                      const NetworkSpec& spec);
 
-/// Copies every parameter of `source` whose name and shape `network` has too;
-/// the number of those copied.
-int CopyMatchingParameters(const torch::jit::Module& source,
-                           torch::jit::Module* network);
+/// Copies every parameter and buffer of `source` whose name and shape `network`
+/// has too, and one head of `source` to each of several heads; the number of
+/// those copied.
+int CopyMatchingState(const torch::jit::Module& source,
+                      torch::jit::Module* network);
 
 }  // namespace parm

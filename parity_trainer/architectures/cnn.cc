@@ -1,7 +1,9 @@
 #include "parity_trainer/architectures/cnn.h"
 
+#include <string>
+
 #include "absl/strings/str_cat.h"
-#include "base/tensor.h"
+#include "base/status_macros.h"
 #include "parity_trainer/architectures/layers.h"
 #include "torch/script.h"
 
@@ -10,35 +12,36 @@ namespace {
 
 constexpr int64_t kMinSide = 8;
 
-/// Side of a picture after one 3x3 convolution of stride 2 and padding 1.
-int64_t Halved(int64_t side) { return (side + 1) / 2; }
+struct Layer {
+  const char* name;
+  int64_t channels;
+  int64_t stride;
+};
+constexpr Layer kLayers[] = {{"first", 32, 1},
+                             {"second", 32, 2},
+                             {"third", 64, 1},
+                             {"fourth", 64, 2},
+                             {"fifth", 128, 1}};
 
 }  // namespace
 
 absl::StatusOr<torch::jit::Module> BuildCnn(const NetworkSpec& spec) {
-  const std::vector<int64_t>& shape = spec.sample_shape;
-  if (shape.size() != 3 || shape[0] < 1 || shape[1] < kMinSide ||
-      shape[2] < kMinSide) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "sample shape does not suit the cnn: got ", ShapeToString(shape),
-        ", want [channels,height,width] with sides of at least ", kMinSide));
-  }
-  const int64_t height = Halved(Halved(Halved(shape[1])));
-  const int64_t width = Halved(Halved(Halved(shape[2])));
+  PARM_RETURN_IF_ERROR(CheckPictureShape("cnn", spec, kMinSide));
   torch::jit::Module network("cnn");
   AddNormalisation(&network, spec);
-  AddConv3x3(&network, "first", shape[0], 32);
-  AddConv3x3(&network, "second", 32, 64);
-  AddConv3x3(&network, "third", 64, 128);
-  AddLinear(&network, "head", 128 * height * width, spec.num_outputs);
-  network.define(R"(
-def forward(self, x):
-    x = self.normalise(x)
-    x = torch.relu(torch.conv2d(x, self.first_weight, self.first_bias, [2, 2], [1, 1]))
-    x = torch.relu(torch.conv2d(x, self.second_weight, self.second_bias, [2, 2], [1, 1]))
-    x = torch.relu(torch.conv2d(x, self.third_weight, self.third_bias, [2, 2], [1, 1]))
-    return torch.linear(torch.flatten(x, 1), self.head_weight, self.head_bias)
-)");
+  std::string forward = "def forward(self, x):\n    x = self.normalise(x)\n";
+  int64_t channels = spec.sample_shape[0];
+  for (const Layer& layer : kLayers) {
+    const Convolution convolution = {.inputs = channels,
+                                     .outputs = Widened(layer.channels, spec),
+                                     .stride = layer.stride};
+    absl::StrAppend(&forward, "    x = torch.relu(",
+                    AddConvolution(&network, layer.name, convolution, "x"),
+                    ")\n");
+    channels = convolution.outputs;
+  }
+  AddPooledHeads(&network, spec, channels);
+  network.define(forward + "    return self.pooled_answer(x)\n");
   return network;
 }
 

@@ -1,8 +1,9 @@
 #pragma once
 
-// A small convolutional network for pictures: three 3x3 convolutions of stride
-// 2 (32, 64, 128 channels) and one linear layer, 2.2 M multiplications for
-// 28x28. Strides instead of pooling keep it cheap on a CPU.
+// A small convolutional network for pictures: five 3x3 convolutions (32, 32,
+// 64, 64, 128 channels, batch normalisation, ReLU), the second and fourth of
+// stride 2, and one linear layer on the mean of the last feature map. 11 M
+// multiplications for 28x28.
 
 #include "absl/status/statusor.h"
 #include "parity_trainer/architectures/architecture.h"

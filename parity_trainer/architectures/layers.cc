@@ -1,34 +1,58 @@
 #include "parity_trainer/architectures/layers.h"
 
+#include <algorithm>
+#include <cmath>
+
 #include "absl/strings/str_cat.h"
+#include "base/tensor.h"
 #include "torch/torch.h"
 
 namespace parm {
 namespace {
 
-/// He's initialisation for layers that a ReLU follows; biases 0.
-void AddWeights(torch::jit::Module* network, const std::string& name,
-                at::IntArrayRef shape) {
+/// He's initialisation for layers that a ReLU follows.
+at::Tensor DrawWeight(at::IntArrayRef shape) {
   const at::Tensor weight = torch::empty(shape);
   torch::nn::init::kaiming_uniform_(weight, 0.0, torch::kFanIn, torch::kReLU);
-  network->register_parameter(name + "_weight", weight.requires_grad_(), false);
-  network->register_parameter(name + "_bias",
-                              torch::zeros({shape[0]}).requires_grad_(), false);
+  return weight.requires_grad_();
+}
+
+void AddParameter(torch::jit::Module* network, const std::string& name,
+                  const at::Tensor& value) {
+  network->register_parameter(name, value, /*is_buffer=*/false);
 }
 
 }  // namespace
 
 void AddLinear(torch::jit::Module* network, const std::string& name,
                int64_t inputs, int64_t outputs) {
-  AddWeights(network, name, {outputs, inputs});
+  AddParameter(network, name + "_weight", DrawWeight({outputs, inputs}));
+  AddParameter(network, name + "_bias",
+               torch::zeros({outputs}).requires_grad_());
 }
 
-void AddConv3x3(torch::jit::Module* network, const std::string& name,
-                int64_t inputs, int64_t outputs) {
-  AddWeights(network, name, {outputs, inputs, 3, 3});
+std::string AddConvolution(torch::jit::Module* network, const std::string& name,
+                           const Convolution& convolution,
+                           absl::string_view input) {
+  const auto& [inputs, outputs, side, stride] = convolution;
+  AddParameter(network, name + "_weight",
+               DrawWeight({outputs, inputs, side, side}));
+  AddParameter(network, name + "_gain",
+               torch::ones({outputs}).requires_grad_());
+  AddParameter(network, name + "_bias",
+               torch::zeros({outputs}).requires_grad_());
+  network->register_buffer(name + "_mean", torch::zeros({outputs}));
+  network->register_buffer(name + "_variance", torch::ones({outputs}));
+  const int64_t padding = side / 2;
+  return absl::StrCat("torch.batch_norm(torch.conv2d(", input, ", self.", name,
+                      "_weight, None, [", stride, ", ", stride, "], [", padding,
+                      ", ", padding, "]), self.", name, "_gain, self.", name,
+                      "_bias, self.", name, "_mean, self.", name,
+                      "_variance, self.training, 0.1, 1e-5, False)");
 }
 
 void AddNormalisation(torch::jit::Module* network, const NetworkSpec& spec) {
+  network->register_attribute("training", c10::BoolType::get(), true);
   network->register_attribute("input_scale", c10::FloatType::get(),
                               spec.input_scale);
   network->register_attribute("input_shift", c10::FloatType::get(),
@@ -38,6 +62,72 @@ void AddNormalisation(torch::jit::Module* network, const NetworkSpec& spec) {
                    "    return torch.to(x, ",
                    static_cast<int>(at::kFloat),
                    ") * self.input_scale + self.input_shift\n"));
+}
+
+void AddHeads(torch::jit::Module* network, const NetworkSpec& spec,
+              int64_t features) {
+  if (spec.num_heads == 0) {
+    AddLinear(network, "head", features, spec.num_outputs);
+    network->define(R"(
+def answer(self, x):
+    return torch.linear(x, self.head_weight, self.head_bias)
+)");
+    return;
+  }
+  const int64_t heads = spec.num_heads;
+  AddParameter(network, "head_weight",
+               DrawWeight({spec.num_outputs, features})
+                   .detach()
+                   .repeat({heads, 1, 1})
+                   .requires_grad_());
+  AddParameter(network, "head_bias",
+               torch::zeros({heads, spec.num_outputs}).requires_grad_());
+  // x: [batch, features], the same for all heads, or [heads, batch, features].
+  network->define(R"(
+def answer(self, x):
+    return torch.matmul(x, torch.transpose(self.head_weight, 1, 2)) + torch.unsqueeze(self.head_bias, 1)
+)");
+}
+
+void AddPooledHeads(torch::jit::Module* network, const NetworkSpec& spec,
+                    int64_t features) {
+  AddHeads(network, spec, features);
+  const int64_t rows = spec.num_heads == 0 ? 1 : spec.grid_rows;
+  const int64_t columns = spec.num_heads == 0 ? 1 : spec.grid_columns;
+  if (rows * columns == 1) {
+    network->define(R"(
+def pooled_answer(self, x):
+    return self.answer(torch.mean(x, [2, 3]))
+)");
+    return;
+  }
+  network->define(
+      absl::StrCat("def pooled_answer(self, x):\n"
+                   "    x = torch.adaptive_avg_pool2d(x, [",
+                   rows, ", ", columns,
+                   "])\n"
+                   "    x = torch.permute(torch.flatten(x, 2), [2, 0, 1])\n"
+                   "    return self.answer(torch.narrow(x, 0, 0, ",
+                   spec.num_heads, "))\n"));
+}
+
+int64_t Widened(int64_t channels, const NetworkSpec& spec) {
+  const auto fours = static_cast<int64_t>(
+      std::llround(spec.width * static_cast<double>(channels) / 4));
+  return 4 * std::max<int64_t>(fours, 1);
+}
+
+absl::Status CheckPictureShape(absl::string_view architecture,
+                               const NetworkSpec& spec, int64_t min_side) {
+  const std::vector<int64_t>& shape = spec.sample_shape;
+  if (shape.size() == 3 && shape[0] >= 1 && shape[1] >= min_side &&
+      shape[2] >= min_side) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(absl::StrCat(
+      "sample shape does not suit the ", architecture, ": got ",
+      ShapeToString(shape),
+      ", want [channels,height,width] with sides of at least ", min_side));
 }
 
 }  // namespace parm

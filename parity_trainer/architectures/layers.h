@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <string>
 
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 #include "parity_trainer/architectures/architecture.h"
 #include "torch/script.h"
 
@@ -15,12 +17,41 @@ namespace parm {
 void AddLinear(torch::jit::Module* network, const std::string& name,
                int64_t inputs, int64_t outputs);
 
-/// Registers NAME_weight [outputs, inputs, 3, 3] and NAME_bias [outputs].
-void AddConv3x3(torch::jit::Module* network, const std::string& name,
-                int64_t inputs, int64_t outputs);
+struct Convolution {
+  int64_t inputs = 0;
+  int64_t outputs = 0;
+  int64_t side = 3;  // of the kernel; padded so that stride 1 keeps the size
+  int64_t stride = 1;
+};
 
-/// Registers input_scale and input_shift and the method `normalise`, which
-/// makes FP32 network input of a wire tensor of any datatype.
+/// Registers a convolution without bias and the batch normalisation after it.
+/// Returns the TorchScript expression that applies both to variable `input`.
+/// Needs: AddNormalisation came before.
+std::string AddConvolution(torch::jit::Module* network, const std::string& name,
+                           const Convolution& convolution,
+                           absl::string_view input);
+
+/// Registers input_scale and input_shift, the switch between training and
+/// evaluation, and the method `normalise`, which makes FP32 network input of a
+/// wire tensor of any datatype.
 void AddNormalisation(torch::jit::Module* network, const NetworkSpec& spec);
+
+/// Registers `head` and the method `answer`, which makes logits as the spec
+/// says of features [batch, features].
+void AddHeads(torch::jit::Module* network, const NetworkSpec& spec,
+              int64_t features);
+
+/// Likewise of feature maps [batch, features, height, width]: their mean over
+/// the picture, or over each member's cell.
+void AddPooledHeads(torch::jit::Module* network, const NetworkSpec& spec,
+                    int64_t features);
+
+/// Channels of a layer after the spec's width: a multiple of 4, at least 4.
+int64_t Widened(int64_t channels, const NetworkSpec& spec);
+
+/// Errors: kInvalidArgument unless samples are [channels, height, width] with
+/// sides of at least `min_side`.
+absl::Status CheckPictureShape(absl::string_view architecture,
+                               const NetworkSpec& spec, int64_t min_side);
 
 }  // namespace parm

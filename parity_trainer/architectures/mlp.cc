@@ -16,17 +16,19 @@ constexpr int64_t kSecondWidth = 100;
 absl::StatusOr<torch::jit::Module> BuildMlp(const NetworkSpec& spec) {
   PARM_ASSIGN_OR_RETURN(const int64_t inputs, NumElements(spec.sample_shape));
   if (inputs == 0) return absl::InvalidArgumentError("samples are empty");
+  const int64_t first = Widened(kFirstWidth, spec);
+  const int64_t second = Widened(kSecondWidth, spec);
   torch::jit::Module network("mlp");
   AddNormalisation(&network, spec);
-  AddLinear(&network, "first", inputs, kFirstWidth);
-  AddLinear(&network, "second", kFirstWidth, kSecondWidth);
-  AddLinear(&network, "head", kSecondWidth, spec.num_outputs);
+  AddLinear(&network, "first", inputs, first);
+  AddLinear(&network, "second", first, second);
+  AddHeads(&network, spec, second);
   network.define(R"(
 def forward(self, x):
     x = torch.flatten(self.normalise(x), 1)
     x = torch.relu(torch.linear(x, self.first_weight, self.first_bias))
     x = torch.relu(torch.linear(x, self.second_weight, self.second_bias))
-    return torch.linear(x, self.head_weight, self.head_bias)
+    return self.answer(x)
 )");
   return network;
 }

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstring>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -111,9 +112,22 @@ class CapturingWorker {
       bundle->set_model("fashion");
       bundle->set_version("1");
       bundle->set_role(role);
-      *bundle->add_inputs() = Spec("pixels", case_.datatype, {-1, 1, 28, 28});
-      *bundle->add_outputs() = Spec("logits", DataType::kFp32, {-1, kClasses});
-      if (role == wire::DEPLOYED) continue;
+      const TensorSpec input = {.name = "pixels",
+                                .datatype = case_.datatype,
+                                .shape = {-1, 1, 28, 28}};
+      const TensorSpec output = {.name = "logits",
+                                 .datatype = DataType::kFp32,
+                                 .shape = {-1, kClasses}};
+      if (role == wire::DEPLOYED) {
+        *bundle->add_inputs() = wire::ToWire(input);
+        *bundle->add_outputs() = wire::ToWire(output);
+        continue;
+      }
+      const std::unique_ptr<const Code> coder =
+          *CreateCode({.scheme = case_.scheme, .k = case_.k});
+      *bundle->add_inputs() =
+          wire::ToWire(*coder->ParityQuerySpec(input, case_.k));
+      *bundle->add_outputs() = wire::ToWire(*coder->ParityOutputSpec(output));
       bundle->mutable_lineage()->set_deployed_sha256(kDeployedSha);
       wire::Code* code = bundle->mutable_lineage()->mutable_code();
       code->set_scheme(case_.scheme);
@@ -228,7 +242,14 @@ INSTANTIATE_TEST_SUITE_P(
                     IdentityCase{"sum", 2, DataType::kUint8},
                     IdentityCase{"sum", 3, DataType::kUint8},
                     IdentityCase{"pack", 4, DataType::kFp32},
-                    IdentityCase{"pack", 2, DataType::kUint8}));
+                    IdentityCase{"pack", 2, DataType::kUint8},
+                    IdentityCase{"concat", 2, DataType::kFp32},
+                    IdentityCase{"concat", 4, DataType::kUint8},
+                    IdentityCase{"tile", 2, DataType::kUint8},
+                    IdentityCase{"tile", 3, DataType::kFp32},
+                    IdentityCase{"tile", 4, DataType::kFp32},
+                    IdentityCase{"stack", 2, DataType::kFp32},
+                    IdentityCase{"stack", 4, DataType::kUint8}));
 
 }  // namespace
 }  // namespace parm

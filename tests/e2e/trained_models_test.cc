@@ -39,16 +39,24 @@ std::vector<float> Row(const HostTensor& logits, int64_t row) {
   return {slice.floats().begin(), slice.floats().end()};
 }
 
-class TrainedModelsTest : public testing::Test {
+struct Case {
+  std::string scheme;
+  std::string arch;
+};
+
+void PrintTo(const Case& c, std::ostream* out) { *out << c.scheme; }
+
+class TrainedModelsTest : public testing::TestWithParam<Case> {
  protected:
   TrainedModelsTest() : cluster_("fashion", "parm-worker") {}
 
   void SetUp() override {
-    Train({"deployed", "--arch", "mlp", "--limit-train", "500", "--limit-test",
-           "64", "--epochs", "1", "--name", "fashion", "--out", "deployed"});
-    Train({"parity", "--deployed", "deployed", "--scheme", "sum", "--k", "2",
-           "--limit-train", "500", "--limit-test", "64", "--epochs", "1",
-           "--out", "parity"});
+    Train({"deployed", "--arch", GetParam().arch, "--limit-train", "500",
+           "--limit-test", "64", "--epochs", "1", "--name", "fashion", "--out",
+           "deployed"});
+    Train({"parity", "--deployed", "deployed", "--scheme", GetParam().scheme,
+           "--k", "2", "--limit-train", "500", "--limit-test", "64", "--epochs",
+           "1", "--out", "parity"});
     Train({"evaluate", "--deployed", "deployed", "--limit-test",
            absl::StrCat(kPictures), "--logits", "logits.npy"});
     DatasetOptions options{.source = kFashionMnist, .with_train = false};
@@ -88,26 +96,29 @@ class TrainedModelsTest : public testing::Test {
   }
 
   // What a frontend must make of the parity model's answer for the group of
-  // these pictures and the deployed model's for `present`.
-  void Reconstruct(int64_t lost, int64_t present, std::vector<float>* want) {
+  // picture `lost` and the deployed model's for the other one in it.
+  void Reconstruct(int64_t lost, std::vector<float>* want) {
+    const int64_t first = lost - lost % 2;
     PARM_ASSERT_OK_AND_ASSIGN(const Bundle bundle,
                               LoadBundle(cluster_.directory() / "parity"));
     PARM_ASSERT_OK_AND_ASSIGN(const std::string bytes,
                               ReadModelFile(bundle.model_path));
     PARM_ASSERT_OK_AND_ASSIGN(const ModelRunner model,
                               ModelRunner::Create(bytes));
-    PARM_ASSERT_OK_AND_ASSIGN(const auto code,
-                              CreateCode({.scheme = "sum", .k = 2}));
+    PARM_ASSERT_OK_AND_ASSIGN(
+        const auto code, CreateCode({.scheme = GetParam().scheme, .k = 2}));
     PARM_ASSERT_OK_AND_ASSIGN(
         const HostTensor query,
         EncodeGroups(*code, /*parity_index=*/0, data_, data_.test,
-                     {{lost, present}}, DataType::kFp32));
+                     {{first, first + 1}}, DataType::kFp32));
     PARM_ASSERT_OK_AND_ASSIGN(const HostTensor parity, model.Run(query));
-    const HostTensor sibling = SliceRows(logits_, present, 1);
+    const HostTensor sibling = SliceRows(logits_, lost ^ 1, 1);
+    std::vector<std::optional<TensorView>> outputs(3, std::nullopt);
+    outputs[static_cast<size_t>((lost ^ 1) % 2)] = sibling.view();
+    outputs[2] = parity.view();
     HostTensor result = sibling;
-    ASSERT_THAT(code->Decode(/*num_members=*/2,
-                             {{std::nullopt, sibling.view(), parity.view()}},
-                             /*lost=*/0, result.mutable_view()),
+    ASSERT_THAT(code->Decode(/*num_members=*/2, outputs,
+                             static_cast<int>(lost % 2), result.mutable_view()),
                 IsOk());
     *want = Row(result, 0);
   }
@@ -124,7 +135,7 @@ class TrainedModelsTest : public testing::Test {
   HostTensor logits_;
 };
 
-TEST_F(TrainedModelsTest, ServesAndReconstructsWhatWasTrained) {
+TEST_P(TrainedModelsTest, ServesAndReconstructsWhatWasTrained) {
   if (HasFatalFailure()) return;
   cluster_.AddWorker(Serves::kDeployed);
   cluster_.AddWorker(Serves::kDeployed);
@@ -133,12 +144,14 @@ TEST_F(TrainedModelsTest, ServesAndReconstructsWhatWasTrained) {
   // Groups close by their members, reconstructions leave at once, and a busy
   // machine misses no deadline.
   const ClusterFrontend frontend = cluster_.StartFrontend(
-      "    deadline: 25s\n"
-      "    redundancy:\n"
-      "      policy: coded\n"
-      "      code: {scheme: sum, k: 2, r: 1}\n"
-      "      group: {timeout: 20s}\n"
-      "      decode: {trigger: {quantile: 0}}\n");
+      absl::StrCat("    deadline: 25s\n"
+                   "    redundancy:\n"
+                   "      policy: coded\n"
+                   "      code: {scheme: ",
+                   GetParam().scheme,
+                   ", k: 2, r: 1}\n"
+                   "      group: {timeout: 20s}\n"
+                   "      decode: {trigger: {quantile: 0}}\n"));
   for (size_t i = 0; i < 3; ++i) {
     ASSERT_TRUE(
         Cluster::WaitForMetric(frontend, cluster_.StateMetric(i, "up"), 1));
@@ -161,7 +174,7 @@ TEST_F(TrainedModelsTest, ServesAndReconstructsWhatWasTrained) {
     ASSERT_EQ(answer.source, "reconstructed");
     ++num_reconstructed;
     std::vector<float> want;
-    Reconstruct(/*lost=*/i, /*present=*/i ^ 1, &want);
+    Reconstruct(/*lost=*/i, &want);
     EXPECT_THAT(answer.values, Pointwise(FloatNear(1e-3F), want));
   }
   EXPECT_GT(num_reconstructed, 0);
@@ -178,6 +191,12 @@ TEST_F(TrainedModelsTest, ServesAndReconstructsWhatWasTrained) {
   EXPECT_EQ(Answers(frontend, "exact"),
             kCodedPictures + kPictures - num_reconstructed);
 }
+
+INSTANTIATE_TEST_SUITE_P(
+    TrainedSchemes, TrainedModelsTest,
+    testing::Values(Case{"sum", "mlp"}, Case{"concat", "cnn"},
+                    Case{"tile", "cnn"}, Case{"stack", "cnn"}),
+    [](const auto& instance) { return instance.param.scheme; });
 
 }  // namespace
 }  // namespace parm

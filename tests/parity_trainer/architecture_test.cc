@@ -6,6 +6,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/support/matchers.h"
+#include "torch/csrc/jit/python/update_graph_executor_opt.h"
 #include "torch/script.h"
 #include "torch/torch.h"
 
@@ -22,6 +23,8 @@ NetworkSpec Spec(std::vector<int64_t> sample_shape) {
 }
 
 torch::jit::Module Build(const std::string& name, const NetworkSpec& spec) {
+  // As in training. To optimise a graph takes longer than to run it here.
+  torch::jit::setGraphExecutorOptimize(false);
   return *BuildArchitecture(name, spec);
 }
 
@@ -95,18 +98,84 @@ TEST(ArchitectureTest, CopyTakesWhatMatchesInNameAndShape) {
   torch::manual_seed(3);
   const torch::jit::Module source = Build("mlp", Spec({1, 8, 8}));
   torch::jit::Module same = Build("mlp", Spec({1, 8, 8}));
-  EXPECT_EQ(CopyMatchingParameters(source, &same), 6);
+  EXPECT_EQ(CopyMatchingState(source, &same), 6);
   EXPECT_TRUE(torch::equal(same.attr("first_weight").toTensor(),
                            source.attr("first_weight").toTensor()));
   // Another input size leaves the first weight out.
   torch::jit::Module larger = Build("mlp", Spec({1, 9, 9}));
-  EXPECT_EQ(CopyMatchingParameters(source, &larger), 5);
+  EXPECT_EQ(CopyMatchingState(source, &larger), 5);
+}
+
+TEST(ArchitectureTest, OneHeadStartsAllHeads) {
+  for (const std::string name : {"mlp", "cnn", "resnet20"}) {
+    SCOPED_TRACE(name);
+    torch::manual_seed(3);
+    NetworkSpec spec = Spec({1, 8, 8});
+    torch::jit::Module source = Build(name, spec);
+    spec.num_heads = 3;
+    torch::jit::Module network = Build(name, spec);
+    const auto parameters = network.named_parameters();
+    const auto buffers = network.named_buffers();
+    EXPECT_EQ(CopyMatchingState(source, &network),
+              static_cast<int>(parameters.size() + buffers.size()));
+    // Every head then answers as the source does.
+    source.eval();
+    network.eval();
+    const at::Tensor input = torch::rand({5, 1, 8, 8}) * 255;
+    const at::Tensor want = source.forward({input}).toTensor();
+    const at::Tensor got = network.forward({input}).toTensor();
+    ASSERT_EQ(got.sizes(), (std::vector<int64_t>{3, 5, 10}));
+    for (int64_t head = 0; head < 3; ++head) {
+      EXPECT_TRUE(torch::allclose(got[head], want, 1e-4, 1e-4)) << head;
+    }
+  }
+}
+
+TEST(ArchitectureTest, HeadsOfAGridSeeTheirOwnCell) {
+  // In eval mode a picture's answer depends on nothing but itself; a change in
+  // one corner reaches the head of that cell more than any other.
+  torch::manual_seed(3);
+  NetworkSpec spec = Spec({1, 32, 32});
+  spec.num_heads = 3;
+  spec.grid_rows = spec.grid_columns = 2;
+  for (const std::string name : {"cnn", "resnet20"}) {
+    torch::jit::Module network = Build(name, spec);
+    network.eval();
+    const at::Tensor plain = torch::full({1, 1, 32, 32}, 128.0);
+    const at::Tensor before = network.forward({plain}).toTensor();
+    ASSERT_EQ(before.sizes(), (std::vector<int64_t>{3, 1, 10}));
+    for (int64_t cell = 0; cell < 3; ++cell) {
+      at::Tensor changed = plain.clone();
+      changed.narrow(2, cell / 2 * 16 + 4, 8)
+          .narrow(3, cell % 2 * 16 + 4, 8)
+          .fill_(255);
+      const at::Tensor moved =
+          (network.forward({changed}).toTensor() - before).abs().sum({1, 2});
+      EXPECT_EQ(moved.argmax().item<int64_t>(), cell) << name;
+    }
+  }
+}
+
+TEST(ArchitectureTest, HalfTheWidthIsAboutAQuarterOfTheWeights) {
+  for (const std::string name : {"cnn", "resnet20"}) {
+    NetworkSpec spec = Spec({1, 28, 28});
+    const auto count = [&name](const NetworkSpec& of) {
+      double weights = 0;
+      for (const at::Tensor& weight : Build(name, of).parameters()) {
+        weights += static_cast<double>(weight.numel());
+      }
+      return weights;
+    };
+    const double whole = count(spec);
+    spec.width = 0.5;
+    EXPECT_NEAR(count(spec) / whole, 0.25, 0.02) << name;
+  }
 }
 
 TEST(ArchitectureTest, UnknownNameListsTheKnown) {
   EXPECT_THAT(BuildArchitecture("vit", Spec({1, 8, 8})).status(),
               StatusIs(absl::StatusCode::kInvalidArgument,
-                       HasSubstr("want one of mlp, cnn")));
+                       HasSubstr("want one of mlp, cnn, resnet20")));
 }
 
 TEST(ArchitectureTest, UnsuitableShapesAreInvalid) {

@@ -78,6 +78,32 @@ TEST(CheckpointTest, RestoredRunGoesOnBitByBit) {
   }
 }
 
+TEST(CheckpointTest, BestEpochIsPartOfIt) {
+  const ScratchDirectory scratch;
+  Trainee best(3);
+  Trainee now(5);
+  ASSERT_THAT(SaveCheckpoint(scratch / "c", "same",
+                             {.step = 5,
+                              .best_epoch = 2,
+                              .best_accuracy = 0.75,
+                              .best = StateOf(best.network)},
+                             now.network, now.optimizer),
+              IsOk());
+  Trainee restored(1);
+  PARM_ASSERT_OK_AND_ASSIGN(
+      const CheckpointPosition position,
+      LoadCheckpoint(scratch / "c", "same", &restored.network,
+                     &restored.optimizer));
+  EXPECT_EQ(position.best_epoch, 2);
+  EXPECT_EQ(position.best_accuracy, 0.75);
+  EXPECT_TRUE(Equal(now, restored));
+  const NetworkState want = StateOf(best.network);
+  ASSERT_EQ(position.best.size(), want.size());
+  for (size_t i = 0; i < want.size(); ++i) {
+    EXPECT_TRUE(torch::equal(position.best[i], want[i])) << i;
+  }
+}
+
 TEST(CheckpointTest, OtherSettingsAreRefusedInASentence) {
   const ScratchDirectory scratch;
   Trainee trainee(1);

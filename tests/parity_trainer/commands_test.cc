@@ -16,6 +16,7 @@
 #include "parity_trainer/npy.h"
 #include "parity_trainer/parity_command.h"
 #include "proto/bundle.h"
+#include "proto/strict_yaml.h"
 #include "tests/parity_trainer/test_data.h"
 #include "tests/parity_trainer/torch_models.h"
 #include "tests/support/matchers.h"
@@ -169,6 +170,47 @@ TEST_F(CommandsTest, PackIsTheDeployedModelAndExact) {
   }
 }
 
+TEST_F(CommandsTest, OneHeadPerMemberCoversAnyNumberOfLosses) {
+  deployed_.arch = "cnn";
+  ASSERT_THAT(RunDeployedCommand(deployed_), IsOk());
+  for (const char* const scheme : {"tile", "stack"}) {
+    SCOPED_TRACE(scheme);
+    parity_.scheme = scheme;
+    parity_.k = 3;
+    parity_.out = evaluate_.parity = scratch_ / scheme;
+    ASSERT_THAT(RunParityCommand(parity_), IsOk());
+    PARM_ASSERT_OK_AND_ASSIGN(const Bundle parity, LoadBundle(parity_.out));
+    EXPECT_THAT(parity.manifest.outputs(0).shape(),
+                testing::ElementsAre(3, -1, kClasses));
+    EXPECT_EQ(parity.manifest.training().init(), "deployed");
+    EXPECT_EQ(parity.manifest.measured().a_d_size(), 3);
+    EXPECT_THAT(RunEvaluateCommand(evaluate_), IsOk());
+  }
+}
+
+TEST_F(CommandsTest, RecipeOfABundleIsARecipe) {
+  ASSERT_THAT(RunDeployedCommand(deployed_), IsOk());
+  WriteFile(scratch_ / "recipe.yaml",
+            "epochs: 2\noptimizer: sgd\nlearning_rate: 0.02\n"
+            "label_share: 0\nshift: 1\npatience: 5\n");
+  parity_.training = {.recipe = scratch_ / "recipe.yaml", .minibatch = 20};
+  ASSERT_THAT(RunParityCommand(parity_), IsOk());
+  PARM_ASSERT_OK_AND_ASSIGN(const Bundle first, LoadBundle(parity_.out));
+  const bundle::Training& training = first.manifest.training();
+  EXPECT_EQ(training.epochs(), 2);
+  EXPECT_EQ(training.minibatch(), 20);
+  EXPECT_EQ(training.optimizer(), "sgd");
+  EXPECT_EQ(training.label_share(), 0);
+  EXPECT_EQ(training.shift(), 1U);
+
+  WriteFile(scratch_ / "recipe.yaml", WriteYaml(training));
+  parity_.training = {.recipe = scratch_ / "recipe.yaml"};
+  parity_.out = scratch_ / "again";
+  ASSERT_THAT(RunParityCommand(parity_), IsOk());
+  EXPECT_TRUE(ReadFile(scratch_ / "again/model.pt") ==
+              ReadFile(first.model_path));
+}
+
 TEST_F(CommandsTest, OwnTorchScriptFileIsDeployedAsItIs) {
   deployed_.model_file = WriteKnowingModel();
   ASSERT_THAT(RunDeployedCommand(deployed_), IsOk());
@@ -178,7 +220,7 @@ TEST_F(CommandsTest, OwnTorchScriptFileIsDeployedAsItIs) {
   // Its architecture is unknown, so a parity needs to be told one.
   EXPECT_THAT(
       RunParityCommand(parity_),
-      StatusIs(kInvalid, HasSubstr("want --arch with one of mlp, cnn")));
+      StatusIs(kInvalid, HasSubstr("want --arch with one of mlp, cnn,")));
   parity_.arch = "cnn";
   ASSERT_THAT(RunParityCommand(parity_), IsOk());
   PARM_ASSERT_OK_AND_ASSIGN(const Bundle parity, LoadBundle(parity_.out));
@@ -242,7 +284,7 @@ TEST_F(CommandsTest, SchemeAndKAreChecked) {
   EXPECT_THAT(RunParityCommand(parity_),
               StatusIs(kInvalid, HasSubstr("--scheme pack only")));
   parity_.model_file.clear();
-  parity_.init = "zero";
+  parity_.training.init = "zero";
   EXPECT_THAT(RunParityCommand(parity_),
               StatusIs(kInvalid, HasSubstr("want deployed or scratch")));
 }

@@ -25,27 +25,39 @@ TEST(ParityObjectiveTest, NamesReadBack) {
                        testing::HasSubstr("want mse or decoded")));
 }
 
+double Loss(ParityLoss loss, const at::Tensor& answer, bool multi_output,
+            const at::Tensor& members) {
+  return ComputeParityLoss(loss, multi_output, answer, members,
+                           torch::softmax(members, 2))
+      .item<double>();
+}
+
 TEST(ParityObjectiveTest, MseIsAgainstTheSum) {
   const at::Tensor members = Members();
   const at::Tensor sum = members[0] + members[1] + members[2];
-  EXPECT_EQ(ComputeParityLoss(ParityLoss::kMse, sum, members).item<double>(),
-            0);
-  EXPECT_NEAR(
-      ComputeParityLoss(ParityLoss::kMse, sum + 2, members).item<double>(), 4,
-      1e-5);
+  EXPECT_EQ(Loss(ParityLoss::kMse, sum, false, members), 0);
+  EXPECT_NEAR(Loss(ParityLoss::kMse, sum + 2, false, members), 4, 1e-5);
 }
 
-TEST(ParityObjectiveTest, DecodedIsLeastAtTheSum) {
+TEST(ParityObjectiveTest, MseOfSeveralOutputsIsSliceBySlice) {
   const at::Tensor members = Members();
-  const at::Tensor sum = members.sum(0);
-  const double least =
-      ComputeParityLoss(ParityLoss::kDecoded, sum, members).item<double>();
-  for (int i = 0; i < 20; ++i) {
-    const at::Tensor off = sum + torch::randn(sum.sizes());
-    EXPECT_GT(
-        ComputeParityLoss(ParityLoss::kDecoded, off, members).item<double>(),
-        least)
-        << "draw " << i << " seed " << kSeed;
+  EXPECT_EQ(Loss(ParityLoss::kMse, members, true, members), 0);
+  EXPECT_NEAR(Loss(ParityLoss::kMse, members + 2, true, members), 4, 1e-5);
+  // As `pack` answers: side by side on the batch axis.
+  EXPECT_EQ(Loss(ParityLoss::kMse, members.view({15, 4}), true, members), 0);
+}
+
+TEST(ParityObjectiveTest, DecodedIsLeastAtTheExactAnswer) {
+  const at::Tensor members = Members();
+  for (const bool multi_output : {false, true}) {
+    const at::Tensor exact = multi_output ? members : members.sum(0);
+    const double least =
+        Loss(ParityLoss::kDecoded, exact, multi_output, members);
+    for (int i = 0; i < 20; ++i) {
+      const at::Tensor off = exact + torch::randn(exact.sizes());
+      EXPECT_GT(Loss(ParityLoss::kDecoded, off, multi_output, members), least)
+          << "draw " << i << " seed " << kSeed;
+    }
   }
 }
 
@@ -56,10 +68,21 @@ TEST(ParityObjectiveTest, DecodedMindsDecisionsMoreThanScale) {
   const at::Tensor uniform = torch::ones_like(sum);
   at::Tensor tilted = torch::ones_like(sum);
   tilted.slice(1, 0, 2) *= -1;
-  EXPECT_LT(ComputeParityLoss(ParityLoss::kDecoded, sum + uniform, members)
-                .item<double>(),
-            ComputeParityLoss(ParityLoss::kDecoded, sum + tilted, members)
-                .item<double>());
+  EXPECT_LT(Loss(ParityLoss::kDecoded, sum + uniform, false, members),
+            Loss(ParityLoss::kDecoded, sum + tilted, false, members));
+}
+
+TEST(ParityObjectiveTest, SiblingsOutputsAreTakenOffTheSum) {
+  const at::Tensor members = Members();
+  const at::Tensor answer = members.sum(0) + 1;
+  const at::Tensor decoded = DecodeEach(false, answer, members);
+  for (int64_t lost = 0; lost < 3; ++lost) {
+    EXPECT_TRUE(torch::allclose(
+        decoded[lost],
+        answer - members[(lost + 1) % 3] - members[(lost + 2) % 3], 1e-4,
+        1e-4));
+  }
+  EXPECT_TRUE(torch::equal(DecodeEach(true, members, members), members));
 }
 
 }  // namespace

@@ -27,7 +27,11 @@ std::string Output(bool terminal) {
     for (int step = 1; step < 4; ++step) {
       now += std::chrono::seconds(1);
       progress.Step(now, /*samples=*/50, /*loss=*/step);
-      if (step % 2 == 1) progress.EndEpoch(now, (step + 1) / 2);
+      if (step % 2 == 1) {
+        progress.EndEpoch(
+            now, (step + 1) / 2,
+            step == 3 ? std::optional<double>(0.9125) : std::nullopt);
+      }
     }
   }
   std::fclose(file);
@@ -37,7 +41,8 @@ std::string Output(bool terminal) {
 TEST(ProgressTest, PlainOutputIsOneLinePerEpoch) {
   EXPECT_EQ(Output(/*terminal=*/false),
             "parity: epoch 1/2  loss 1.0000  50 examples/s  0:02 left\n"
-            "parity: epoch 2/2  loss 2.5000  50 examples/s  0:00 left\n");
+            "parity: epoch 2/2  loss 2.5000  held out 91.25 %  50 examples/s  "
+            "0:00 left\n");
 }
 
 TEST(ProgressTest, TerminalRedrawsOneLineAndEndsIt) {

@@ -1,6 +1,8 @@
 #include "parity_trainer/shuffle.h"
 
 #include <algorithm>
+#include <numeric>
+#include <set>
 #include <vector>
 
 #include "gmock/gmock.h"
@@ -31,6 +33,37 @@ TEST(ShuffleTest, SeedAndEpochAloneDecide) {
 TEST(ShuffleTest, OrderIsTheSameEverywhere) {
   EXPECT_THAT(ShuffledIndices(8, 1, 0),
               testing::ElementsAre(6, 5, 2, 4, 3, 1, 0, 7));
+}
+
+TEST(ShuffleTest, HeldOutSamplesAreNeverLearnedFrom) {
+  for (const int64_t num_held_out : {0, 1, 30, 100}) {
+    SCOPED_TRACE(num_held_out);
+    const HeldOutSplit split = HoldOut(100, num_held_out, /*seed=*/5);
+    ASSERT_EQ(static_cast<int64_t>(split.held_out.size()), num_held_out);
+    std::vector<int64_t> all = split.EpochOrder(/*seed=*/5, /*epoch=*/2);
+    all.insert(all.end(), split.held_out.begin(), split.held_out.end());
+    std::sort(all.begin(), all.end());
+    std::vector<int64_t> want(100);
+    std::iota(want.begin(), want.end(), int64_t{0});
+    EXPECT_EQ(all, want);
+  }
+}
+
+TEST(ShuffleTest, HeldOutSamplesDependOnSeedAlone) {
+  EXPECT_EQ(HoldOut(100, 20, 5).held_out, HoldOut(100, 20, 5).held_out);
+  EXPECT_NE(HoldOut(100, 20, 5).held_out, HoldOut(100, 20, 6).held_out);
+}
+
+TEST(ShuffleTest, EveryStepHasItsOwnSeed) {
+  std::set<uint64_t> seen;
+  for (uint64_t seed = 0; seed < 10; ++seed) {
+    for (int64_t epoch = 0; epoch < 10; ++epoch) {
+      for (int64_t first = 0; first < 1280; first += 128) {
+        seen.insert(StepSeed(seed, epoch, first));
+      }
+    }
+  }
+  EXPECT_EQ(seen.size(), 1000U);
 }
 
 }  // namespace

@@ -5,8 +5,11 @@
 #include <cmath>
 #include <csignal>
 #include <limits>
+#include <optional>
 #include <string>
+#include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "parity_trainer/architectures/architecture.h"
@@ -53,6 +56,16 @@ class RandomTask : public TrainingTask {
                : loss;
   }
 
+  absl::StatusOr<std::optional<double>> Validate(
+      torch::jit::Module* network) override {
+    static_cast<void>(network);
+    if (accuracies.empty()) return std::nullopt;
+    const double accuracy = accuracies.front();
+    accuracies.erase(accuracies.begin());
+    return accuracy;
+  }
+
+  std::vector<double> accuracies;  // of the epochs to come; empty: none
   int epochs_begun = 0;
   int losses_asked = 0;
   int fail_at = -1;
@@ -73,9 +86,7 @@ class RandomTask : public TrainingTask {
 class TrainingLoopTest : public testing::Test {
  protected:
   TrainingLoopTest() {
-    settings_ = {.epochs = 4,
-                 .minibatch = 4,
-                 .learning_rate = 1e-2,
+    settings_ = {.recipe = {.epochs = 4, .minibatch = 4, .learning_rate = 1e-2},
                  .checkpoint_path = scratch_ / "checkpoint",
                  .fingerprint = "test"};
   }
@@ -114,7 +125,7 @@ TEST_F(TrainingLoopTest, LossFallsOverTheEpochs) {
   at::set_num_threads(1);
   torch::jit::Module network = Network();
   RandomTask task;
-  settings_.epochs = 30;
+  settings_.recipe.epochs = 30;
   task.BeginEpoch(0);
   const double before = task.Loss(&network, 0, kExamples)->item<double>();
   PARM_ASSERT_OK_AND_ASSIGN(const TrainedModel trained, Run(&task, &network));
@@ -145,6 +156,76 @@ TEST_F(TrainingLoopTest, RunCutAnywhereEndsBitByBitTheSame) {
     EXPECT_EQ(task.losses_asked, 12 - (cut - 1) / 3 * 3);
     EXPECT_TRUE(Equal(whole, second));
   }
+}
+
+TEST_F(TrainingLoopTest, EveryOptimizerAndPrecisionLearns) {
+  at::set_num_threads(1);
+  for (const char* const optimizer : {"adam", "sgd"}) {
+    for (const char* const precision : {"fp32", "bf16"}) {
+      SCOPED_TRACE(absl::StrCat(optimizer, " ", precision));
+      settings_.recipe = {.epochs = 30,
+                          .minibatch = 4,
+                          .learning_rate = 1e-2,
+                          .optimizer = optimizer,
+                          .precision = precision};
+      torch::jit::Module network = Network();
+      RandomTask task;
+      task.BeginEpoch(0);
+      const double before = task.Loss(&network, 0, kExamples)->item<double>();
+      ASSERT_THAT(Run(&task, &network), IsOk());
+      EXPECT_LT(task.Loss(&network, 0, kExamples)->item<double>(), before / 4);
+    }
+  }
+}
+
+TEST_F(TrainingLoopTest, BestEpochIsWhatRemains) {
+  at::set_num_threads(1);
+  // The schedule depends on the number of epochs, so the run is cut instead.
+  torch::jit::Module second_epoch = Network();
+  RandomTask cut;
+  cut.interrupt_at = 6;
+  cut.accuracies = {0.5, 0.7};
+  PARM_ASSERT_OK_AND_ASSIGN(TrainedModel trained, Run(&cut, &second_epoch));
+  EXPECT_TRUE(trained.interrupted);
+
+  torch::jit::Module network = Network();
+  RandomTask task;
+  task.accuracies = {0.5, 0.7, 0.6, 0.7};
+  PARM_ASSERT_OK_AND_ASSIGN(trained, Run(&task, &network));
+  EXPECT_EQ(trained.best_epoch, 2);
+  EXPECT_EQ(trained.validation_accuracy, 0.7);
+  EXPECT_TRUE(Equal(network, second_epoch));
+
+  // A resumed run remembers it.
+  settings_.checkpoint_path = scratch_ / "other";
+  torch::jit::Module resumed = Network();
+  RandomTask first_half;
+  first_half.accuracies = {0.5, 0.7};
+  first_half.interrupt_at = 6;
+  ASSERT_THAT(Run(&first_half, &resumed), IsOk());
+  RandomTask rest;
+  rest.accuracies = {0.6, 0.7};
+  settings_.resume = true;
+  PARM_ASSERT_OK_AND_ASSIGN(trained, Run(&rest, &resumed));
+  EXPECT_EQ(trained.best_epoch, 2);
+  EXPECT_TRUE(Equal(resumed, second_epoch));
+}
+
+TEST_F(TrainingLoopTest, PatienceEndsARunThatGetsNoBetter) {
+  settings_.recipe.patience = 2;
+  torch::jit::Module network = Network();
+  RandomTask task;
+  task.accuracies = {0.7, 0.6, 0.5, 0.9};
+  PARM_ASSERT_OK_AND_ASSIGN(TrainedModel trained, Run(&task, &network));
+  EXPECT_FALSE(trained.interrupted);
+  EXPECT_EQ(trained.best_epoch, 1);
+  EXPECT_EQ(task.losses_asked, 9);
+  // Nor does a resumed run go on.
+  settings_.resume = true;
+  RandomTask idle;
+  PARM_ASSERT_OK_AND_ASSIGN(trained, Run(&idle, &network));
+  EXPECT_FALSE(trained.interrupted);
+  EXPECT_EQ(idle.losses_asked, 0);
 }
 
 TEST_F(TrainingLoopTest, ResumeWithoutCheckpointBeginsAnew) {

@@ -1,0 +1,84 @@
+#include "parity_trainer/architectures/resnet.h"
+
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+#include "parity_trainer/architectures/layers.h"
+#include "torch/script.h"
+
+namespace parm {
+namespace {
+
+constexpr int64_t kMinSide = 8;
+
+struct Design {
+  const char* name;
+  std::vector<int64_t> stages;  // channels; each but the first halves the sides
+  int blocks;                   // per stage
+};
+
+/// relu(x + two convolutions of x), as statements.
+std::string AddBlock(torch::jit::Module* network, const std::string& name,
+                     int64_t inputs, int64_t outputs, int64_t stride) {
+  const std::string first = AddConvolution(
+      network, name + "_a",
+      {.inputs = inputs, .outputs = outputs, .stride = stride}, "x");
+  const std::string second = AddConvolution(
+      network, name + "_b", {.inputs = outputs, .outputs = outputs}, "y");
+  std::string shortcut = "x";
+  if (stride != 1 || inputs != outputs) {
+    shortcut = AddConvolution(
+        network, name + "_shortcut",
+        {.inputs = inputs, .outputs = outputs, .side = 1, .stride = stride},
+        "x");
+  }
+  return absl::StrCat("    y = torch.relu(", first, ")\n    x = torch.relu(",
+                      second, " + ", shortcut, ")\n");
+}
+
+absl::StatusOr<torch::jit::Module> Build(const Design& design,
+                                         const NetworkSpec& spec) {
+  PARM_RETURN_IF_ERROR(CheckPictureShape(design.name, spec, kMinSide));
+  torch::jit::Module network(design.name);
+  AddNormalisation(&network, spec);
+  int64_t channels = Widened(design.stages[0], spec);
+  std::string forward = absl::StrCat(
+      "def forward(self, x):\n    x = self.normalise(x)\n    x = torch.relu(",
+      AddConvolution(&network, "first",
+                     {.inputs = spec.sample_shape[0], .outputs = channels},
+                     "x"),
+      ")\n");
+  for (size_t stage = 0; stage < design.stages.size(); ++stage) {
+    const int64_t outputs = Widened(design.stages[stage], spec);
+    for (int block = 0; block < design.blocks; ++block) {
+      forward += AddBlock(&network, absl::StrCat("stage", stage, "_", block),
+                          channels, outputs, block == 0 && stage > 0 ? 2 : 1);
+      channels = outputs;
+    }
+  }
+  AddPooledHeads(&network, spec, channels);
+  network.define(forward + "    return self.pooled_answer(x)\n");
+  return network;
+}
+
+}  // namespace
+
+absl::StatusOr<torch::jit::Module> BuildResnet18(const NetworkSpec& spec) {
+  return Build({"resnet18", {64, 128, 256, 512}, 2}, spec);
+}
+
+absl::StatusOr<torch::jit::Module> BuildResnet20(const NetworkSpec& spec) {
+  return Build({"resnet20", {16, 32, 64}, 3}, spec);
+}
+
+absl::StatusOr<torch::jit::Module> BuildResnet32(const NetworkSpec& spec) {
+  return Build({"resnet32", {16, 32, 64}, 5}, spec);
+}
+
+absl::StatusOr<torch::jit::Module> BuildResnet56(const NetworkSpec& spec) {
+  return Build({"resnet56", {16, 32, 64}, 9}, spec);
+}
+
+}  // namespace parm
