@@ -233,17 +233,23 @@ absl::Status ResolveLimits(const config::FrontendConfig& config,
       ValueOr(http.max_connections(), out->http.max_connections);
   out->http.max_pipelined =
       ValueOr(http.max_pipelined(), out->http.max_pipelined);
+  out->http.max_header_bytes =
+      ValueOr(http.max_header_bytes(), out->http.max_header_bytes);
+  out->http.read_timeout =
+      DurationOr(http.read_timeout(), out->http.read_timeout);
   out->http.idle_timeout =
       DurationOr(http.idle_timeout(), out->http.idle_timeout);
   out->http.write_timeout =
       DurationOr(http.write_timeout(), out->http.write_timeout);
-  if (out->http.idle_timeout <= Duration{0}) {
-    return source.Error({"http", "idle_timeout"},
-                        "idle_timeout must be above 0");
-  }
-  if (out->http.write_timeout <= Duration{0}) {
-    return source.Error({"http", "write_timeout"},
-                        "write_timeout must be above 0");
+  for (const auto& [key, timeout] : {
+           std::pair<absl::string_view, Duration>{"read_timeout",
+                                                  out->http.read_timeout},
+           {"idle_timeout", out->http.idle_timeout},
+           {"write_timeout", out->http.write_timeout},
+       }) {
+    if (timeout <= Duration{0}) {
+      return source.Error({"http", key}, absl::StrCat(key, " must be above 0"));
+    }
   }
   const config::Limits& limits = config.limits();
   core::CoreOptions& core = out->core;

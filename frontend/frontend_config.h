@@ -22,6 +22,8 @@ struct HttpLimits {
   uint64_t max_body_bytes = uint64_t{64} << 20;
   uint32_t max_connections = 1024;
   uint32_t max_pipelined = 16;
+  uint32_t max_header_bytes = uint32_t{16} << 10;
+  Duration read_timeout = Milliseconds(30'000);
   Duration idle_timeout = Milliseconds(60'000);
   Duration write_timeout = Milliseconds(10'000);
 };

@@ -75,6 +75,8 @@ HttpOptions ListenOptions(const CommandLine& command_line,
   http.max_pipelined = options.http.max_pipelined;
   http.max_body_bytes = options.http.max_body_bytes;
   http.max_buffered_bytes = options.core.max_buffered_bytes;
+  http.max_header_bytes = options.http.max_header_bytes;
+  http.read_timeout = options.http.read_timeout;
   http.idle_timeout = options.http.idle_timeout;
   http.write_timeout = options.http.write_timeout;
   http.server_version = PARM_VERSION;

@@ -103,6 +103,7 @@ void HttpConnection::OnRead(error_code error, size_t size) {
     end_ += size;
   } else if (reading_ == Reading::kBody) {
     body_received_ += size;
+    Reserve(size);
   } else {
     ReleaseBody();  // It was given up while this read was under way.
   }
@@ -196,8 +197,7 @@ bool HttpConnection::StartBody() {
   }
   if (listener_->buffered_bytes + head.content_length >
       listener_->options.max_buffered_bytes) {
-    ++listener_->counters->shed_bodies;
-    Refuse(503, "overloaded: too many bytes of requests and replies are held");
+    Shed();
     return true;
   }
   if (head.expects_continue && Unread().empty()) {
@@ -210,11 +210,12 @@ bool HttpConnection::StartBody() {
     Pump();
     return true;
   }
+  // Counted as it arrives, not as it is announced: who sends nothing must not
+  // keep others out. Memory that was never written to costs address space only.
   body_.size = static_cast<size_t>(head.content_length);
   body_.storage = oip::AllocateBody(body_.size, &body_data_);
-  body_reserved_ = body_.size;
-  listener_->buffered_bytes += body_reserved_;
   body_received_ = std::min(body_.size, end_ - begin_);
+  Reserve(body_received_);
   std::memcpy(body_data_, buffer_.data() + begin_, body_received_);
   Consume(body_received_);
   reading_ = Reading::kBody;
@@ -222,7 +223,16 @@ bool HttpConnection::StartBody() {
   return true;
 }
 
+void HttpConnection::Reserve(size_t size) {
+  body_reserved_ += size;
+  listener_->buffered_bytes += size;
+}
+
 bool HttpConnection::ProcessBody() {
+  if (listener_->buffered_bytes > listener_->options.max_buffered_bytes) {
+    Shed();
+    return true;
+  }
   if (body_received_ < body_.size) return false;
   oip::Body body = std::exchange(body_, {});
   ReleaseBody();
@@ -242,8 +252,7 @@ bool HttpConnection::ProcessChunks() {
     return true;
   }
   if (listener_->buffered_bytes > listener_->options.max_buffered_bytes) {
-    ++listener_->counters->shed_bodies;
-    Refuse(503, "overloaded: too many bytes of requests and replies are held");
+    Shed();
     return true;
   }
   if (step.progress == RequestParser::Progress::kNeedMore) return false;
@@ -251,6 +260,11 @@ bool HttpConnection::ProcessChunks() {
   ReleaseBody();
   Dispatch(oip::BodyOf(std::move(text)));
   return true;
+}
+
+void HttpConnection::Shed() {
+  ++listener_->counters->shed_bodies;
+  Refuse(503, "overloaded: too many bytes of requests and replies are held");
 }
 
 void HttpConnection::ReleaseBody() {

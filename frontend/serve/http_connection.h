@@ -100,6 +100,8 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   void Refuse(int status, absl::string_view sentence);
   absl::string_view Unread() const;
   void Consume(size_t size);
+  void Reserve(size_t size);
+  void Shed();
   void ReleaseBody();
 
   // Writing.

@@ -25,8 +25,9 @@ struct HttpOptions {
   size_t max_header_bytes = size_t{16} << 10;
   /// One body, as sent and once decompressed; beyond it 413.
   size_t max_body_bytes = size_t{64} << 20;
-  /// Bodies that are still being read and replies that are still being written,
-  /// all connections together; beyond it requests with a body are answered 503.
+  /// What has arrived of bodies that are still being read, and replies that are
+  /// still being written, all connections together; beyond it requests with a
+  /// body are answered 503.
   /// What was handed to the QueryService is the service's to bound.
   size_t max_buffered_bytes = size_t{1} << 30;
 

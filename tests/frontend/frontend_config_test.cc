@@ -36,7 +36,8 @@ models:
     default_answer: {values: [1, 2.5]}
   - name: plain
 http: {max_body_bytes: 2048, max_connections: 5, max_pipelined: 6,
-       idle_timeout: 7s, write_timeout: 8s}
+       idle_timeout: 7s, write_timeout: 8s, read_timeout: 9s,
+       max_header_bytes: 512}
 limits: {max_queries: 9, max_buffered_bytes: 1048576, feedback_horizon: 3s,
          exit_timeout: 4s}
 health: {heartbeat_interval: 50ms, heartbeat_timeout: 300ms,
@@ -77,6 +78,8 @@ TEST(FrontendConfigTest, ResolvesEveryField) {
   EXPECT_EQ(options.http.max_pipelined, 6U);
   EXPECT_EQ(options.http.idle_timeout, Milliseconds(7000));
   EXPECT_EQ(options.http.write_timeout, Milliseconds(8000));
+  EXPECT_EQ(options.http.read_timeout, Milliseconds(9000));
+  EXPECT_EQ(options.http.max_header_bytes, 512U);
   EXPECT_EQ(options.core.max_queries, 9U);
   EXPECT_EQ(options.core.max_buffered_bytes, 1048576U);
   EXPECT_EQ(options.core.feedback_horizon, Milliseconds(3000));
@@ -168,9 +171,11 @@ INSTANTIATE_TEST_SUITE_P(
                 "idle_timeout must be above 0"},
         Mistake{"write_timeout: 8s", "write_timeout: 0s", 20,
                 "write_timeout must be above 0"},
-        Mistake{"probe_interval: 20ms", "probe_interval: 0ms", 24,
+        Mistake{"read_timeout: 9s", "read_timeout: 0s", 20,
+                "read_timeout must be above 0"},
+        Mistake{"probe_interval: 20ms", "probe_interval: 0ms", 25,
                 "probe_interval must be above 0"},
-        Mistake{"heartbeat_timeout: 300ms", "heartbeat_timeout: 50ms", 23,
+        Mistake{"heartbeat_timeout: 300ms", "heartbeat_timeout: 50ms", 24,
                 "above heartbeat_interval"}));
 
 TEST(FrontendConfigTest, RefusesMoreQueriesThanTheCoreCanNumber) {
@@ -178,7 +183,7 @@ TEST(FrontendConfigTest, RefusesMoreQueriesThanTheCoreCanNumber) {
       kFull, {{"k: 3", "k: 4"}, {"max_queries: 9", "max_queries: 1000000"}});
   EXPECT_THAT(ParseFrontendConfig(yaml, "f.yaml"),
               StatusIs(absl::StatusCode::kInvalidArgument,
-                       AllOf(StartsWith("f.yaml:21: "),
+                       AllOf(StartsWith("f.yaml:22: "),
                              HasSubstr("max_queries is too large"))));
 }
 

@@ -338,11 +338,13 @@ TEST(HttpConnectionTest, RefusesMoreConnectionsThanAllowed) {
 TEST(HttpConnectionTest, ShedsBodiesBeyondTheMemoryBound) {
   ServerHarness harness({.max_buffered_bytes = 1000});
   RawHttpClient half(harness.port());
-  ASSERT_TRUE(
-      half.Send("POST /v2 HTTP/1.1\r\nHost: t\r\n"
-                "Content-Length: 990\r\n\r\nabc"));
-  ASSERT_TRUE(harness.Await(
-      [&] { return harness.server().counters().bytes_received > 0; }));
+  const std::string begun =
+      "POST /v2 HTTP/1.1\r\nHost: t\r\nContent-Length: 990\r\n\r\n" +
+      std::string(980, 'x');
+  ASSERT_TRUE(half.Send(begun));
+  ASSERT_TRUE(harness.Await([&] {
+    return harness.server().counters().bytes_received == begun.size();
+  }));
   RawHttpClient client(harness.port());
   const RawReply reply = client.Ask(InferRequestText());
   EXPECT_EQ(reply.status, 503);
@@ -355,6 +357,31 @@ TEST(HttpConnectionTest, ShedsBodiesBeyondTheMemoryBound) {
       [&] { return harness.server().counters().connections_open == 0; }));
   RawHttpClient third(harness.port());
   EXPECT_EQ(third.Ask(InferRequestText()).status, 200);
+}
+
+TEST(HttpConnectionTest, CountsBodiesAsTheyArrive) {
+  ServerHarness harness({.max_buffered_bytes = 1000});
+  const std::string head =
+      "POST /v2 HTTP/1.1\r\nHost: t\r\nContent-Length: 950\r\n\r\n";
+  RawHttpClient first(harness.port());
+  RawHttpClient second(harness.port());
+  ASSERT_TRUE(first.Send(head));
+  ASSERT_TRUE(second.Send(head));
+  ASSERT_TRUE(harness.Await([&] {
+    return harness.server().counters().bytes_received == 2 * head.size();
+  }));
+  // What was only announced is in nobody's way.
+  RawHttpClient third(harness.port());
+  EXPECT_EQ(third.Ask(InferRequestText()).status, 200);
+  // What arrives is counted: there is room for one of the two.
+  ASSERT_TRUE(first.Send(std::string(600, 'x')));
+  ASSERT_TRUE(harness.Await([&] {
+    return harness.server().counters().bytes_received ==
+           2 * head.size() + InferRequestText().size() + 600;
+  }));
+  EXPECT_EQ(second.Ask(std::string(600, 'x')).status, 503);
+  EXPECT_EQ(first.Ask(std::string(350, 'x')).status, 405);
+  EXPECT_EQ(harness.Counters().shed_bodies, 1u);
 }
 
 TEST(HttpConnectionTest, DrainsBehindTheLastReply) {
@@ -379,33 +406,6 @@ TEST(HttpConnectionTest, DrainsBehindTheLastReply) {
   EXPECT_TRUE(harness.Await([&] { return drained; }));
 }
 
-TEST(HttpConnectionTest, DrainsAtOnceWithoutConnections) {
-  ServerHarness harness;
-  bool drained = false;
-  harness.OnLoop([&] {
-    harness.server().Drain([&] { drained = true; });
-    EXPECT_FALSE(drained);
-  });
-  EXPECT_TRUE(harness.Await([&] { return drained; }));
-}
-
-TEST(HttpConnectionTest, KeepsConnectionsWhenItStopsAccepting) {
-  ServerHarness harness;
-  RawHttpClient client(harness.port());
-  EXPECT_EQ(client.Ask(kLive).status, 200);
-  harness.OnLoop([&] { harness.server().StopAccepting(); });
-  EXPECT_FALSE(RawHttpClient(harness.port()).connected());
-  EXPECT_EQ(client.Ask(InferRequestText()).status, 200);
-}
-
-TEST(HttpConnectionTest, AbandonsEverythingWhenTheServerGoes) {
-  ServerHarness harness;
-  harness.OnLoop([&] { harness.service().hold = true; });
-  RawHttpClient client(harness.port());
-  ASSERT_TRUE(client.Send(InferRequestText()));
-  ASSERT_TRUE(harness.AwaitHeld(1));
-  harness.DestroyServer();
-  EXPECT_TRUE(client.AtEnd());
 TEST(HttpConnectionTest, DrainsPastRequestsThatAreHalfSent) {
   ServerHarness harness;
   const std::string texts[] = {
@@ -455,6 +455,33 @@ TEST(HttpConnectionTest, DrainsPastARequestBehindTheLastReply) {
   EXPECT_TRUE(harness.Await([&] { return drained; }));
 }
 
+TEST(HttpConnectionTest, DrainsAtOnceWithoutConnections) {
+  ServerHarness harness;
+  bool drained = false;
+  harness.OnLoop([&] {
+    harness.server().Drain([&] { drained = true; });
+    EXPECT_FALSE(drained);
+  });
+  EXPECT_TRUE(harness.Await([&] { return drained; }));
+}
+
+TEST(HttpConnectionTest, KeepsConnectionsWhenItStopsAccepting) {
+  ServerHarness harness;
+  RawHttpClient client(harness.port());
+  EXPECT_EQ(client.Ask(kLive).status, 200);
+  harness.OnLoop([&] { harness.server().StopAccepting(); });
+  EXPECT_FALSE(RawHttpClient(harness.port()).connected());
+  EXPECT_EQ(client.Ask(InferRequestText()).status, 200);
+}
+
+TEST(HttpConnectionTest, AbandonsEverythingWhenTheServerGoes) {
+  ServerHarness harness;
+  harness.OnLoop([&] { harness.service().hold = true; });
+  RawHttpClient client(harness.port());
+  ASSERT_TRUE(client.Send(InferRequestText()));
+  ASSERT_TRUE(harness.AwaitHeld(1));
+  harness.DestroyServer();
+  EXPECT_TRUE(client.AtEnd());
   EXPECT_EQ(harness.OnLoop([&] { return harness.service().abandoned.size(); }),
             1u);
 }
