@@ -44,6 +44,8 @@ class ZmqFrame {
   absl::Span<const std::byte> bytes() const;
   absl::string_view text() const;
   bool more() const { return zmq_msg_more(&message_) != 0; }
+  /// Of the connection that it was received on; -1 if that is not known.
+  int descriptor() const { return zmq_msg_get(&message_, ZMQ_SRCFD); }
   zmq_msg_t* raw() { return &message_; }
 
  private:

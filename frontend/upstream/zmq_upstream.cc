@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cstring>
 #include <random>
-#include <unordered_map>
+#include <unordered_set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -65,6 +65,7 @@ struct Link {
   uint32_t generation = 0;  // of its connection; part of its routing id
   std::string routing_id;
   bool up = false;
+  int descriptor = -1;  // of the connection that said hello, while up
   uint64_t nonce = 0;
   bool hello_pending = false;
   Time hello_due{};  // when a pending hello is given up
@@ -109,24 +110,24 @@ class Upstream final : public ZmqUpstream {
   void HandleMessage(std::vector<ZmqFrame>& frames, bool truncated);
   void HandleEnvelope(WorkerId worker, const wire::Envelope& envelope,
                       std::vector<ZmqFrame>& frames);
-  void HandleHello(WorkerId worker, const wire::Hello& hello);
+  void HandleHello(WorkerId worker, const wire::Hello& hello, int descriptor);
   void HandleReply(WorkerId worker, const wire::Reply& reply,
                    std::vector<ZmqFrame>& frames);
   void HandleMalformed(WorkerId worker, uint64_t task_id);
   bool KnownInstance(WorkerId worker, uint64_t nonce);
-  void HandleDisconnect(absl::string_view endpoint);
+  void HandleDisconnect(int descriptor);
 
   // Constant after Start.
   const UpstreamOptions options_;
   UpstreamListener* const listener_;
   const std::string own_id_ = RandomRoutingId();
   boost::asio::io_context& loop_;
-  std::unordered_map<std::string, WorkerId> worker_by_endpoint_;
   ContextPtr context_;  // Ends after its sockets.
   SocketPtr router_;
   SocketPtr monitor_;
 
-  std::vector<Link> links_;  // by WorkerId
+  std::vector<Link> links_;       // by WorkerId
+  std::unordered_set<int> open_;  // descriptors of connections, hello or not
   std::vector<ZmqFrame> frames_;
   UpstreamCounters counters_;
   boost::asio::steady_timer hello_timer_;
@@ -138,10 +139,11 @@ class Upstream final : public ZmqUpstream {
 absl::Status Upstream::Start() {
   PARM_RETURN_IF_ERROR(OpenSockets());
   links_.resize(options_.workers.size());
+  std::unordered_set<std::string> endpoints;
   for (size_t i = 0; i < links_.size(); ++i) {
     const WorkerId worker{static_cast<uint32_t>(i)};
     links_[i].endpoint = options_.workers[i].endpoint;
-    if (!worker_by_endpoint_.emplace(links_[i].endpoint, worker).second) {
+    if (!endpoints.insert(links_[i].endpoint).second) {
       return absl::InvalidArgumentError(
           absl::StrCat("two workers share one endpoint: ", links_[i].endpoint));
     }
@@ -181,7 +183,8 @@ absl::Status Upstream::OpenSockets() {
   PARM_RETURN_IF_ERROR(SetInt(router, ZMQ_HEARTBEAT_TIMEOUT, kPingTimeoutMs));
   const int64_t max_bytes = options_.max_message_bytes;
   if (zmq_setsockopt(router, ZMQ_MAXMSGSIZE, &max_bytes, sizeof(max_bytes)) ||
-      zmq_socket_monitor(router, kMonitorAddress, ZMQ_EVENT_DISCONNECTED) ||
+      zmq_socket_monitor(router, kMonitorAddress,
+                         ZMQ_EVENT_CONNECTED | ZMQ_EVENT_DISCONNECTED) ||
       zmq_connect(monitor_.get(), kMonitorAddress)) {
     return ZmqError("cannot set up the ROUTER socket");
   }
@@ -215,6 +218,7 @@ void Upstream::Reconnect(WorkerId worker) {
   Link& link = links_[Raw(worker)];
   ++counters_.reconnects;
   link.up = false;
+  link.descriptor = -1;
   zmq_disconnect(router_.get(), link.endpoint.c_str());
   // The endpoint was accepted at start; a failure now (out of descriptors)
   // leaves the link down, and CheckHellos tries again when the hello is due.
@@ -372,7 +376,7 @@ void Upstream::HandleEnvelope(WorkerId worker, const wire::Envelope& envelope,
                               std::vector<ZmqFrame>& frames) {
   switch (envelope.message_case()) {
     case wire::Envelope::kHello:
-      return HandleHello(worker, envelope.hello());
+      return HandleHello(worker, envelope.hello(), frames[1].descriptor());
     case wire::Envelope::kReply:
       return HandleReply(worker, envelope.reply(), frames);
     case wire::Envelope::kStarted:
@@ -396,10 +400,21 @@ void Upstream::HandleEnvelope(WorkerId worker, const wire::Envelope& envelope,
   }
 }
 
-void Upstream::HandleHello(WorkerId worker, const wire::Hello& hello) {
+void Upstream::HandleHello(WorkerId worker, const wire::Hello& hello,
+                           int descriptor) {
   Link& link = links_[Raw(worker)];
+  // A descriptor names a connection until it ends, and is then given to another
+  // one. What began or ended before this Hello came is in the monitor by now.
+  const uint32_t generation = link.generation;
+  while (DrainMonitor()) {
+  }
+  if (link.generation != generation || !open_.contains(descriptor)) {
+    ++counters_.frames_stale;
+    return;
+  }
   ++counters_.hellos;
   link.up = true;
+  link.descriptor = descriptor;
   link.hello_pending = false;
   link.backoff_factor = 1;
   link.nonce = hello.instance_nonce();
@@ -461,23 +476,30 @@ bool Upstream::DrainMonitor() {
     std::vector<ZmqFrame> frames;
     bool truncated = false;
     if (!ReceiveFrames(monitor_.get(), 2, &frames, &truncated)) return false;
-    // Event number (16 bits) and value (32); then the endpoint as configured.
+    // Event number (16 bits) and value (32): the descriptor. The endpoint that
+    // follows is of no use, as it is numeric where ours has a host name.
     if (frames.size() != 2 || frames[0].bytes().size() != 6) continue;
     uint16_t event = 0;
+    int32_t descriptor = -1;
     std::memcpy(&event, frames[0].bytes().data(), sizeof(event));
-    if (event == ZMQ_EVENT_DISCONNECTED) HandleDisconnect(frames[1].text());
+    std::memcpy(&descriptor, frames[0].bytes().data() + sizeof(event),
+                sizeof(descriptor));
+    if (event == ZMQ_EVENT_CONNECTED) open_.insert(descriptor);
+    if (event == ZMQ_EVENT_DISCONNECTED) HandleDisconnect(descriptor);
   }
   return true;
 }
 
-void Upstream::HandleDisconnect(absl::string_view endpoint) {
-  const auto found = worker_by_endpoint_.find(std::string(endpoint));
-  if (found == worker_by_endpoint_.end()) return;
-  const WorkerId worker = found->second;
-  const bool was_up = links_[Raw(worker)].up;
+void Upstream::HandleDisconnect(int descriptor) {
+  open_.erase(descriptor);
   // Before its hello libzmq reconnects by itself, and hello_due bounds the
   // wait; connecting anew here would turn a refusing peer into a busy loop.
-  if (!was_up) return;
+  const auto found =
+      std::find_if(links_.begin(), links_.end(), [&](const Link& link) {
+        return link.up && link.descriptor == descriptor;
+      });
+  if (found == links_.end() || descriptor < 0) return;
+  const WorkerId worker{static_cast<uint32_t>(found - links_.begin())};
   ++counters_.connections_lost;
   Reconnect(worker);
   listener_->OnLost(worker);

@@ -5,6 +5,8 @@
 #include <functional>
 #include <memory>
 
+#include "absl/strings/str_cat.h"
+#include "boost/asio/ip/tcp.hpp"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/frontend/upstream/fake_worker.h"
@@ -141,7 +143,7 @@ class ZmqUpstreamTest : public ::testing::Test {
 
   const std::string sha256_ = std::string(32, 'b');
   const ScratchDirectory scratch_;
-  const std::string endpoint_;
+  std::string endpoint_;
   boost::asio::io_context loop_;
   std::unique_ptr<FakeWorker> worker_;
   std::string peer_;
@@ -269,6 +271,31 @@ TEST_F(ZmqUpstreamTest, ReportsAKilledWorkerAndItsSuccessor) {
   }
   EXPECT_EQ(listener_.lost.size(), 3U);
   EXPECT_EQ(upstream_->counters().connections_lost, 3U);
+}
+
+TEST_F(ZmqUpstreamTest, ReportsALostWorkerThatHasAHostName) {
+  worker_ = std::make_unique<FakeWorker>("tcp://127.0.0.1:0");
+  const std::string bound = worker_->endpoint();
+  const auto port =
+      static_cast<uint16_t>(std::stoi(bound.substr(bound.rfind(':') + 1)));
+  endpoint_ = absl::StrCat("tcp://localhost:", port);
+  // Somebody accepts first who does not speak ZMTP; libzmq connects again by
+  // itself, and names the connection by the address that it knows by then.
+  worker_.reset();
+  {
+    boost::asio::ip::tcp::acceptor stranger(
+        loop_, {boost::asio::ip::address_v4::loopback(), port});
+    Start();
+    stranger.accept().close();
+  }
+  worker_ = std::make_unique<FakeWorker>(bound);
+  SayHello();
+  worker_.reset();
+  ASSERT_TRUE(RunUntil([&] { return !listener_.lost.empty(); }));
+  EXPECT_FALSE(upstream_->connected(kWorker));
+  worker_ = std::make_unique<FakeWorker>(bound);
+  SayHello(kNonce + 1);
+  EXPECT_EQ(listener_.lost.size(), 1U);
 }
 
 TEST_F(ZmqUpstreamTest, FindsAWorkerThatStartsLater) {
