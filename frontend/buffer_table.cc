@@ -5,6 +5,15 @@
 #include "base/status_macros.h"
 
 namespace parm {
+namespace {
+
+uint64_t BytesOf(const TensorSet& set) {
+  uint64_t bytes = 0;
+  for (const oip::Tensor& tensor : set.tensors) bytes += tensor.data.size();
+  return bytes;
+}
+
+}  // namespace
 
 BufferId BufferTable::Add(TensorSet tensors) {
   if (free_.empty()) {
@@ -13,6 +22,7 @@ BufferId BufferTable::Add(TensorSet tensors) {
   }
   const uint32_t index = free_.back();
   free_.pop_back();
+  bytes_ += BytesOf(tensors);
   entries_[index] = {.used = true, .tensors = std::move(tensors)};
   return BufferId{index + 1};
 }
@@ -26,6 +36,7 @@ const TensorSet& BufferTable::Get(BufferId id) const {
 void BufferTable::Release(BufferId id) {
   const uint32_t index = Raw(id) - 1;
   PARM_CHECK(index < entries_.size() && entries_[index].used);
+  bytes_ -= BytesOf(entries_[index].tensors);
   entries_[index] = {};
   free_.push_back(index);
 }

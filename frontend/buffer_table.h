@@ -21,8 +21,8 @@ struct TensorSet {
   int64_t rows = 0;
 };
 
-/// Bound: what the core holds (max_queries, max_buffered_bytes), as every entry
-/// was named to it.
+/// Bound: what the core holds (max_queries), as every entry was named to it; no
+/// query is admitted while bytes() is at max_buffered_bytes.
 /// Threads: the loop's only.
 class BufferTable {
  public:
@@ -37,6 +37,8 @@ class BufferTable {
   void Release(BufferId id);
 
   size_t size() const { return entries_.size() - free_.size(); }
+  /// Of all tensors that are held.
+  uint64_t bytes() const { return bytes_; }
 
  private:
   struct Entry {
@@ -45,6 +47,7 @@ class BufferTable {
   };
   std::vector<Entry> entries_;  // BufferId is the position plus one
   std::vector<uint32_t> free_;
+  uint64_t bytes_ = 0;
 };
 
 }  // namespace parm

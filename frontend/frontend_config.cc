@@ -229,6 +229,10 @@ absl::Status ResolveLimits(const config::FrontendConfig& config,
   const config::Http& http = config.http();
   out->http.max_body_bytes =
       ValueOr(http.max_body_bytes(), out->http.max_body_bytes);
+  out->http.max_json_bytes =
+      ValueOr(http.max_json_bytes(), out->http.max_json_bytes);
+  out->http.max_decompressed_bytes =
+      ValueOr(http.max_decompressed_bytes(), out->http.max_decompressed_bytes);
   out->http.max_connections =
       ValueOr(http.max_connections(), out->http.max_connections);
   out->http.max_pipelined =

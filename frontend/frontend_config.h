@@ -20,6 +20,8 @@ namespace parm {
 /// Section `http`.
 struct HttpLimits {
   uint64_t max_body_bytes = uint64_t{64} << 20;
+  uint64_t max_json_bytes = uint64_t{16} << 20;
+  uint64_t max_decompressed_bytes = uint64_t{16} << 20;
   uint32_t max_connections = 1024;
   uint32_t max_pipelined = 16;
   uint32_t max_header_bytes = uint32_t{16} << 10;

@@ -172,7 +172,8 @@ QueryHandle Loop::Infer(oip::InferRequest request, Done done) {
   if (!admitted.ok()) {
     pending_[Raw(handle)] = {.done = std::move(done)};
     QueryReply reply{.status = admitted};
-    if (admitted.code() == absl::StatusCode::kUnavailable) {
+    if (admitted.code() == absl::StatusCode::kUnavailable ||
+        admitted.code() == absl::StatusCode::kResourceExhausted) {
       reply.retry_after_s = kRetryAfterSeconds;
     }
     Reply(handle, std::move(reply));
@@ -207,6 +208,12 @@ absl::Status Loop::Admit(QueryHandle handle, oip::InferRequest request,
   if (!query.ok()) {
     ++counters_.queries_invalid;
     return query.status();
+  }
+  // The core counts inputs alone; outputs wait for siblings and decodes too.
+  if (buffers_.bytes() + query->bytes > options_.core.max_buffered_bytes) {
+    ++counters_.queries_over_memory;
+    return absl::ResourceExhaustedError(
+        "parm-frontend: too many bytes of queries and answers are held");
   }
   about.rows = query->inputs.rows;
   about.deadline = query->deadline;
@@ -474,6 +481,7 @@ std::string Loop::MetricsText() {
                      .heartbeat_timeout = options_.core.heartbeat_timeout,
                      .queries_waiting = pending_.size(),
                      .buffers = buffers_.size(),
+                     .buffered_bytes = buffers_.bytes(),
                      .tasks_in_ledger = ledger_.size(),
                      .ready = Ready()});
   if (further_metrics_ != nullptr) text += further_metrics_();

@@ -61,7 +61,8 @@ void AddQueries(const MetricsInput& in, PrometheusText& out) {
       .Value({{"reason", "not_found"}}, in.loop.queries_not_found)
       .Value({{"reason", "no_worker"}}, in.loop.queries_without_worker)
       .Value({{"reason", "max_queries"}}, in.core.shed_queries)
-      .Value({{"reason", "max_buffered_bytes"}}, in.core.shed_bytes);
+      .Value({{"reason", "max_buffered_bytes"}},
+             in.core.shed_bytes + in.loop.queries_over_memory);
   out.Gauge("parm_queries_in_flight", "Queries that wait for their answer.")
       .Value({}, in.queries_waiting);
   out.Counter("parm_late_originals_total",
@@ -165,8 +166,9 @@ void AddTasks(const MetricsInput& in, PrometheusText& out) {
       .Value({{"table", "timers"}}, in.sizes.timers)
       .Value({{"table", "buffers"}}, in.buffers)
       .Value({{"table", "task_ledger"}}, in.tasks_in_ledger);
-  out.Gauge("parm_buffered_bytes", "Bytes of inputs held by the core.")
-      .Value({}, in.sizes.buffered_bytes);
+  out.Gauge("parm_buffered_bytes",
+            "Bytes of inputs, outputs, parity queries and decodes held.")
+      .Value({}, in.buffered_bytes);
   out.Gauge("parm_in_flight", "Tasks sent and not answered.")
       .Value({}, in.sizes.tasks);
 }

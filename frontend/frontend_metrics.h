@@ -31,6 +31,7 @@ struct MetricsInput {
   Duration heartbeat_timeout{0};
   size_t queries_waiting = 0;
   size_t buffers = 0;
+  uint64_t buffered_bytes = 0;
   size_t tasks_in_ledger = 0;
   bool ready = false;
 };

@@ -14,6 +14,7 @@ struct LoopCounters {
   uint64_t queries_invalid = 0;         // answered 400
   uint64_t queries_not_found = 0;       // 404: model or version
   uint64_t queries_without_worker = 0;  // 503 before the core saw them
+  uint64_t queries_over_memory = 0;     // 503: max_buffered_bytes
   uint64_t inputs_not_finite = 0;       // queries, coded models only
   uint64_t outputs_not_finite = 0;      // replies
   uint64_t replies_wrong = 0;           // number, name, datatype or shape

@@ -74,6 +74,8 @@ HttpOptions ListenOptions(const CommandLine& command_line,
   http.max_connections = options.http.max_connections;
   http.max_pipelined = options.http.max_pipelined;
   http.max_body_bytes = options.http.max_body_bytes;
+  http.max_json_bytes = options.http.max_json_bytes;
+  http.max_decompressed_bytes = options.http.max_decompressed_bytes;
   http.max_buffered_bytes = options.core.max_buffered_bytes;
   http.max_header_bytes = options.http.max_header_bytes;
   http.read_timeout = options.http.read_timeout;

@@ -35,6 +35,7 @@ constexpr Duration kShortestTick = Milliseconds(5);
 absl::Status CheckOptions(const HttpOptions& options) {
   if (options.max_connections < 1 || options.max_pipelined < 1 ||
       options.max_header_bytes < 256 || options.max_body_bytes < 1 ||
+      options.max_json_bytes < 1 || options.max_decompressed_bytes < 1 ||
       options.idle_timeout <= Duration::zero() ||
       options.read_timeout <= Duration::zero() ||
       options.write_timeout <= Duration::zero()) {

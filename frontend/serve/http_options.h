@@ -23,8 +23,12 @@ struct HttpOptions {
   size_t max_pipelined = 16;
   /// Request line and headers; beyond it 431.
   size_t max_header_bytes = size_t{16} << 10;
-  /// One body, as sent and once decompressed; beyond it 413.
+  /// One body; beyond it 413.
   size_t max_body_bytes = size_t{64} << 20;
+  /// JSON text of an inference request, and a compressed body once it is plain:
+  /// the loop serves nobody else while it reads them. Beyond it 413.
+  size_t max_json_bytes = size_t{16} << 20;
+  size_t max_decompressed_bytes = size_t{16} << 20;
   /// What has arrived of bodies that are still being read, and replies that are
   /// still being written, all connections together; beyond it requests with a
   /// body are answered 503.

@@ -1,5 +1,6 @@
 #include "frontend/serve/oip_handler.h"
 
+#include <algorithm>
 #include <functional>
 #include <utility>
 
@@ -69,7 +70,7 @@ int HttpStatusOf(absl::StatusCode code) {
 OipHandler::OipHandler(const HttpOptions& options, QueryService* service)
     : options_(options),
       service_(service),
-      parser_({.max_json_bytes = options.max_body_bytes}) {}
+      parser_({.max_json_bytes = options.max_json_bytes}) {}
 
 uint64_t OipHandler::Handle(HttpRequest request, ReplySlot slot) {
   Route route = ParseTarget(request.target);
@@ -176,9 +177,16 @@ absl::StatusOr<oip::InferRequest> OipHandler::ParseInfer(
     const HttpRequest& request, const Route& route) {
   PARM_ASSIGN_OR_RETURN(const ContentCoding coding,
                         ParseContentEncoding(request.content_encoding));
-  PARM_ASSIGN_OR_RETURN(
-      const oip::Body body,
-      Decompress(coding, request.body, options_.max_body_bytes));
+  PARM_ASSIGN_OR_RETURN(const oip::Body body,
+                        Decompress(coding, request.body,
+                                   std::min(options_.max_body_bytes,
+                                            options_.max_decompressed_bytes)));
+  const size_t json_bytes = body.json_bytes.value_or(body.size);
+  if (json_bytes <= body.size && json_bytes > options_.max_json_bytes) {
+    return absl::OutOfRangeError(absl::StrCat(
+        "the JSON is too large, binary tensors have more room: got ",
+        json_bytes, " bytes, want at most ", options_.max_json_bytes));
+  }
   if (body.json_bytes != size_t{0}) {
     PARM_ASSIGN_OR_RETURN(oip::InferRequest infer, parser_.Parse(body));
     UnpinBody(body.storage, &infer.inputs);

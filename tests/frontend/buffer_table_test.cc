@@ -34,6 +34,21 @@ TEST(BufferTableTest, LetsGoOfTheBytesOnRelease) {
   EXPECT_EQ(released, 1);
 }
 
+TEST(BufferTableTest, CountsTheBytesOfWhatItHolds) {
+  BufferTable table;
+  TensorSet set;
+  set.tensors.push_back({.data = Buffer::FromString("12345")});
+  set.tensors.push_back({.data = Buffer::FromString("678")});
+  const BufferId both = table.Add(set);
+  set.tensors.pop_back();
+  const BufferId one = table.Add(std::move(set));
+  EXPECT_EQ(table.bytes(), 13U);
+  table.Release(both);
+  EXPECT_EQ(table.bytes(), 5U);
+  table.Release(one);
+  EXPECT_EQ(table.bytes(), 0U);
+}
+
 TEST(BufferTableDeathTest, EndsTheProcessOnAnIdItDoesNotHold) {
   BufferTable table;
   const BufferId id = table.Add({});

@@ -37,7 +37,8 @@ models:
   - name: plain
 http: {max_body_bytes: 2048, max_connections: 5, max_pipelined: 6,
        idle_timeout: 7s, write_timeout: 8s, read_timeout: 9s,
-       max_header_bytes: 512}
+       max_header_bytes: 512, max_json_bytes: 1025,
+       max_decompressed_bytes: 1026}
 limits: {max_queries: 9, max_buffered_bytes: 1048576, feedback_horizon: 3s,
          exit_timeout: 4s}
 health: {heartbeat_interval: 50ms, heartbeat_timeout: 300ms,
@@ -80,6 +81,8 @@ TEST(FrontendConfigTest, ResolvesEveryField) {
   EXPECT_EQ(options.http.write_timeout, Milliseconds(8000));
   EXPECT_EQ(options.http.read_timeout, Milliseconds(9000));
   EXPECT_EQ(options.http.max_header_bytes, 512U);
+  EXPECT_EQ(options.http.max_json_bytes, 1025U);
+  EXPECT_EQ(options.http.max_decompressed_bytes, 1026U);
   EXPECT_EQ(options.core.max_queries, 9U);
   EXPECT_EQ(options.core.max_buffered_bytes, 1048576U);
   EXPECT_EQ(options.core.feedback_horizon, Milliseconds(3000));
@@ -173,9 +176,9 @@ INSTANTIATE_TEST_SUITE_P(
                 "write_timeout must be above 0"},
         Mistake{"read_timeout: 9s", "read_timeout: 0s", 20,
                 "read_timeout must be above 0"},
-        Mistake{"probe_interval: 20ms", "probe_interval: 0ms", 25,
+        Mistake{"probe_interval: 20ms", "probe_interval: 0ms", 26,
                 "probe_interval must be above 0"},
-        Mistake{"heartbeat_timeout: 300ms", "heartbeat_timeout: 50ms", 24,
+        Mistake{"heartbeat_timeout: 300ms", "heartbeat_timeout: 50ms", 25,
                 "above heartbeat_interval"}));
 
 TEST(FrontendConfigTest, RefusesMoreQueriesThanTheCoreCanNumber) {
@@ -183,7 +186,7 @@ TEST(FrontendConfigTest, RefusesMoreQueriesThanTheCoreCanNumber) {
       kFull, {{"k: 3", "k: 4"}, {"max_queries: 9", "max_queries: 1000000"}});
   EXPECT_THAT(ParseFrontendConfig(yaml, "f.yaml"),
               StatusIs(absl::StatusCode::kInvalidArgument,
-                       AllOf(StartsWith("f.yaml:22: "),
+                       AllOf(StartsWith("f.yaml:23: "),
                              HasSubstr("max_queries is too large"))));
 }
 

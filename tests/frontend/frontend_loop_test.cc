@@ -581,6 +581,29 @@ TEST_F(FrontendLoopTest, RefusesQueriesBeyondItsBound) {
   EXPECT_EQ(Metric("parm_queries_rejected_total{reason=\"max_queries\"}"), 1);
 }
 
+TEST_F(FrontendLoopTest, CountsOutputsAgainstTheMemoryBound) {
+  constexpr int64_t kFloats = 300'000;  // more than 1 MiB
+  input_shape_ = {-1, 2};
+  output_shape_ = {-1, kFloats};
+  Start(
+      {"d"}, kCoded,
+      absl::StrCat("limits: {max_buffered_bytes: 1048576}\n", kPatientHealth));
+  Ask("a", RequestOf({1, 2}));
+  const auto [worker, task] = NextTask();
+  workers_[worker]->Send(peers_[worker], ReplyTo(task, {1, kFloats}),
+                         {std::string(kFloats * sizeof(float), '\0')});
+  EXPECT_THAT(ReplyOf("a").status, IsOk());
+  // It is kept for the sibling that may need it.
+  EXPECT_GT(Metric("parm_buffered_bytes"), 1'200'000);
+  Ask("b", RequestOf({1, 2}));
+  EXPECT_THAT(ReplyOf("b").status,
+              StatusIs(absl::StatusCode::kResourceExhausted,
+                       HasSubstr("too many bytes")));
+  EXPECT_EQ(ReplyOf("b").retry_after_s, 1);
+  EXPECT_EQ(
+      Metric("parm_queries_rejected_total{reason=\"max_buffered_bytes\"}"), 1);
+}
+
 TEST_F(FrontendLoopTest, EndsItsMetricsWithWhatListenersCount) {
   Start({"d"}, kNone);
   frontend_->AppendMetrics([] { return std::string("further 1\n"); });

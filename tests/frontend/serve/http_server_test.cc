@@ -411,6 +411,32 @@ TEST(HttpServerTest, RefusesBodiesBeyondTheLimit) {
   EXPECT_THAT(reply.body, HasSubstr("decompressed"));
 }
 
+TEST(HttpServerTest, BoundsWhatTheLoopMustReadItself) {
+  ServerHarness harness({.max_json_bytes = 200, .max_decompressed_bytes = 400});
+  RawHttpClient client(harness.port());
+  EXPECT_EQ(client.Ask(InferRequestText()).status, 200);
+  const std::string json = kGoodJson + std::string(200, ' ');
+  const RawReply large = client.Ask(InferRequestText("", json));
+  EXPECT_EQ(large.status, 413);
+  EXPECT_THAT(large.body, HasSubstr("want at most 200"));
+  const RawReply bomb = client.Ask(InferRequestText(
+      "Content-Encoding: gzip\r\n",
+      Compress(ContentCoding::kGzip, {.json = std::string(401, ' ')})));
+  EXPECT_EQ(bomb.status, 413);
+  EXPECT_THAT(bomb.body, HasSubstr("want at most 400"));
+  // Tensors that come as bytes are no text.
+  const std::string head =
+      R"({"inputs":[{"name":"INPUT","datatype":"FP32","shape":[100,4],)"
+      R"("parameters":{"binary_data_size":1600}}]})";
+  EXPECT_EQ(client
+                .Ask(InferRequestText(
+                    absl::StrCat("Inference-Header-Content-Length: ",
+                                 head.size(), "\r\n"),
+                    head + std::string(1600, 'x')))
+                .status,
+            200);
+}
+
 TEST(HttpServerTest, SaysThatAPortIsInUse) {
   boost::asio::io_context io;
   FakeQueryService service(io, 4);
