@@ -79,6 +79,7 @@ class Loop final : public FrontendLoop,
   absl::Status Admit(QueryHandle handle, oip::InferRequest request, Done& done);
   absl::StatusOr<QueryReply> BuildReply(const AnsweredQuery& about,
                                         const core::AnswerQuery& answer);
+  void CountRejection(core::AnswerError error);
   void Reply(QueryHandle handle, QueryReply reply);
   void PostFlush();
   void Flush();
@@ -141,6 +142,7 @@ absl::Status Loop::Start() {
   for (const core::ModelOptions& model : options_.core.models) {
     parts.codes.push_back(model.code);
   }
+  counters_.uncoded.resize(options_.core.models.size());
   performer_ = std::make_unique<ActionPerformer>(std::move(parts));
   return absl::OkStatus();
 }
@@ -217,17 +219,19 @@ absl::Status Loop::Admit(QueryHandle handle, oip::InferRequest request,
   }
   about.rows = query->inputs.rows;
   about.deadline = query->deadline;
-  uint32_t signature = catalog_.SignatureOf(*bundle, query->inputs.tensors);
+  Layout layout = catalog_.LayoutOf(*bundle, query->inputs.tensors);
   // One such input would spoil the parity answer of its siblings.
-  if (signature != 0 && options.code != nullptr &&
+  if (options.code != nullptr && layout.uncoded == UncodedReason::kNone &&
       !AllFinite(query->inputs.tensors[0])) {
     ++counters_.inputs_not_finite;
-    signature = 0;
+    layout = {.signature = layout.signature | core::kUncodedLayout,
+              .uncoded = UncodedReason::kNotFinite};
   }
+  ++counters_.uncoded[Raw(*model)][static_cast<size_t>(layout.uncoded)];
   core::QueryArrived event{.query = QueryId{Raw(handle)},
                            .model = *model,
                            .deployed = bundle->key,
-                           .signature = signature,
+                           .signature = layout.signature,
                            .samples = static_cast<uint32_t>(query->inputs.rows),
                            .bytes = query->bytes,
                            .deadline = Clock::now() + query->deadline,
@@ -247,12 +251,22 @@ void Loop::OnAnswer(const core::AnswerQuery& answer) {
   const QueryHandle handle{Raw(answer.query)};
   const auto found = pending_.find(Raw(handle));
   if (found == pending_.end()) return;  // abandoned meanwhile
+  if (in_infer_ && Raw(handle) == last_query_) CountRejection(answer.error);
   absl::StatusOr<QueryReply> reply = BuildReply(found->second.about, answer);
   if (!reply.ok()) {
     ++counters_.answers_misfit;
     reply = QueryReply{.status = reply.status()};
   }
   Reply(handle, *std::move(reply));
+}
+
+// Of an error inside Infer: at admission. Overload is counted by the core.
+void Loop::CountRejection(core::AnswerError error) {
+  if (error == core::AnswerError::kDraining) ++counters_.queries_draining;
+  if (error == core::AnswerError::kNoWorker) ++counters_.queries_without_worker;
+  if (error == core::AnswerError::kDeadlineExceeded) {
+    ++counters_.queries_expired;
+  }
 }
 
 absl::StatusOr<QueryReply> Loop::BuildReply(const AnsweredQuery& about,

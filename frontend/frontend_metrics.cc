@@ -17,6 +17,9 @@ constexpr std::array kComputeBounds = {1e-6, 2e-6, 5e-6, 1e-5, 2e-5, 5e-5,
                                        1e-4, 2e-4, 5e-4, 1e-3, 5e-3, 2e-2};
 constexpr std::array<absl::string_view, 4> kAttemptTypes = {"original", "retry",
                                                             "hedge", "parity"};
+// By UncodedReason; the first is no reason.
+constexpr std::array<absl::string_view, kNumUncodedReasons> kUncodedReasons = {
+    "", "no_batch_dimension", "several_tensors", "not_supported", "not_finite"};
 constexpr std::array<absl::string_view, 4> kWorkerStates = {"down", "silent",
                                                             "draining", "up"};
 
@@ -60,6 +63,8 @@ void AddQueries(const MetricsInput& in, PrometheusText& out) {
       .Value({{"reason", "invalid"}}, in.loop.queries_invalid)
       .Value({{"reason", "not_found"}}, in.loop.queries_not_found)
       .Value({{"reason", "no_worker"}}, in.loop.queries_without_worker)
+      .Value({{"reason", "draining"}}, in.loop.queries_draining)
+      .Value({{"reason", "expired"}}, in.loop.queries_expired)
       .Value({{"reason", "max_queries"}}, in.core.shed_queries)
       .Value({{"reason", "max_buffered_bytes"}},
              in.core.shed_bytes + in.loop.queries_over_memory);
@@ -74,6 +79,14 @@ void AddQueries(const MetricsInput& in, PrometheusText& out) {
 }
 
 void AddCoding(const MetricsInput& in, PrometheusText& out) {
+  out.Counter("parm_queries_uncoded_total",
+              "Queries of coded models that no code protects, by reason.");
+  for (size_t i = 0; i < in.models.size() && i < in.loop.uncoded.size(); ++i) {
+    for (size_t j = 1; j < kUncodedReasons.size(); ++j) {
+      out.Value({{"model", in.models[i]}, {"reason", kUncodedReasons[j]}},
+                in.loop.uncoded[i][j]);
+    }
+  }
   out.Counter("parm_groups_total", "Coding groups, by outcome.");
   ForEachModel(in, [&](const std::string& model, const auto& counters) {
     const auto value = [&](absl::string_view outcome, uint64_t count) {
@@ -154,9 +167,9 @@ void AddTasks(const MetricsInput& in, PrometheusText& out) {
   out.Counter("parm_batch_join_failures_total",
               "Batches whose inputs did not fit together.")
       .Value({}, in.performer.join_failures);
-  out.Counter("parm_signatures_full_total",
-              "Queries left uncoded: too many distinct input shapes.")
-      .Value({}, in.catalog.signatures_full);
+  out.Counter("parm_layouts_forgotten_total",
+              "Input layouts forgotten: more were in use than are remembered.")
+      .Value({}, in.catalog.layouts_forgotten);
   out.Gauge("parm_table_entries", "Entries alive, by table.")
       .Value({{"table", "queries"}}, in.sizes.queries)
       .Value({{"table", "batches"}}, in.sizes.batches)

@@ -3,24 +3,31 @@
 // What the frontend loop counts beside the core; the metrics exporter copies
 // it out.
 
+#include <array>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "base/time.h"
+#include "frontend/model_catalog.h"
 
 namespace parm {
 
 struct LoopCounters {
   uint64_t queries_invalid = 0;         // answered 400
   uint64_t queries_not_found = 0;       // 404: model or version
-  uint64_t queries_without_worker = 0;  // 503 before the core saw them
+  uint64_t queries_without_worker = 0;  // 503 at admission
   uint64_t queries_over_memory = 0;     // 503: max_buffered_bytes
-  uint64_t inputs_not_finite = 0;       // queries, coded models only
-  uint64_t outputs_not_finite = 0;      // replies
-  uint64_t replies_wrong = 0;           // number, name, datatype or shape
-  uint64_t replies_unknown = 0;         // no such task: late, repeated, made up
-  uint64_t replies_early = 0;           // EXIT stages, which nothing here uses
-  uint64_t answers_misfit = 0;          // a default or rows that do not fit
+  uint64_t queries_draining = 0;        // 503
+  uint64_t queries_expired = 0;         // 504: the deadline had passed
+  // Queries of coded models that no code protects, [ModelId][UncodedReason].
+  std::vector<std::array<uint64_t, kNumUncodedReasons>> uncoded;
+  uint64_t inputs_not_finite = 0;   // queries, coded models only
+  uint64_t outputs_not_finite = 0;  // replies
+  uint64_t replies_wrong = 0;       // number, name, datatype or shape
+  uint64_t replies_unknown = 0;     // no such task: late, repeated, made up
+  uint64_t replies_early = 0;       // EXIT stages, which nothing here uses
+  uint64_t answers_misfit = 0;      // a default or rows that do not fit
 };
 
 /// Label `state` of parm_worker_state.

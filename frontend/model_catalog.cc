@@ -374,56 +374,78 @@ std::vector<core::WorkerUp> ModelCatalog::TakeRevised() {
   return revised;
 }
 
-uint32_t ModelCatalog::SignatureOf(const CatalogBundle& bundle,
-                                   absl::Span<const oip::Tensor> inputs) {
-  signature_text_.clear();
-  absl::StrAppend(&signature_text_, Raw(bundle.key));
+Layout ModelCatalog::LayoutOf(const CatalogBundle& bundle,
+                              absl::Span<const oip::Tensor> inputs) {
+  layout_text_.clear();
+  absl::StrAppend(&layout_text_, Raw(bundle.key));
   for (const oip::Tensor& input : inputs) {
-    absl::StrAppend(&signature_text_, ";",
-                    static_cast<int>(input.spec.datatype));
+    absl::StrAppend(&layout_text_, ";", static_cast<int>(input.spec.datatype));
     for (size_t i = 1; i < input.spec.shape.size(); ++i) {
-      absl::StrAppend(&signature_text_, ",", input.spec.shape[i]);
+      absl::StrAppend(&layout_text_, ",", input.spec.shape[i]);
     }
   }
-  const auto found = signatures_.find(signature_text_);
-  if (found != signatures_.end()) return found->second;
-  if (signatures_.size() >= kMaxSignatures) {
-    ++counters_.signatures_full;
-    return 0;
+  const auto newer = newer_layouts_.find(layout_text_);
+  if (newer != newer_layouts_.end()) return newer->second;
+  const auto older = older_layouts_.find(layout_text_);
+  const bool known = older != older_layouts_.end();
+  const Layout layout = known ? older->second : NewLayout(bundle, inputs);
+  if (known) older_layouts_.erase(older);
+  if (newer_layouts_.size() >= kMaxLayouts / 2) {
+    counters_.layouts_forgotten += older_layouts_.size();
+    older_layouts_ = std::exchange(newer_layouts_, {});
   }
-  const absl::Status codable = CheckCodable(bundle, inputs);
-  const uint32_t signature =
-      codable.ok() ? static_cast<uint32_t>(signatures_.size()) + 1 : 0;
-  signatures_.emplace(signature_text_, signature);
-  if (!codable.ok() && !uncoded_logged_[Raw(bundle.model)]) {
-    uncoded_logged_[Raw(bundle.model)] = true;
-    spdlog::warn("queries of model '{}' pass through alone, uncoded: {}",
-                 options_.models[Raw(bundle.model)].name,
-                 std::string(codable.message()));
-  }
-  return signature;
+  newer_layouts_.emplace(layout_text_, layout);
+  return layout;
 }
 
-absl::Status ModelCatalog::CheckCodable(
-    const CatalogBundle& bundle, absl::Span<const oip::Tensor> inputs) const {
-  const Code* const coded = options_.models[Raw(bundle.model)].code.get();
+Layout ModelCatalog::NewLayout(const CatalogBundle& bundle,
+                               absl::Span<const oip::Tensor> inputs) {
+  const bool coded = options_.models[Raw(bundle.model)].code != nullptr;
+  std::string why;
+  const UncodedReason reason = WhyUncoded(bundle, inputs, &why);
+  Layout layout{.uncoded = coded ? reason : UncodedReason::kNone};
+  if (bundle.batched) {
+    // Around after 2^31 layouts: nobody waits for a batch of the first then.
+    last_signature_ = last_signature_ % (core::kUncodedLayout - 1) + 1;
+    layout.signature = last_signature_;
+    if (layout.uncoded != UncodedReason::kNone) {
+      layout.signature |= core::kUncodedLayout;
+    }
+  }
+  if (reason != UncodedReason::kNone && !uncoded_logged_[Raw(bundle.model)]) {
+    uncoded_logged_[Raw(bundle.model)] = true;
+    spdlog::warn("queries of model '{}' are not coded{}: {}",
+                 options_.models[Raw(bundle.model)].name,
+                 bundle.batched ? "" : " and go alone", why);
+  }
+  return layout;
+}
+
+UncodedReason ModelCatalog::WhyUncoded(const CatalogBundle& bundle,
+                                       absl::Span<const oip::Tensor> inputs,
+                                       std::string* text) const {
   if (!bundle.batched) {
-    return absl::InvalidArgumentError(
-        "dimension 0 of every input and output must be the batch (-1)");
+    *text = "dimension 0 of every input and output must be the batch (-1)";
+    return UncodedReason::kNoBatchDimension;
   }
-  if (coded == nullptr) return absl::OkStatus();  // only batches use it
-  const Code& code = *coded;
+  const Code* const code = options_.models[Raw(bundle.model)].code.get();
+  if (code == nullptr) return UncodedReason::kNone;  // only batches use it
   if (inputs.size() != 1 || bundle.outputs.size() != 1) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("codes take one input and one output: got ", inputs.size(),
-                     " and ", bundle.outputs.size()));
+    *text = absl::StrCat("codes take one input and one output: got ",
+                         inputs.size(), " and ", bundle.outputs.size());
+    return UncodedReason::kSeveralTensors;
   }
-  PARM_RETURN_IF_ERROR(
-      code.ParityQuerySpec(inputs[0].spec, code.spec().k).status());
   TensorSpec output = bundle.outputs[0];
   output.shape[0] = 1;
-  PARM_RETURN_IF_ERROR(NumElements(output.shape).status());
-  return code.ParityOutputSpec(output).status();
+  for (const absl::Status& status :
+       {code->ParityQuerySpec(inputs[0].spec, code->spec().k).status(),
+        NumElements(output.shape).status(),
+        code->ParityOutputSpec(output).status()}) {
+    if (status.ok()) continue;
+    *text = std::string(status.message());
+    return UncodedReason::kNotSupported;
+  }
+  return UncodedReason::kNone;
 }
 
 }  // namespace parm

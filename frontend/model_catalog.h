@@ -55,6 +55,23 @@ struct CatalogBundle {
   uint32_t first_seen = 0;
 };
 
+/// Why a query of a coded model is not coded: label `reason` of
+/// parm_queries_uncoded_total.
+enum class UncodedReason : uint8_t {
+  kNone,              // it is, or the model's policy does not code
+  kNoBatchDimension,  // of some input or output
+  kSeveralTensors,    // inputs or outputs
+  kNotSupported,      // a datatype or shape that the code does not take
+  kNotFinite,         // this query's input
+};
+inline constexpr size_t kNumUncodedReasons = 5;
+
+/// What queries of one layout may share.
+struct Layout {
+  uint32_t signature = 0;  // as core::QueryArrived
+  UncodedReason uncoded = UncodedReason::kNone;
+};
+
 /// Label `reason` of parm_bundles_refused_total.
 struct CatalogCounters {
   uint64_t refused_lineage = 0;      // made for another than the current one
@@ -62,15 +79,16 @@ struct CatalogCounters {
   uint64_t refused_calibration = 0;  // no table, but a confidence is asked for
   uint64_t refused_shape = 0;        // no tensors, a scalar, not the code's
   uint64_t refused_limit = 0;        // more distinct bundles than remembered
-  uint64_t signatures_full = 0;      // queries uncoded: too many shapes
+  uint64_t layouts_forgotten = 0;    // more than kMaxLayouts were in use
 };
 
-/// Bounds:  kMaxBundles and kMaxSignatures entries for the process's life.
+/// Bounds:  kMaxBundles entries for the process's life; of layouts the
+///          kMaxLayouts that were used last, about.
 /// Threads: the loop's only.
 class ModelCatalog {
  public:
   static constexpr size_t kMaxBundles = 4096;
-  static constexpr size_t kMaxSignatures = 4096;
+  static constexpr size_t kMaxLayouts = 4096;
 
   explicit ModelCatalog(CatalogOptions options);
 
@@ -106,12 +124,13 @@ class ModelCatalog {
   /// Needs: `key` came from here.
   const CatalogBundle& Get(BundleKey key) const;
 
-  /// The signature of a query's inputs: equal for queries that can share a
-  /// coding group and a batch; 0 for a model that is to be coded but cannot be,
-  /// which is logged once per model.
+  /// The layout of a query's inputs: its signature is equal for queries that
+  /// can share a batch and, if they can be coded, a coding group. One that was
+  /// forgotten meanwhile gets a new signature. A model that is to be coded but
+  /// cannot be is logged once.
   /// Needs: inputs were validated against `bundle`.
-  uint32_t SignatureOf(const CatalogBundle& bundle,
-                       absl::Span<const oip::Tensor> inputs);
+  Layout LayoutOf(const CatalogBundle& bundle,
+                  absl::Span<const oip::Tensor> inputs);
 
   const CatalogCounters& counters() const { return counters_; }
 
@@ -134,8 +153,11 @@ class ModelCatalog {
                          const CatalogBundle& deployed) const;
   void UpdateCurrent();
   void CheckLineages();
-  absl::Status CheckCodable(const CatalogBundle& bundle,
-                            absl::Span<const oip::Tensor> inputs) const;
+  Layout NewLayout(const CatalogBundle& bundle,
+                   absl::Span<const oip::Tensor> inputs);
+  UncodedReason WhyUncoded(const CatalogBundle& bundle,
+                           absl::Span<const oip::Tensor> inputs,
+                           std::string* text) const;
 
   // Constant after construction.
   const CatalogOptions options_;
@@ -145,13 +167,16 @@ class ModelCatalog {
   std::vector<std::unique_ptr<CatalogBundle>> bundles_;
   std::unordered_map<std::string, BundleKey> key_by_sha256_;
   std::unordered_map<std::string, uint32_t> fault_domains_;
-  std::unordered_map<std::string, uint32_t> signatures_;
+  // In two halves: when the newer one is full, the older one is forgotten.
+  std::unordered_map<std::string, Layout> newer_layouts_;
+  std::unordered_map<std::string, Layout> older_layouts_;
+  uint32_t last_signature_ = 0;
   std::vector<const CatalogBundle*> current_;     // by ModelId
   std::vector<const CatalogBundle*> last_known_;  // by ModelId
   std::set<std::string> refused_;  // sha256 and reason, logged once each
   std::set<uint32_t> idle_;        // parities of another than the current
   std::vector<WorkerId> revised_;
-  std::string signature_text_;  // kept for its memory
+  std::string layout_text_;  // kept for its memory
   uint32_t num_described_ = 0;
   std::vector<bool> uncoded_logged_;  // by ModelId
   CatalogCounters counters_;

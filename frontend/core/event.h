@@ -20,6 +20,12 @@ enum class AnswerMode : uint8_t {
   kFast,      // the first answer wins
 };
 
+/// In a signature: such queries may share a batch, but no coding group.
+inline constexpr uint32_t kUncodedLayout = uint32_t{1} << 31;
+constexpr bool IsCodable(uint32_t signature) {
+  return signature != 0 && (signature & kUncodedLayout) == 0;
+}
+
 /// A query was parsed and validated. The core owns `input` until it emits
 /// ReleaseBuffer for it, and will emit exactly one AnswerQuery.
 /// Needs: `query` was not used before; now < deadline.
@@ -28,7 +34,8 @@ struct QueryArrived {
   ModelId model;
   /// The deployed bundle that this query is fixed to.
   BundleKey deployed;
-  /// Interned (input names, datatypes, per-sample shapes); 0 cannot be coded.
+  /// Interned (input names, datatypes, per-sample shapes), with
+  /// kUncodedLayout where no code takes it; 0: it shares nothing with others.
   uint32_t signature = 0;
   uint32_t samples = 1;  // the query's own batch dimension
   uint64_t bytes = 0;    // of its input, against max_buffered_bytes

@@ -290,6 +290,7 @@ TEST_F(FrontendLoopTest, AnswersUnavailableBeforeAnyHello) {
               StatusIs(absl::StatusCode::kUnavailable,
                        HasSubstr("no worker serves model 'm' yet")));
   EXPECT_EQ(ReplyOf("a").retry_after_s, 1);
+  EXPECT_EQ(Metric("parm_queries_rejected_total{reason=\"no_worker\"}"), 1);
 }
 
 TEST_F(FrontendLoopTest, RefusesWhatTheModelDoesNotTake) {
@@ -337,6 +338,9 @@ TEST_F(FrontendLoopTest, HandsOnWholeOutputsWithoutABatchDimension) {
   EXPECT_THAT(ValuesOf("a"), ElementsAre(5, 6, 7, 8));
   EXPECT_THAT(ReplyOf("a").response.outputs[0].spec.shape, ElementsAre(4));
   EXPECT_EQ(Metric("parm_table_entries{table=\"open_groups\"}"), 0);
+  EXPECT_EQ(Metric("parm_queries_uncoded_total{model=\"m\",reason=\"no_batch_"
+                   "dimension\"}"),
+            1);
 }
 
 TEST_F(FrontendLoopTest, JoinsNothingWhereTheBatchIsFixed) {
@@ -352,6 +356,25 @@ TEST_F(FrontendLoopTest, JoinsNothingWhereTheBatchIsFixed) {
     Answer(worker, task, {3, 4});
     EXPECT_THAT(ValuesOf(name), ElementsAre(3, 4));
   }
+}
+
+TEST_F(FrontendLoopTest, BatchesQueriesThatCannotBeCoded) {
+  input_shape_ = {-1, 2};
+  output_shape_ = {-1, -1};
+  Start({"d"},
+        "    deadline: 10s\n    batching: {max_batch_size: 2, timeout: 5s}\n"
+        "    redundancy: {policy: coded, code: {scheme: sum, k: 2}}\n");
+  Ask("a", RequestOf({1, 2}));
+  Ask("b", RequestOf({3, 4}));
+  const auto [worker, task] = NextTask();
+  EXPECT_THAT(task.envelope.infer().tensors(0).shape(), ElementsAre(2, 2));
+  Answer(worker, task, {5, 6, 7, 8});
+  EXPECT_THAT(ValuesOf("a"), ElementsAre(5, 6));
+  EXPECT_THAT(ValuesOf("b"), ElementsAre(7, 8));
+  EXPECT_EQ(Metric("parm_queries_uncoded_total{model=\"m\",reason=\"not_"
+                   "supported\"}"),
+            2);
+  EXPECT_EQ(Metric("parm_table_entries{table=\"open_groups\"}"), 0);
 }
 
 TEST_F(FrontendLoopTest, TakesInputsThatHaveNoRows) {
@@ -405,6 +428,9 @@ TEST_F(FrontendLoopTest, LeavesInputsThatAreNotFiniteUncoded) {
   EXPECT_THAT(ValuesOf("a"),
               ElementsAre(::testing::NanSensitiveFloatEq(nan), 1));
   EXPECT_EQ(Metric("parm_not_finite_total{where=\"input\"}"), 1);
+  EXPECT_EQ(
+      Metric("parm_queries_uncoded_total{model=\"m\",reason=\"not_finite\"}"),
+      1);
   EXPECT_EQ(Metric("parm_not_finite_total{where=\"output\"}"), 1);
   EXPECT_EQ(Metric("parm_table_entries{table=\"open_groups\"}"), 0);
 }
@@ -563,6 +589,7 @@ TEST_F(FrontendLoopTest, DrainsAfterTheLastAnswer) {
   Ask("b", RequestOf({1, 2}));
   EXPECT_THAT(ReplyOf("b").status, StatusIs(absl::StatusCode::kUnavailable,
                                             HasSubstr("shutting down")));
+  EXPECT_EQ(Metric("parm_queries_rejected_total{reason=\"draining\"}"), 1);
   EXPECT_FALSE(drained);
   Answer(worker, task, {3, 4});
   EXPECT_THAT(ValuesOf("a"), ElementsAre(3, 4));

@@ -279,6 +279,10 @@ TEST_F(ModelCatalogTest, RemembersABoundedNumberOfBundles) {
 
 class SignatureTest : public ModelCatalogTest {
  protected:
+  uint32_t SignatureOf(const CatalogBundle& bundle,
+                       const std::vector<oip::Tensor>& inputs) {
+    return catalog_.LayoutOf(bundle, inputs).signature;
+  }
   const CatalogBundle& Serve(const wire::BundleInfo& info) {
     catalog_.OnHello(kFirst, HelloWith({info}));
     return *catalog_.Current(*catalog_.FindModel(info.model()));
@@ -288,10 +292,9 @@ class SignatureTest : public ModelCatalogTest {
 TEST_F(SignatureTest, IsOneForEveryBatchOfALayout) {
   const CatalogBundle& bundle = Serve(Deployed('d'));
   const uint32_t one =
-      catalog_.SignatureOf(bundle, {Fp32Tensor("x", {1, 3}, {1, 2, 3})});
+      SignatureOf(bundle, {Fp32Tensor("x", {1, 3}, {1, 2, 3})});
   EXPECT_NE(one, 0U);
-  EXPECT_EQ(catalog_.SignatureOf(bundle,
-                                 {Fp32Tensor("x", {2, 3}, {1, 2, 3, 4, 5, 6})}),
+  EXPECT_EQ(SignatureOf(bundle, {Fp32Tensor("x", {2, 3}, {1, 2, 3, 4, 5, 6})}),
             one);
 }
 
@@ -300,47 +303,47 @@ TEST_F(SignatureTest, DiffersWhereShapesDiffer) {
   variable.mutable_inputs(0)->set_shape(1, -1);
   const CatalogBundle& bundle = Serve(variable);
   const uint32_t three =
-      catalog_.SignatureOf(bundle, {Fp32Tensor("x", {1, 3}, {1, 2, 3})});
-  const uint32_t two =
-      catalog_.SignatureOf(bundle, {Fp32Tensor("x", {1, 2}, {1, 2})});
+      SignatureOf(bundle, {Fp32Tensor("x", {1, 3}, {1, 2, 3})});
+  const uint32_t two = SignatureOf(bundle, {Fp32Tensor("x", {1, 2}, {1, 2})});
   EXPECT_NE(two, 0U);
   EXPECT_NE(two, three);
 }
 
-TEST_F(SignatureTest, IsZeroForSeveralInputsOrOutputs) {
+TEST_F(SignatureTest, IsNotCodableForSeveralInputsOrOutputs) {
   wire::BundleInfo two_inputs = Deployed('d');
   *two_inputs.add_inputs() = Spec("z", {-1, 1});
-  const CatalogBundle& bundle = Serve(two_inputs);
   const std::vector<oip::Tensor> inputs = {Fp32Tensor("x", {1, 3}, {1, 2, 3}),
                                            Fp32Tensor("z", {1, 1}, {1})};
-  EXPECT_EQ(catalog_.SignatureOf(bundle, inputs), 0U);
+  const uint32_t two = SignatureOf(Serve(two_inputs), inputs);
+  EXPECT_NE(two, 0U);  // they may still share a batch
+  EXPECT_FALSE(core::IsCodable(two));
 
   wire::BundleInfo two_outputs = Deployed('e');
   *two_outputs.add_outputs() = Spec("z", {-1, 1});
-  EXPECT_EQ(catalog_.SignatureOf(Serve(two_outputs),
-                                 {Fp32Tensor("x", {1, 3}, {1, 2, 3})}),
-            0U);
+  const uint32_t one =
+      SignatureOf(Serve(two_outputs), {Fp32Tensor("x", {1, 3}, {1, 2, 3})});
+  EXPECT_NE(one, 0U);
+  EXPECT_FALSE(core::IsCodable(one));
 }
 
-TEST_F(SignatureTest, IsZeroWhereOutputsAreVariable) {
+TEST_F(SignatureTest, IsNotCodableWhereOutputsAreVariable) {
   wire::BundleInfo variable = Deployed('d');
   variable.mutable_outputs(0)->set_shape(1, -1);
-  EXPECT_EQ(catalog_.SignatureOf(Serve(variable),
-                                 {Fp32Tensor("x", {1, 3}, {1, 2, 3})}),
-            0U);
+  EXPECT_FALSE(core::IsCodable(
+      SignatureOf(Serve(variable), {Fp32Tensor("x", {1, 3}, {1, 2, 3})})));
 }
 
 TEST_F(SignatureTest, IsZeroWithoutABatchDimension) {
   wire::BundleInfo fixed_output = Deployed('d');
   fixed_output.mutable_outputs(0)->set_shape(0, 1);
-  EXPECT_EQ(catalog_.SignatureOf(Serve(fixed_output),
-                                 {Fp32Tensor("x", {1, 3}, {1, 2, 3})}),
-            0U);
+  EXPECT_EQ(
+      SignatureOf(Serve(fixed_output), {Fp32Tensor("x", {1, 3}, {1, 2, 3})}),
+      0U);
   wire::BundleInfo fixed_input = Deployed('e', "plain");
   fixed_input.mutable_inputs(0)->set_shape(0, 1);
-  EXPECT_EQ(catalog_.SignatureOf(Serve(fixed_input),
-                                 {Fp32Tensor("x", {1, 3}, {1, 2, 3})}),
-            0U);
+  EXPECT_EQ(
+      SignatureOf(Serve(fixed_input), {Fp32Tensor("x", {1, 3}, {1, 2, 3})}),
+      0U);
 }
 
 TEST_F(SignatureTest, LetsUncodedModelsBatchAnyLayout) {
@@ -348,23 +351,52 @@ TEST_F(SignatureTest, LetsUncodedModelsBatchAnyLayout) {
   *two_inputs.add_inputs() = Spec("z", {-1, 1});
   const std::vector<oip::Tensor> inputs = {Fp32Tensor("x", {1, 3}, {1, 2, 3}),
                                            Fp32Tensor("z", {1, 1}, {1})};
-  EXPECT_NE(catalog_.SignatureOf(Serve(two_inputs), inputs), 0U);
+  EXPECT_NE(SignatureOf(Serve(two_inputs), inputs), 0U);
 }
 
-TEST_F(SignatureTest, StopsInterningAtItsBound) {
+TEST_F(SignatureTest, TellsWhyALayoutIsNotCoded) {
+  const std::vector<oip::Tensor> one = {Fp32Tensor("x", {1, 3}, {1, 2, 3})};
+  EXPECT_EQ(catalog_.LayoutOf(Serve(Deployed('a')), one).uncoded,
+            UncodedReason::kNone);
+  wire::BundleInfo two_outputs = Deployed('b');
+  *two_outputs.add_outputs() = Spec("z", {-1, 1});
+  EXPECT_EQ(catalog_.LayoutOf(Serve(two_outputs), one).uncoded,
+            UncodedReason::kSeveralTensors);
+  wire::BundleInfo text = Deployed('c');
+  text.mutable_outputs(0)->set_datatype(wire::BYTES);
+  EXPECT_EQ(catalog_.LayoutOf(Serve(text), one).uncoded,
+            UncodedReason::kNotSupported);
+  wire::BundleInfo fixed = Deployed('d');
+  fixed.mutable_outputs(0)->set_shape(0, 1);
+  EXPECT_EQ(catalog_.LayoutOf(Serve(fixed), one).uncoded,
+            UncodedReason::kNoBatchDimension);
+  // Nobody asked for a code there.
+  wire::BundleInfo plain = Deployed('e', "plain");
+  plain.mutable_outputs(0)->set_shape(0, 1);
+  EXPECT_EQ(catalog_.LayoutOf(Serve(plain), one).uncoded, UncodedReason::kNone);
+}
+
+TEST_F(SignatureTest, ForgetsLayoutsThatWereNotUsedForLong) {
   wire::BundleInfo variable = Deployed('d');
   variable.mutable_inputs(0)->set_shape(1, -1);
   const CatalogBundle& bundle = Serve(variable);
   const auto signature = [&](int64_t size) {
-    return catalog_.SignatureOf(
-        bundle, {Fp32Tensor("x", {1, size},
-                            std::vector<float>(static_cast<size_t>(size)))});
+    return catalog_
+        .LayoutOf(bundle,
+                  {Fp32Tensor("x", {1, size},
+                              std::vector<float>(static_cast<size_t>(size)))})
+        .signature;
   };
-  const auto limit = static_cast<int64_t>(ModelCatalog::kMaxSignatures);
-  for (int64_t size = 1; size <= limit; ++size) EXPECT_NE(signature(size), 0U);
-  EXPECT_EQ(signature(limit + 1), 0U);
-  EXPECT_EQ(catalog_.counters().signatures_full, 1U);
-  EXPECT_NE(signature(1), 0U);
+  constexpr auto kLimit = static_cast<int64_t>(ModelCatalog::kMaxLayouts);
+  const uint32_t used = signature(1);
+  const uint32_t unused = signature(2);
+  for (int64_t size = 3; size <= 2 * kLimit; ++size) {
+    ASSERT_TRUE(core::IsCodable(signature(size))) << size;
+    ASSERT_EQ(signature(1), used);
+  }
+  EXPECT_GT(catalog_.counters().layouts_forgotten, 0U);
+  EXPECT_NE(signature(2), unused);
+  EXPECT_TRUE(core::IsCodable(signature(2)));
 }
 
 }  // namespace

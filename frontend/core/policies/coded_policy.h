@@ -4,6 +4,7 @@
 // one of exact-only queries (it protects its siblings, though its own answer is
 // never a reconstruction). Parity queries are sent at the redundant priority.
 
+#include "frontend/core/event.h"
 #include "frontend/core/policies/redundancy_policy.h"
 
 namespace parm::core {
@@ -11,7 +12,7 @@ namespace parm::core {
 class CodedPolicy final : public RedundancyPolicy {
  public:
   bool JoinsGroup(const Batch& batch) const override {
-    return batch.signature != 0;
+    return IsCodable(batch.signature);
   }
 };
 
