@@ -59,6 +59,7 @@ class Loop final : public FrontendLoop,
 
   // UpstreamListener.
   void OnHello(WorkerId worker, const wire::Hello& hello) override;
+  void OnHelloRefused(WorkerId worker, const std::string& why) override;
   void OnLost(WorkerId worker) override;
   void OnHeartbeat(WorkerId worker, uint32_t queue_depth,
                    uint32_t in_flight) override;
@@ -337,6 +338,7 @@ void Loop::OnHello(WorkerId worker, const wire::Hello& hello) {
   }
   status.id = hello.worker_id();
   status.connected = true;
+  status.hello_refused = false;
   if (restarted) status.draining = false;
   status.nonce = hello.instance_nonce();
   status.last_heard = Clock::now();
@@ -346,6 +348,14 @@ void Loop::OnHello(WorkerId worker, const wire::Hello& hello) {
     // One that drains takes nothing anyway, and must not seem up again.
     if (!workers_[Raw(revised.worker)].draining) Run(revised);
   }
+}
+
+void Loop::OnHelloRefused(WorkerId worker, const std::string& why) {
+  WorkerStatus& status = workers_[Raw(worker)];
+  // It is asked again and again, and would say the same.
+  if (std::exchange(status.hello_refused, true)) return;
+  spdlog::error("the worker at {} says no hello that can be read: {}",
+                status.endpoint, why);
 }
 
 void Loop::OnLost(WorkerId worker) {

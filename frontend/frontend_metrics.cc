@@ -226,6 +226,7 @@ void AddWorkers(const MetricsInput& in, PrometheusText& out) {
       .Value({}, up.sends_refused);
   out.Counter("parm_upstream_connections_total", "Connections to workers.")
       .Value({{"event", "hello"}}, up.hellos)
+      .Value({{"event", "hello_refused"}}, up.hellos_refused)
       .Value({{"event", "lost"}}, up.connections_lost)
       .Value({{"event", "reconnect"}}, up.reconnects);
   out.Gauge("parm_ready", "1 if every model has a live worker.")

@@ -39,6 +39,7 @@ struct WorkerStatus {
   std::string id;  // as it calls itself; empty before its first Hello
   bool connected = false;
   bool draining = false;
+  bool hello_refused = false;  // and logged
   uint64_t nonce = 0;
   Time last_heard{};
   uint32_t queue_depth = 0;

@@ -365,6 +365,11 @@ void Upstream::HandleMessage(std::vector<ZmqFrame>& frames, bool truncated) {
   }
   const absl::StatusOr<wire::Envelope> envelope =
       wire::ParseEnvelope(frames[1].bytes());
+  if (!envelope.ok() && !links_[Raw(from->worker)].up) {
+    ++counters_.hellos_refused;
+    listener_->OnHelloRefused(from->worker,
+                              std::string(envelope.status().message()));
+  }
   if (truncated || !envelope.ok()) {
     return HandleMalformed(from->worker,
                            wire::TaskIdOfMalformed(frames[1].bytes()));

@@ -46,6 +46,7 @@ struct UpstreamCounters {
   uint64_t unknown_instances = 0;  // another nonce than the last Hello's
   uint64_t sends_refused = 0;      // tasks while down; any that a pipe refused
   uint64_t hellos = 0;
+  uint64_t hellos_refused = 0;  // also counted as malformed
   uint64_t connections_lost = 0;
   uint64_t reconnects = 0;
 };

@@ -30,6 +30,9 @@ class RecordingListener : public UpstreamListener {
   void OnHello(WorkerId, const wire::Hello& hello) override {
     hellos.push_back(hello);
   }
+  void OnHelloRefused(WorkerId, const std::string& why) override {
+    refusals.push_back(why);
+  }
   void OnLost(WorkerId worker) override { lost.push_back(worker); }
   void OnHeartbeat(WorkerId, uint32_t queue_depth,
                    uint32_t in_flight) override {
@@ -42,6 +45,7 @@ class RecordingListener : public UpstreamListener {
   }
 
   std::vector<wire::Hello> hellos;
+  std::vector<std::string> refusals;
   std::vector<WorkerId> lost;
   std::vector<std::pair<uint32_t, uint32_t>> heartbeats;
   std::vector<WorkerId> draining;
@@ -341,6 +345,19 @@ TEST_F(ZmqUpstreamTest, DropsAndCountsGarbage) {
   EXPECT_EQ(upstream_->counters().frames_malformed, 2U);
   EXPECT_TRUE(listener_.replies.empty());
   EXPECT_TRUE(listener_.lost.empty());
+}
+
+TEST_F(ZmqUpstreamTest, SaysThatAHelloCannotBeRead) {
+  Start();
+  const std::string first_peer = Next().peer;
+  wire::Envelope lanes = HelloOf(kNonce);
+  lanes.mutable_hello()->set_lanes(0);
+  worker_->Send(first_peer, lanes);
+  ASSERT_TRUE(RunUntil([&] { return !listener_.refusals.empty(); }));
+  EXPECT_THAT(listener_.refusals, ElementsAre(HasSubstr("lanes")));
+  EXPECT_FALSE(upstream_->connected(kWorker));
+  EXPECT_EQ(upstream_->counters().hellos_refused, 1U);
+  EXPECT_EQ(upstream_->counters().frames_malformed, 1U);
 }
 
 TEST_F(ZmqUpstreamTest, FailsATaskWhoseReplyIsMalformed) {
