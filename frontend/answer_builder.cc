@@ -65,20 +65,33 @@ absl::StatusOr<QueryReply> OutputReply(const std::string& model_name,
   return reply;
 }
 
+absl::Status CheckDefault(const CatalogBundle& bundle,
+                          absl::Span<const float> values) {
+  TensorSpec spec = bundle.outputs.at(0);
+  if (bundle.batched) spec.shape[0] = 1;
+  const absl::StatusOr<int64_t> wanted = NumElements(spec.shape);
+  if (bundle.outputs.size() == 1 && spec.datatype == DataType::kFp32 &&
+      wanted.ok() && *wanted == static_cast<int64_t>(values.size())) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(absl::StrCat(
+      "the configured default is not one FP32 sample of the model's only "
+      "output: got ",
+      values.size(), " values, want ", DataTypeName(spec.datatype), " ",
+      ShapeToString(spec.shape), " of ", bundle.outputs.size(),
+      bundle.outputs.size() == 1 ? " output" : " outputs"));
+}
+
 absl::StatusOr<QueryReply> DefaultReply(const std::string& model_name,
                                         const AnsweredQuery& query,
                                         const CatalogBundle& bundle,
                                         absl::Span<const float> values) {
-  TensorSpec spec = bundle.outputs.at(0);
-  if (bundle.batched) spec.shape[0] = 1;
-  const absl::StatusOr<int64_t> wanted = NumElements(spec.shape);
-  if (bundle.outputs.size() != 1 || spec.datatype != DataType::kFp32 ||
-      !wanted.ok() || *wanted != static_cast<int64_t>(values.size())) {
-    return absl::DeadlineExceededError(absl::StrCat(
-        "parm-frontend: no answer in time, and the configured default is not "
-        "one FP32 sample of the model's only output: it has ",
-        values.size(), " values"));
+  const absl::Status fits = CheckDefault(bundle, values);
+  if (!fits.ok()) {
+    return absl::DeadlineExceededError(
+        absl::StrCat("parm-frontend: no answer in time, and ", fits.message()));
   }
+  TensorSpec spec = bundle.outputs[0];
   QueryReply reply =
       Labelled(model_name, query, bundle, core::AnswerSource::kDefault);
   if (bundle.batched) spec.shape[0] = query.rows;

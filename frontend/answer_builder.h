@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
@@ -40,9 +41,13 @@ absl::StatusOr<QueryReply> OutputReply(const std::string& model_name,
                                        const core::AnswerQuery& answer,
                                        const TensorSet& outputs);
 
+/// Whether the configured default is one sample of the model's only output.
+/// Errors: kInvalidArgument if not, saying what it is.
+absl::Status CheckDefault(const CatalogBundle& bundle,
+                          absl::Span<const float> values);
+
 /// The configured default, once per row.
-/// Errors: kDeadlineExceeded if the default is not one sample of the model's
-/// only output: it then has no answer at all.
+/// Errors: kDeadlineExceeded where CheckDefault fails: there is no answer.
 absl::StatusOr<QueryReply> DefaultReply(const std::string& model_name,
                                         const AnsweredQuery& query,
                                         const CatalogBundle& bundle,

@@ -86,6 +86,7 @@ class Loop final : public FrontendLoop,
   void Flush();
   // Runs the core on an event and on all that follows from it.
   void Run(const core::Event& event);
+  void CheckDefaults();
   bool HasLiveWorker(ModelId model) const;
   void UpdateVoters(Time now);
   absl::StatusOr<ModelId> Find(const std::string& model,
@@ -99,6 +100,8 @@ class Loop final : public FrontendLoop,
 
   WakeTimer timer_;
   ModelCatalog catalog_;
+  // By ModelId: the bundle that the default answer was held against last.
+  std::vector<const CatalogBundle*> default_checked_;
   BufferTable buffers_;
   TaskLedger ledger_;
   std::vector<WorkerStatus> workers_;
@@ -144,6 +147,7 @@ absl::Status Loop::Start() {
     parts.codes.push_back(model.code);
   }
   counters_.uncoded.resize(options_.core.models.size());
+  default_checked_.resize(options_.core.models.size());
   performer_ = std::make_unique<ActionPerformer>(std::move(parts));
   return absl::OkStatus();
 }
@@ -344,9 +348,28 @@ void Loop::OnHello(WorkerId worker, const wire::Hello& hello) {
   status.last_heard = Clock::now();
   Run(catalog_.OnHello(worker, hello));
   if (status.draining) catalog_.SetTakesTasks(worker, false);
+  CheckDefaults();
   for (const core::WorkerUp& revised : catalog_.TakeRevised()) {
     // One that drains takes nothing anyway, and must not seem up again.
     if (!workers_[Raw(revised.worker)].draining) Run(revised);
+  }
+}
+
+// The configuration cannot tell what a model answers; the first hello does.
+void Loop::CheckDefaults() {
+  for (size_t i = 0; i < options_.core.models.size(); ++i) {
+    const CatalogBundle* bundle =
+        catalog_.Current(ModelId{static_cast<uint32_t>(i)});
+    if (!options_.core.models[i].has_default_answer || bundle == nullptr ||
+        bundle == std::exchange(default_checked_[i], bundle)) {
+      continue;
+    }
+    const absl::Status fits =
+        CheckDefault(*bundle, options_.default_answers[i]);
+    if (fits.ok()) continue;
+    ++counters_.defaults_misfit;
+    spdlog::error("model '{}' has no default answer: {}",
+                  options_.core.models[i].name, std::string(fits.message()));
   }
 }
 

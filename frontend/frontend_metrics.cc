@@ -164,6 +164,9 @@ void AddTasks(const MetricsInput& in, PrometheusText& out) {
   out.Counter("parm_answers_misfit_total",
               "Answers or defaults that did not fit their query.")
       .Value({}, in.loop.answers_misfit);
+  out.Counter("parm_defaults_misfit_total",
+              "Bundles that the configured default answer does not fit.")
+      .Value({}, in.loop.defaults_misfit);
   out.Counter("parm_batch_join_failures_total",
               "Batches whose inputs did not fit together.")
       .Value({}, in.performer.join_failures);

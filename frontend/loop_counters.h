@@ -27,6 +27,7 @@ struct LoopCounters {
   uint64_t replies_wrong = 0;       // number, name, datatype or shape
   uint64_t replies_unknown = 0;     // no such task: late, repeated, made up
   uint64_t replies_early = 0;       // EXIT stages, which nothing here uses
+  uint64_t defaults_misfit = 0;     // bundles that the default is not of
   uint64_t answers_misfit = 0;      // a default or rows that do not fit
 };
 

@@ -503,6 +503,12 @@ TEST_F(FrontendLoopTest, GivesTheConfiguredDefaultAtTheDeadline) {
   Ask("a", RequestOf({1, 2, 3, 4}));
   EXPECT_THAT(ValuesOf("a"), ElementsAre(0.5, 0.25, 0.5, 0.25));
   EXPECT_EQ(ReplyOf("a").source, "default");
+  EXPECT_EQ(Metric("parm_defaults_misfit_total"), 0);
+}
+
+TEST_F(FrontendLoopTest, NoticesAMisfitDefaultAtTheFirstHello) {
+  Start({"d", "d"}, "    default_answer: {values: [0.5]}\n");
+  EXPECT_EQ(Metric("parm_defaults_misfit_total"), 1);
 }
 
 TEST_F(FrontendLoopTest, PassesOnWhatTheWorkerSaid) {
