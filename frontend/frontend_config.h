@@ -45,8 +45,8 @@ struct FrontendOptions {
 /// port or ipc://, or given twice; a model named twice; policy coded without a
 /// code; a scheme, k or r that no code takes; min_confidence or floor, as
 /// nothing computes a confidence yet; trigger.min above trigger.max; slack or a
-/// timeout not below the deadline; a timeout or interval of 0; a heartbeat
-/// timeout not above its interval; more queries than the core has room for.
+/// timeout not below the deadline; a timeout or interval of 0; more
+/// queries than the core has room for.
 absl::StatusOr<FrontendOptions> ParseFrontendConfig(absl::string_view yaml,
                                                     absl::string_view file);
 

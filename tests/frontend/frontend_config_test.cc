@@ -41,7 +41,7 @@ http: {max_body_bytes: 2048, max_connections: 5, max_pipelined: 6,
        max_decompressed_bytes: 1026}
 limits: {max_queries: 9, max_buffered_bytes: 1048576, feedback_horizon: 3s,
          exit_timeout: 4s}
-health: {heartbeat_interval: 50ms, heartbeat_timeout: 300ms,
+health: {heartbeat_timeout: 300ms,
          probe_interval: 20ms}
 )";
 
@@ -178,8 +178,11 @@ INSTANTIATE_TEST_SUITE_P(
                 "read_timeout must be above 0"},
         Mistake{"probe_interval: 20ms", "probe_interval: 0ms", 26,
                 "probe_interval must be above 0"},
-        Mistake{"heartbeat_timeout: 300ms", "heartbeat_timeout: 50ms", 25,
-                "above heartbeat_interval"}));
+        // Workers decide how often they say that they live.
+        Mistake{"probe_interval: 20ms", "heartbeat_interval: 50ms", 26,
+                "heartbeat_interval"},
+        Mistake{"heartbeat_timeout: 300ms", "heartbeat_timeout: 0s", 25,
+                "heartbeat_timeout must be above 0"}));
 
 TEST(FrontendConfigTest, RefusesMoreQueriesThanTheCoreCanNumber) {
   const std::string yaml = absl::StrReplaceAll(
