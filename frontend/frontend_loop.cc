@@ -413,6 +413,7 @@ void Loop::OnDraining(WorkerId worker) {
     spdlog::info("worker '{}' at {} is draining", status.id, status.endpoint);
   }
   status.draining = true;
+  status.last_heard = Clock::now();
   catalog_.SetTakesTasks(worker, false);
   Run(core::WorkerDraining{.worker = worker});
 }
@@ -431,6 +432,7 @@ void Loop::UpdateVoters(Time now) {
 }
 
 void Loop::OnStarted(WorkerId worker, TaskId task) {
+  workers_[Raw(worker)].last_heard = Clock::now();
   Run(core::TaskStarted{.task = task, .worker = worker});
 }
 

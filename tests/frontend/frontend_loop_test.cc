@@ -570,6 +570,26 @@ TEST_F(FrontendLoopTest, LeavesTheVersionOfASilentWorker) {
   EXPECT_THAT(ValuesOf("a"), ElementsAre(3, 4));
 }
 
+TEST_F(FrontendLoopTest, HearsFromAWorkerByWhateverItSays) {
+  Start({"d"}, kNone, "health: {heartbeat_timeout: 2s}\n");
+  for (const bool drain : {false, true}) {
+    ASSERT_TRUE(RunUntil([&] { return !IsUp(0); }));
+    wire::Envelope envelope;
+    if (drain) {
+      envelope.mutable_drain()->set_instance_nonce(5);
+    } else {
+      envelope.mutable_started()->set_instance_nonce(5);
+      envelope.mutable_started()->set_task_id(1);
+    }
+    ASSERT_TRUE(RunUntil([&] {
+      workers_[0]->Send(peers_[0], envelope);
+      return Metric(absl::StrCat("parm_worker_state{worker=\"",
+                                 workers_[0]->endpoint(), "\",state=\"",
+                                 drain ? "draining" : "up", "\"}")) == 1;
+    }));
+  }
+}
+
 TEST_F(FrontendLoopTest, ForgetsQueriesThatWereAbandoned) {
   Start({"d"}, kNone);
   const QueryHandle handle = Ask("a", RequestOf({1, 2}));
