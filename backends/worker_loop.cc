@@ -363,6 +363,7 @@ void WorkerLoop::OnHello(Peer* peer, const wire::HelloRequest& request) {
   hello->set_fault_domain(options_.fault_domain);
   hello->set_instance_nonce(instance_nonce_);
   hello->set_lanes(static_cast<uint32_t>(options_.lanes));
+  hello->set_max_message_bytes(options_.max_message_bytes);
   for (const auto& bundle : bundles_) {
     *hello->add_bundles() = ToBundleInfo(bundle->bundle());
   }

@@ -64,6 +64,7 @@ void ActionPerformer::Perform(const core::DispatchTask& action) {
        .budget = action.deadline - Clock::now()},
       inputs->tensors);
   if (!sent.ok()) {
+    not_sent.unsendable = sent.code() == absl::StatusCode::kOutOfRange;
     events_.emplace_back(not_sent);
     return;
   }

@@ -1,5 +1,6 @@
 #include "frontend/frontend_loop.h"
 
+#include <algorithm>
 #include <deque>
 #include <unordered_map>
 #include <utility>
@@ -80,6 +81,7 @@ class Loop final : public FrontendLoop,
   absl::Status Admit(QueryHandle handle, oip::InferRequest request, Done& done);
   absl::StatusOr<QueryReply> BuildReply(const AnsweredQuery& about,
                                         const core::AnswerQuery& answer);
+  absl::Status CheckInputBytes(ModelId model, const TensorSet& inputs) const;
   void CountRejection(core::AnswerError error);
   void Reply(QueryHandle handle, QueryReply reply);
   void PostFlush();
@@ -105,6 +107,7 @@ class Loop final : public FrontendLoop,
   BufferTable buffers_;
   TaskLedger ledger_;
   std::vector<WorkerStatus> workers_;
+  uint64_t smallest_message_limit_ = UINT64_MAX;  // that a worker ever had
   Time next_voters_update_{};
   std::unique_ptr<ZmqUpstream> upstream_;
   std::unique_ptr<ActionPerformer> performer_;
@@ -222,6 +225,11 @@ absl::Status Loop::Admit(QueryHandle handle, oip::InferRequest request,
     return absl::ResourceExhaustedError(
         "parm-frontend: too many bytes of queries and answers are held");
   }
+  const absl::Status sendable = CheckInputBytes(*model, query->inputs);
+  if (!sendable.ok()) {
+    ++counters_.queries_too_large;
+    return sendable;
+  }
   about.rows = query->inputs.rows;
   about.deadline = query->deadline;
   Layout layout = catalog_.LayoutOf(*bundle, query->inputs.tensors);
@@ -263,6 +271,28 @@ void Loop::OnAnswer(const core::AnswerQuery& answer) {
     reply = QueryReply{.status = reply.status()};
   }
   Reply(handle, *std::move(reply));
+}
+
+// A worker ends the connection over a frame that is too large for it.
+absl::Status Loop::CheckInputBytes(ModelId model,
+                                   const TensorSet& inputs) const {
+  size_t largest = 0;
+  for (const oip::Tensor& tensor : inputs.tensors) {
+    largest = std::max(largest, tensor.data.size());
+  }
+  if (largest <= smallest_message_limit_) return absl::OkStatus();
+  for (size_t i = 0; i < workers_.size(); ++i) {
+    const uint64_t limit = workers_[i].max_message_bytes;
+    if (limit == 0 || largest <= limit ||
+        !catalog_.Serves(WorkerId{static_cast<uint32_t>(i)}, model)) {
+      continue;
+    }
+    return absl::OutOfRangeError(absl::StrCat(
+        "parm-frontend: an input is larger than the workers of model '",
+        options_.core.models[Raw(model)].name, "' take: got ", largest,
+        " bytes, want at most ", limit));
+  }
+  return absl::OkStatus();
 }
 
 // Of an error inside Infer: at admission. Overload is counted by the core.
@@ -345,6 +375,11 @@ void Loop::OnHello(WorkerId worker, const wire::Hello& hello) {
   status.hello_refused = false;
   if (restarted) status.draining = false;
   status.nonce = hello.instance_nonce();
+  status.max_message_bytes = hello.max_message_bytes();
+  if (status.max_message_bytes > 0) {
+    smallest_message_limit_ =
+        std::min(smallest_message_limit_, status.max_message_bytes);
+  }
   status.last_heard = Clock::now();
   Run(catalog_.OnHello(worker, hello));
   if (status.draining) catalog_.SetTakesTasks(worker, false);

@@ -61,6 +61,7 @@ void AddQueries(const MetricsInput& in, PrometheusText& out) {
   out.Counter("parm_queries_rejected_total",
               "Queries answered with an error at admission.")
       .Value({{"reason", "invalid"}}, in.loop.queries_invalid)
+      .Value({{"reason", "too_large"}}, in.loop.queries_too_large)
       .Value({{"reason", "not_found"}}, in.loop.queries_not_found)
       .Value({{"reason", "no_worker"}}, in.loop.queries_without_worker)
       .Value({{"reason", "draining"}}, in.loop.queries_draining)
@@ -222,10 +223,10 @@ void AddWorkers(const MetricsInput& in, PrometheusText& out) {
   out.Counter("parm_upstream_messages_total", "Messages to and from workers.")
       .Value({{"direction", "sent"}}, up.messages_sent)
       .Value({{"direction", "received"}}, up.messages_received);
-  out.Counter(
-         "parm_upstream_sends_refused_total",
-         "Tasks without a connection, and messages of any kind that a full "
-         "queue or a broken connection did not take.")
+  out.Counter("parm_upstream_sends_refused_total",
+              "Tasks without a connection or with too large a tensor, and "
+              "messages of any kind that a full "
+              "queue or a broken connection did not take.")
       .Value({}, up.sends_refused);
   out.Counter("parm_upstream_connections_total", "Connections to workers.")
       .Value({{"event", "hello"}}, up.hellos)

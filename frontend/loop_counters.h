@@ -18,6 +18,7 @@ struct LoopCounters {
   uint64_t queries_not_found = 0;       // 404: model or version
   uint64_t queries_without_worker = 0;  // 503 at admission
   uint64_t queries_over_memory = 0;     // 503: max_buffered_bytes
+  uint64_t queries_too_large = 0;       // 413: for a worker of the model
   uint64_t queries_draining = 0;        // 503
   uint64_t queries_expired = 0;         // 504: the deadline had passed
   // Queries of coded models that no code protects, [ModelId][UncodedReason].
@@ -43,6 +44,7 @@ struct WorkerStatus {
   bool hello_refused = false;  // and logged
   uint64_t nonce = 0;
   Time last_heard{};
+  uint64_t max_message_bytes = 0;  // of one tensor to it; 0: not said
   uint32_t queue_depth = 0;
   uint32_t in_flight = 0;
 

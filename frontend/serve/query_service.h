@@ -21,7 +21,8 @@ enum class QueryHandle : uint64_t {};
 
 /// The one answer of a query.
 struct QueryReply {
-  /// OK, or why not: kInvalidArgument 400, kNotFound 404, kUnavailable and
+  /// OK, or why not: kInvalidArgument 400, kNotFound 404, kOutOfRange
+  /// 413, kUnavailable and
   /// kResourceExhausted 503, kDeadlineExceeded 504, kUnimplemented 501,
   /// kInternal and any other 500.
   absl::Status status;

@@ -67,6 +67,7 @@ struct Link {
   bool up = false;
   int descriptor = -1;  // of the connection that said hello, while up
   uint64_t nonce = 0;
+  uint64_t max_message_bytes = 0;  // of one frame; 0: not said
   bool hello_pending = false;
   Time hello_due{};  // when a pending hello is given up
   int backoff_factor = 1;
@@ -272,9 +273,21 @@ void Upstream::CheckHellos() {
 
 absl::Status Upstream::SendInfer(WorkerId worker, const InferTask& task,
                                  absl::Span<const oip::Tensor> tensors) {
-  if (!links_[Raw(worker)].up) {
+  const Link& link = links_[Raw(worker)];
+  if (!link.up) {
     ++counters_.sends_refused;
     return absl::UnavailableError("the worker is not connected");
+  }
+  for (const oip::Tensor& tensor : tensors) {
+    if (link.max_message_bytes == 0 ||
+        tensor.data.size() <= link.max_message_bytes) {
+      continue;
+    }
+    // It would end the connection, and with it all that is in flight there.
+    ++counters_.sends_refused;
+    return absl::OutOfRangeError(absl::StrCat(
+        "a tensor is larger than the worker takes: got ", tensor.data.size(),
+        " bytes, want at most ", link.max_message_bytes));
   }
   wire::Envelope envelope;
   wire::Infer& infer = *envelope.mutable_infer();
@@ -423,6 +436,7 @@ void Upstream::HandleHello(WorkerId worker, const wire::Hello& hello,
   link.hello_pending = false;
   link.backoff_factor = 1;
   link.nonce = hello.instance_nonce();
+  link.max_message_bytes = hello.max_message_bytes();
   listener_->OnHello(worker, hello);
 }
 

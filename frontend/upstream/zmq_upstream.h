@@ -44,7 +44,8 @@ struct UpstreamCounters {
   uint64_t frames_unexpected = 0;  // of a kind that only a frontend sends
   uint64_t frames_stale = 0;       // from a connection given up
   uint64_t unknown_instances = 0;  // another nonce than the last Hello's
-  uint64_t sends_refused = 0;      // tasks while down; any that a pipe refused
+  // Tasks while down or with too large a tensor; any that a pipe refused.
+  uint64_t sends_refused = 0;
   uint64_t hellos = 0;
   uint64_t hellos_refused = 0;  // also counted as malformed
   uint64_t connections_lost = 0;
@@ -72,7 +73,8 @@ class ZmqUpstream {
 
   /// Sends a task; large tensors are shared with libzmq, not copied.
   /// Errors: kUnavailable if the worker has not said hello or its connection is
-  /// gone, kResourceExhausted if its queue is full. Nothing was sent then.
+  /// gone, kResourceExhausted if its queue is full, kOutOfRange if a tensor is
+  /// larger than its Hello allows. Nothing was sent then.
   virtual absl::Status SendInfer(WorkerId worker, const InferTask& task,
                                  absl::Span<const oip::Tensor> tensors) = 0;
   /// Errors: as SendInfer.

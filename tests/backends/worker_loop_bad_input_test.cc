@@ -207,7 +207,9 @@ TEST(WorkerLoopLimitsTest, OversizedFrameCostsOnlyItsConnection) {
   RunningWorker worker(settings);
   RawFrontend honest(worker.endpoint());
   RawFrontend greedy(worker.endpoint());
-  ASSERT_TRUE(greedy.Hello().has_value());
+  const auto hello = greedy.Hello();
+  ASSERT_TRUE(hello.has_value());
+  EXPECT_EQ(hello->max_message_bytes(), 1024U);
   greedy.SendFrames({std::string(2000, 'x')});
   honest.SendInfer(1, worker.deployed(), kSample);
   ASSERT_TRUE(honest.ReceiveReply(1).has_value());

@@ -121,6 +121,7 @@ class FrontendLoopTest : public ::testing::Test {
     hello.set_worker_id(absl::StrCat("w", worker));
     hello.set_instance_nonce(nonce);
     hello.set_lanes(1);
+    hello.set_max_message_bytes(max_message_bytes_);
     for (const char id : ids) *hello.add_bundles() = BundleOf(id);
     if (!input_shape_.empty()) {
       *hello.mutable_bundles(0)->mutable_inputs(0) = Spec("x", input_shape_);
@@ -217,6 +218,7 @@ class FrontendLoopTest : public ::testing::Test {
     return MetricValue("\n" + frontend_->MetricsText(), name);
   }
 
+  uint64_t max_message_bytes_ = 0;  // as every worker says
   // Of every worker's first bundle, if not empty.
   std::vector<int64_t> input_shape_;
   std::vector<int64_t> output_shape_;
@@ -655,6 +657,20 @@ TEST_F(FrontendLoopTest, CountsOutputsAgainstTheMemoryBound) {
   EXPECT_EQ(ReplyOf("b").retry_after_s, 1);
   EXPECT_EQ(
       Metric("parm_queries_rejected_total{reason=\"max_buffered_bytes\"}"), 1);
+}
+
+TEST_F(FrontendLoopTest, RefusesInputsThatAWorkerWouldNotTake) {
+  max_message_bytes_ = 16;
+  Start({"d"}, "    deadline: 10s\n    batching: {max_batch_size: 3}\n");
+  Ask("large", RequestOf({1, 2, 3, 4, 5, 6}));
+  EXPECT_THAT(ReplyOf("large").status,
+              StatusIs(absl::StatusCode::kOutOfRange,
+                       HasSubstr("got 24 bytes, want at most 16")));
+  EXPECT_EQ(Metric("parm_queries_rejected_total{reason=\"too_large\"}"), 1);
+  Ask("fits", RequestOf({1, 2, 3, 4}));
+  const auto [worker, task] = NextTask();
+  Answer(worker, task, {3, 4, 5, 6});
+  EXPECT_THAT(ReplyOf("fits").status, IsOk());
 }
 
 TEST_F(FrontendLoopTest, EndsItsMetricsWithWhatListenersCount) {

@@ -46,6 +46,7 @@ inline Envelope HelloEnvelope() {
   bundle->mutable_lineage()->mutable_code()->set_r(1);
   bundle->set_relative_cost(1.5);
   bundle->set_has_calibration(true);
+  hello->set_max_message_bytes(1024);
   return envelope;
 }
 

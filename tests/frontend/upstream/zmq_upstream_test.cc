@@ -58,6 +58,7 @@ wire::Envelope HelloOf(uint64_t nonce) {
   envelope.mutable_hello()->set_worker_id("w");
   envelope.mutable_hello()->set_instance_nonce(nonce);
   envelope.mutable_hello()->set_lanes(1);
+  envelope.mutable_hello()->set_max_message_bytes(1 << 20);
   return envelope;
 }
 
@@ -392,6 +393,17 @@ TEST_F(ZmqUpstreamTest, ClosesOnAFrameBeyondTheLimit) {
   ASSERT_TRUE(RunUntil([&] { return !listener_.lost.empty(); }));
   EXPECT_TRUE(listener_.replies.empty());
   SayHello();  // and connects anew
+}
+
+TEST_F(ZmqUpstreamTest, SendsNoTensorThatWouldEndTheConnection) {
+  Start();
+  SayHello();
+  EXPECT_THAT(Infer(1, (1 << 18) + 1),
+              StatusIs(absl::StatusCode::kOutOfRange,
+                       HasSubstr("want at most 1048576")));
+  EXPECT_EQ(upstream_->counters().sends_refused, 1U);
+  ASSERT_THAT(Infer(2, 1 << 18), IsOk());
+  EXPECT_EQ(Next().envelope.infer().task_id(), 2U);
 }
 
 TEST_F(ZmqUpstreamTest, RefusesTasksWhenTheWorkerStopsReading) {
