@@ -279,20 +279,19 @@ TEST_F(ZmqUpstreamTest, ReportsAKilledWorkerAndItsSuccessor) {
 }
 
 TEST_F(ZmqUpstreamTest, ReportsALostWorkerThatHasAHostName) {
-  worker_ = std::make_unique<FakeWorker>("tcp://127.0.0.1:0");
-  const std::string bound = worker_->endpoint();
-  const auto port =
-      static_cast<uint16_t>(std::stoi(bound.substr(bound.rfind(':') + 1)));
-  endpoint_ = absl::StrCat("tcp://localhost:", port);
   // Somebody accepts first who does not speak ZMTP; libzmq connects again by
   // itself, and names the connection by the address that it knows by then.
   worker_.reset();
+  std::string port;
   {
     boost::asio::ip::tcp::acceptor stranger(
-        loop_, {boost::asio::ip::address_v4::loopback(), port});
+        loop_, {boost::asio::ip::address_v4::loopback(), 0});
+    port = absl::StrCat(stranger.local_endpoint().port());
+    endpoint_ = "tcp://localhost:" + port;
     Start();
     stranger.accept().close();
   }
+  const std::string bound = "tcp://127.0.0.1:" + port;
   worker_ = std::make_unique<FakeWorker>(bound);
   SayHello();
   worker_.reset();
