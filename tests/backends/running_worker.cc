@@ -57,7 +57,7 @@ RunningWorker::RunningWorker(const Settings& settings) {
   PARM_CHECK(deployed.ok());
   deployed_ = *std::move(deployed);
   auto parity = WriteLinearParityBundle(scratch_ / "parity", options, deployed_,
-                                        "sum", 2);
+                                        {.scheme = "sum", .k = 2});
   PARM_CHECK(parity.ok());
   parity_ = *std::move(parity);
   std::vector<std::unique_ptr<const ServedBundle>> bundles;

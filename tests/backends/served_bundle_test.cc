@@ -64,7 +64,8 @@ class ServedBundleTest : public ::testing::Test {
 TEST_F(ServedBundleTest, WarmsUpAtEachBatchSize) {
   PARM_ASSERT_OK_AND_ASSIGN(
       const Bundle parity,
-      WriteLinearParityBundle(folder_ + "_pack", options_, bundle_, "pack", 4));
+      WriteLinearParityBundle(folder_ + "_pack", options_, bundle_,
+                              {.scheme = "pack", .k = 4}));
   ASSERT_THAT(
       ServeScripted(parity, {.datatype = DataType::kFp32, .shape = {1, 3}}),
       IsOk());
@@ -131,7 +132,8 @@ TEST_F(ServedBundleTest, ParityOfLinearModelIsExact) {
                             ServedBundle::Create(bundle_, LoadLinearModel, {}));
   PARM_ASSERT_OK_AND_ASSIGN(
       const Bundle parity_bundle,
-      WriteLinearParityBundle(folder_ + "_sum", options_, bundle_, "sum", 2));
+      WriteLinearParityBundle(folder_ + "_sum", options_, bundle_,
+                              {.scheme = "sum", .k = 2}));
   PARM_ASSERT_OK_AND_ASSIGN(
       const auto parity,
       ServedBundle::Create(parity_bundle, LoadLinearModel, {}));

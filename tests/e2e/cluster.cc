@@ -43,21 +43,23 @@ bool Eventually(Condition condition) {
 
 }  // namespace
 
-Cluster::Cluster(uint32_t k)
+Cluster::Cluster(const CodeSpec& code, const std::vector<int64_t>& sample_shape)
     : model_{.seed = 3, .num_inputs = kInputs, .num_outputs = 4} {
-  const LinearBundleOptions options{
-      .model = model_, .sample_shape = {static_cast<int64_t>(kInputs)}};
+  const LinearBundleOptions options{.model = model_,
+                                    .sample_shape = sample_shape};
   const Bundle deployed =
       Must(WriteLinearBundle(directory_ / "deployed", options));
-  Must(WriteLinearParityBundle(directory_ / "parity", options, deployed, "sum",
-                               k));
+  Must(WriteLinearParityBundle(directory_ / "parity", options, deployed, code));
+  if (code.r > 1) {
+    Must(WriteLinearParityBundle(directory_ / "second", options, deployed, code,
+                                 1));
+  }
   // A parity model for a deployed one that nobody serves.
   LinearBundleOptions other = options;
   other.version = "2";
   const Bundle unserved =
       Must(WriteLinearBundle(directory_ / "unserved", other));
-  Must(WriteLinearParityBundle(directory_ / "alien", options, unserved, "sum",
-                               k));
+  Must(WriteLinearParityBundle(directory_ / "alien", options, unserved, code));
 }
 
 size_t Cluster::AddWorker(Serves serves, const std::string& extra,
@@ -67,9 +69,10 @@ size_t Cluster::AddWorker(Serves serves, const std::string& extra,
   worker.name = absl::StrCat("w", index);
   worker.endpoint = absl::StrCat("ipc://", directory_ / worker.name, ".sock");
   worker.config_path = directory_ / (worker.name + ".yaml");
-  const char* const bundle = serves == Serves::kDeployed ? "deployed"
-                             : serves == Serves::kParity ? "parity"
-                                                         : "alien";
+  const char* const bundle = serves == Serves::kDeployed       ? "deployed"
+                             : serves == Serves::kParity       ? "parity"
+                             : serves == Serves::kSecondParity ? "second"
+                                                               : "alien";
   WriteFile(
       worker.config_path,
       absl::StrCat("id: ", worker.name, "\nbind: \"", worker.endpoint,
@@ -129,8 +132,8 @@ ClusterFrontend Cluster::StartFrontend(const std::string& model,
 }
 
 std::vector<float> Cluster::Sample(uint64_t seed) {
-  std::vector<float> sample(kInputs);
-  for (size_t i = 0; i < kInputs; ++i) {
+  std::vector<float> sample(static_cast<size_t>(kInputs));
+  for (size_t i = 0; i < sample.size(); ++i) {
     sample[i] = static_cast<float>((seed * 31 + i * 7) % 13) - 6;
   }
   return sample;

@@ -3,12 +3,14 @@
 // A parm-frontend and its workers as real processes: what end-to-end tests talk
 // to. Mostly around a linear model, whose reconstructions are exact.
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "encoder/code.h"
 #include "proto/bundle.h"
 #include "tests/support/infer_client.h"
 #include "tests/support/linear_model.h"
@@ -34,17 +36,19 @@ struct ClusterFrontend {
 /// Threads: one, but clients of it may run on any.
 class Cluster {
  public:
-  static constexpr size_t kInputs = 16;
+  static constexpr int64_t kInputs = 16;
 
-  /// Writes a deployed bundle and its sum parity bundle for `k`.
-  explicit Cluster(uint32_t k = 2);
+  /// Writes a deployed bundle and its parity bundles for `code`, over samples
+  /// of this shape.
+  explicit Cluster(const CodeSpec& code = {.scheme = "sum", .k = 2},
+                   const std::vector<int64_t>& sample_shape = {kInputs});
   /// The test itself writes the bundles directory() / "deployed" and "parity"
   /// of this model, for workers of this program.
   Cluster(std::string model_name, std::string worker_program)
       : model_name_(std::move(model_name)),
         worker_program_(std::move(worker_program)) {}
 
-  enum class Serves { kDeployed, kParity, kAlienParity };
+  enum class Serves { kDeployed, kParity, kSecondParity, kAlienParity };
   /// Configures a worker; `extra` is further YAML of a bundle, such as
   /// ", pace: {service: 5ms}"; `faults` of the worker. Returns its position.
   size_t AddWorker(Serves serves, const std::string& extra = "",

@@ -10,6 +10,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "encoder/picture_grid.h"
+#include "encoder/weighted_code.h"
 
 namespace parm {
 namespace {
@@ -62,6 +64,25 @@ std::vector<float> ToFloats(const ModelTensor& tensor) {
   return values;
 }
 
+// One cell of a picture of `size` pixels, enlarged to the whole of it.
+std::vector<float> EnlargedCell(const float* picture, size_t size, int cells,
+                                int cell) {
+  const PictureGrid grid(cells);
+  const auto columns = static_cast<size_t>(grid.num_columns());
+  const auto rows = static_cast<size_t>(grid.num_rows());
+  const auto side = static_cast<size_t>(std::sqrt(size));
+  const size_t top = static_cast<size_t>(cell) / columns * (side / rows);
+  const size_t left = static_cast<size_t>(cell) % columns * (side / columns);
+  std::vector<float> enlarged(size);
+  for (size_t y = 0; y < side; ++y) {
+    for (size_t x = 0; x < side; ++x) {
+      enlarged[y * side + x] =
+          picture[(top + y / rows) * side + left + x / columns];
+    }
+  }
+  return enlarged;
+}
+
 class LinearModel : public Model {
  public:
   explicit LinearModel(const LinearModelSpec& spec)
@@ -78,14 +99,25 @@ class LinearModel : public Model {
                        " elements, want a multiple of ", num_inputs));
     }
     const size_t batch_size = samples.size() / num_inputs;
-    std::vector<float> outputs(batch_size * num_outputs);
+    const auto num_cells = static_cast<size_t>(spec_.cells);
+    std::vector<float> outputs(num_cells * batch_size * num_outputs);
     for (size_t i = 0; i < batch_size; ++i) {
       const float* const sample = samples.data() + i * num_inputs;
       float* const output = outputs.data() + i * num_outputs;
       if (sample[0] == LinearModelSpec::kErrorInput) {
         return absl::InternalError("model failed: asked to by its input");
       }
-      Multiply(spec_, weights_, sample, output);
+      if (num_cells == 1) {
+        Multiply(spec_, weights_, sample, output);
+      } else {
+        for (size_t cell = 0; cell < num_cells; ++cell) {
+          Multiply(spec_, weights_,
+                   EnlargedCell(sample, num_inputs, spec_.cells,
+                                static_cast<int>(cell))
+                       .data(),
+                   output + cell * batch_size * num_outputs);
+        }
+      }
       if (sample[0] == LinearModelSpec::kNanInput) {
         output[0] = std::numeric_limits<float>::quiet_NaN();
       }
@@ -94,6 +126,7 @@ class LinearModel : public Model {
         .datatype = DataType::kFp32,
         .shape = {static_cast<int64_t>(batch_size), spec_.num_outputs}};
     std::byte* data = nullptr;
+    if (num_cells > 1) answer.shape.insert(answer.shape.begin(), spec_.cells);
     answer.bytes = Buffer::Allocate(outputs.size() * sizeof(float), &data);
     std::memcpy(data, outputs.data(), outputs.size() * sizeof(float));
     return std::vector<ModelTensor>{std::move(answer)};
@@ -141,9 +174,10 @@ bundle::Manifest ManifestOf(const LinearBundleOptions& options) {
 }  // namespace
 
 std::string WriteLinearModel(const LinearModelSpec& spec) {
-  return absl::StrCat("parm-linear 1\nseed ", spec.seed, "\ninputs ",
+  return absl::StrCat("parm-linear 2\nseed ", spec.seed, "\ninputs ",
                       spec.num_inputs, "\noutputs ", spec.num_outputs,
-                      "\nscale ", spec.scale, "\nbias ", spec.bias, "\n");
+                      "\nscale ", spec.scale, "\nbias ", spec.bias, "\ncells ",
+                      spec.cells, "\n");
 }
 
 absl::StatusOr<LinearModelSpec> ReadLinearModel(absl::string_view text) {
@@ -155,11 +189,12 @@ absl::StatusOr<LinearModelSpec> ReadLinearModel(absl::string_view text) {
     return static_cast<bool>(stream >> key >> *value) && key == want;
   };
   int format = 0;
-  if (!read("parm-linear", &format) || format != 1 ||
+  if (!read("parm-linear", &format) || format != 2 ||
       !read("seed", &spec.seed) || !read("inputs", &spec.num_inputs) ||
       !read("outputs", &spec.num_outputs) || !read("scale", &spec.scale) ||
-      !read("bias", &spec.bias) || spec.num_inputs < 1 ||
-      spec.num_outputs < 1 || spec.num_inputs > kMaxElements ||
+      !read("bias", &spec.bias) || !read("cells", &spec.cells) ||
+      spec.num_inputs < 1 || spec.num_outputs < 1 || spec.cells < 1 ||
+      spec.cells > kMaxMembers || spec.num_inputs > kMaxElements ||
       spec.num_outputs > kMaxElements / spec.num_inputs) {
     return absl::DataLossError("model file is no linear model, or cut short");
   }
@@ -199,25 +234,41 @@ absl::StatusOr<Bundle> WriteLinearBundle(const std::string& directory,
 
 absl::StatusOr<Bundle> WriteLinearParityBundle(
     const std::string& directory, const LinearBundleOptions& deployed_options,
-    const Bundle& deployed, const std::string& scheme, uint32_t k) {
+    const Bundle& deployed, const CodeSpec& code, int parity_index) {
   LinearModelSpec model = ModelOf(deployed_options);
-  if (scheme == "sum") {
-    // F(x1) + .. + F(xk) = scale * W (x1 + .. + xk) + k * bias * b.
-    model.bias *= static_cast<float>(k);
-    if (deployed_options.input_datatype == DataType::kUint8) {
-      model.scale *= static_cast<float>(k);
-    }
-  } else if (scheme != "pack") {
-    return absl::InvalidArgumentError(
-        absl::StrCat("no linear parity model for scheme ", scheme));
-  }
   bundle::Manifest manifest = ManifestOf(deployed_options);
+  const auto k = static_cast<float>(code.k);
+  if (code.scheme == "sum") {
+    // F(x1) + .. + F(xk) = scale * W (x1 + .. + xk) + k * bias * b.
+    model.bias *= k;
+    if (deployed_options.input_datatype == DataType::kUint8) model.scale *= k;
+  } else if (code.scheme == "weighted" && Supports(code)) {
+    // (w1 + .. + wk) F(x) = (sum of w) / k * W (k x) + (sum of w) * bias * b.
+    const Matrix weights = WeightedAnswerCoefficients(code.k, code.r);
+    double sum = 0;
+    for (int slot = 0; slot < code.k; ++slot) {
+      sum += weights.at(parity_index, slot);
+    }
+    model.scale *= static_cast<float>(sum) / k;
+    model.bias *= static_cast<float>(sum);
+  } else if (code.scheme == "tile") {
+    model.cells = code.k;
+    bundle::Tensor* const output = manifest.mutable_outputs(0);
+    output->clear_shape();
+    output->add_shape(code.k);
+    output->add_shape(-1);
+    output->add_shape(model.num_outputs);
+  } else if (code.scheme != "pack") {
+    return absl::InvalidArgumentError(
+        absl::StrCat("no linear parity model for ", ToString(code)));
+  }
   manifest.set_role("parity");
   bundle::Lineage* const lineage = manifest.mutable_lineage();
   lineage->set_deployed_sha256(ToHex(deployed.id));
-  lineage->mutable_code()->set_scheme(scheme);
-  lineage->mutable_code()->set_k(k);
-  lineage->mutable_code()->set_r(1);
+  lineage->set_parity_index(static_cast<uint32_t>(parity_index));
+  lineage->mutable_code()->set_scheme(code.scheme);
+  lineage->mutable_code()->set_k(static_cast<uint32_t>(code.k));
+  lineage->mutable_code()->set_r(static_cast<uint32_t>(code.r));
   return WriteBundle(directory, std::move(manifest),
                      {{"model.txt", WriteLinearModel(model)}});
 }

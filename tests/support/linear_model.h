@@ -14,12 +14,14 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "backends/model.h"
+#include "encoder/code.h"
 #include "proto/bundle.h"
 
 namespace parm {
 
 /// The contents of a linear model file, one "key value" pair a line:
-///   parm-linear 1 / seed 7 / inputs 784 / outputs 10 / scale 1 / bias 0
+///   parm-linear 2 / seed 7 / inputs 784 / outputs 10 / scale 1 / bias 0 /
+///   cells 1
 struct LinearModelSpec {
   uint64_t seed = 1;
   int64_t num_inputs = 784;
@@ -27,6 +29,11 @@ struct LinearModelSpec {
   float scale = 1;
   /// How often the drawn vector b is added.
   float bias = 0;
+  /// Above 1, the model answers for a `tile` query of so many cells, whose
+  /// pictures are square and of one channel: [cells, batch, outputs], the
+  /// answer for each cell enlarged to the whole picture. That is exact for
+  /// pictures in which shrinking loses nothing.
+  int cells = 1;
   /// Answers for a sample whose first element is this value fail or are NaN,
   /// so that tests reach those paths.
   static constexpr float kErrorInput = -12345;
@@ -42,7 +49,7 @@ std::vector<float> LinearOutput(const LinearModelSpec& spec,
                                 const std::vector<float>& sample);
 
 /// A ModelLoader. Takes one FP32 or UINT8 input whose dimension 0 is the
-/// batch; answers FP32 [batch, outputs].
+/// batch; answers FP32 [batch, outputs], or [cells, batch, outputs].
 absl::StatusOr<std::unique_ptr<const Model>> LoadLinearModel(
     const ModelFile& file);
 
@@ -61,12 +68,14 @@ struct LinearBundleOptions {
 absl::StatusOr<Bundle> WriteLinearBundle(const std::string& directory,
                                          const LinearBundleOptions& options);
 
-/// Writes a parity bundle that is exact for the deployed one of the same
-/// options: scheme "sum" (on UINT8 the parity query is the rounded mean, so
-/// the model is scaled by k) or "pack" (the deployed model itself).
+/// Writes a parity bundle for the deployed one of the same options. It is
+/// exact with the schemes "sum" (on UINT8 the parity query is the rounded mean,
+/// so the model is scaled by k) and "pack" (the deployed model itself); with
+/// "tile" for pictures that shrinking leaves what they are; with "weighted" for
+/// groups of equal members, as no model can tell the members of a sum apart.
 /// Errors: as WriteBundle; kInvalidArgument for another scheme.
 absl::StatusOr<Bundle> WriteLinearParityBundle(
     const std::string& directory, const LinearBundleOptions& deployed_options,
-    const Bundle& deployed, const std::string& scheme, uint32_t k);
+    const Bundle& deployed, const CodeSpec& code, int parity_index = 0);
 
 }  // namespace parm
