@@ -3,15 +3,15 @@
 // Pictures shrunk and laid side by side in a picture of the old size, which is
 // the parity query of `concat` and `tile`:
 //
-//   k = 2: columns 2, rows 1     k = 3, 4: 2 x 2     k = 5, 6: columns 3, rows
-//   2
+// clang-format off
+//   k = 2: 2 columns, 1 row     k = 3, 4: 2 x 2     k = 5, 6: 3 columns, 2 rows
+//
 //     +----+----+                 +----+----+
-//     | X0 | X1 |                 | X0 | X1 |        Each pixel of a cell is
-//     the |    |    |                 +----+----+        mean of the rows x
-//     columns
-//     +----+----+                 | X2 | X3 |        pixels it stands for; a
-//     cell
-//                                 +----+----+        too many holds the mean.
+//     | X0 | X1 |                 | X0 | X1 |     Each pixel of a cell is the
+//     |    |    |                 +----+----+     mean of the rows x columns
+//     +----+----+                 | X2 | X3 |     pixels it stands for; a cell
+//                                 +----+----+     too many holds the mean.
+// clang-format on
 
 #include <cstddef>
 
@@ -31,10 +31,9 @@ class PictureGrid {
   int num_columns() const { return num_columns_; }
   int num_rows() const { return num_rows_; }
 
-  /// Errors: kInvalidArgument unless these are FP32, FP16, BF16 or UINT8
-  /// pictures
-  ///         [batch, channels, height, width] whose height and width (unless
-  ///         variable, -1) divide into the grid's rows and columns.
+  /// Errors: kInvalidArgument unless these are pictures [batch, channels,
+  ///         height, width], FP32, FP16, BF16 or UINT8, whose height and width
+  ///         (unless variable, -1) divide into the grid's rows and columns.
   absl::Status CheckPictures(DataType datatype,
                              absl::Span<const int64_t> shape) const;
 
