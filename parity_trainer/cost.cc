@@ -2,12 +2,8 @@
 
 #include <algorithm>
 #include <chrono>
-#include <fstream>
-#include <thread>
 #include <vector>
 
-#include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
 #include "base/status_macros.h"
 #include "base/time.h"
 
@@ -48,20 +44,6 @@ absl::StatusOr<double> MeasureRelativeCost(const ModelRunner& model,
     reference_seconds.push_back(reference_time);
   }
   return Median(model_seconds) / Median(reference_seconds);
-}
-
-std::string MachineName() {
-  std::ifstream cpuinfo("/proc/cpuinfo");
-  std::string name = "unknown CPU";
-  for (std::string line; std::getline(cpuinfo, line);) {
-    const size_t colon = line.find(": ");
-    if (line.compare(0, 10, "model name") == 0 && colon != std::string::npos) {
-      name = line.substr(colon + 2);
-      break;
-    }
-  }
-  return absl::StrCat(name, ", ", std::thread::hardware_concurrency(),
-                      " threads");
 }
 
 }  // namespace parm

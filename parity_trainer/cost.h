@@ -2,8 +2,6 @@
 
 // What a redundant task costs on this machine, against one ordinary query.
 
-#include <string>
-
 #include "absl/status/statusor.h"
 #include "parity_trainer/host_tensor.h"
 #include "parity_trainer/model_runner.h"
@@ -17,8 +15,5 @@ absl::StatusOr<double> MeasureRelativeCost(const ModelRunner& model,
                                            const HostTensor& input,
                                            const ModelRunner& reference,
                                            const HostTensor& reference_input);
-
-/// "AMD EPYC, 2 threads": where that was measured.
-std::string MachineName();
 
 }  // namespace parm

@@ -9,13 +9,13 @@
 #include "absl/strings/str_format.h"
 #include "base/status_macros.h"
 #include "parity_trainer/bundle_parts.h"
-#include "parity_trainer/cost.h"
 #include "parity_trainer/dataset.h"
 #include "parity_trainer/deployed_model.h"
 #include "parity_trainer/deployed_training.h"
 #include "parity_trainer/evaluation.h"
 #include "parity_trainer/model_runner.h"
 #include "parity_trainer/recipe_file.h"
+#include "proto/machine_name.h"
 
 namespace parm {
 namespace {

@@ -22,6 +22,7 @@
 #include "parity_trainer/group_encoder.h"
 #include "parity_trainer/parity_training.h"
 #include "parity_trainer/recipe_file.h"
+#include "proto/machine_name.h"
 
 namespace parm {
 namespace {

@@ -18,7 +18,7 @@ def _commit():
 
 
 def _machine():
-    """As experiments/machine.cc names it."""
+    """As proto/machine_name.cc names it."""
     model = "unknown"
     with open("/proc/cpuinfo", encoding="utf-8") as file:
         for line in file:

@@ -21,8 +21,9 @@
 #include "base/json_writer.h"
 #include "base/status_macros.h"
 #include "experiments/load/load_generator.h"
-#include "experiments/machine.h"
 #include "experiments/run_record.h"
+#include "experiments/utc_now.h"
+#include "proto/machine_name.h"
 #include "proto/oip/metadata_json.h"
 #include "proto/strict_yaml.h"
 

@@ -1,8 +1,7 @@
-#include "experiments/machine.h"
+#include "proto/machine_name.h"
 
 #include <sys/utsname.h>
 
-#include <ctime>
 #include <fstream>
 #include <thread>
 
@@ -27,15 +26,6 @@ std::string MachineName() {
   return absl::StrCat(std::thread::hardware_concurrency(), " x ", model, ", ",
                       known ? system.sysname : "unknown", " ",
                       known ? system.release : "");
-}
-
-std::string UtcNow() {
-  const std::time_t now = std::time(nullptr);
-  std::tm utc{};
-  gmtime_r(&now, &utc);
-  char text[32];
-  std::strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &utc);
-  return text;
 }
 
 }  // namespace parm
