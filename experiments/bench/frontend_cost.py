@@ -6,7 +6,10 @@
     frontend_cost.py restart   time until a killed worker takes work again
 
 Workers answer at their own speed (not paced). Each figure is the median of
-the repeats with the least and the largest beside it; candidates alternate.
+the repeats with the least and the largest beside it (not an interval of any
+probability). Candidates alternate, and so does who is first. A run whose load
+could not be sent on time is left out, and told. Writes OUT/cost_WHAT.json, a
+run record. Exit status: 0 done, 1 failed, 3 every run of a figure was refused.
 """
 
 import argparse
@@ -23,17 +26,26 @@ sys.path.insert(0, ROOT)
 
 from experiments.demo import bundles as demo_bundles  # noqa: E402
 from experiments.demo.run_demo import RECIPE, write  # noqa: E402
+from experiments.harness import driver  # noqa: E402
 from experiments.harness.frontend import (  # noqa: E402
     Metrics, wait_until_ready)
 from experiments.harness.processes import ProcessSet  # noqa: E402
+from experiments.harness.record import RunRecord  # noqa: E402
 
 MODEL = demo_bundles.MODEL
 DEADLINE = "500ms"
 
 
+class AllRefused(Exception):
+    """No run is left of which a figure could be told."""
+
+
 class Bench:
     def __init__(self, args):
         self._args = args
+        self.record = RunRecord(f"cost_{args.what}", 1, {
+            name: getattr(args, name)
+            for name in ("rate", "seconds", "repeats", "realtime", "queries")})
         self._paths = demo_bundles.ensure_bundles(
             args.bin, args.data, args.cache, RECIPE)
 
@@ -76,21 +88,47 @@ class Bench:
         wait_until_ready(address["http"], MODEL)
         return name, address
 
-    def load_command(self, address, pid, rate, seconds, seed, out):
-        return [self.binary("parm-load"), "--url", address["http"],
-                "--model", MODEL, "--data", self._args.data,
-                "--rate", str(rate), "--duration", f"{seconds}s",
-                "--warmup", "1s", "--deadline", DEADLINE, "--seed", str(seed),
-                "--process", str(pid), "--out", out]
+    def load_command(self, policy, address, pid, seconds, repeat, out):
+        command = [
+            self.binary("parm-load"), "--url", address["http"],
+            "--model", MODEL, "--data", self._args.data,
+            "--rate", str(self._args.rate), "--duration", f"{seconds}s",
+            "--warmup", "1s", "--deadline", DEADLINE,
+            "--seed", str(repeat + 1), "--repeat", str(repeat),
+            "--policy", policy, "--scenario", self._args.what,
+            "--process", str(pid), "--out", out]
+        if policy == "coded":
+            command += ["--code", "sum:2:1"]
+        return command
 
-    def load(self, address, pid, rate, seconds, seed):
+    def load(self, processes, policy, address, pid, repeat):
+        """One run, which the record takes; None if it was refused."""
         out = os.path.join(self._args.out, "load.json")
-        status = subprocess.run(
-            self.load_command(address, pid, rate, seconds, seed, out),
-            stdout=subprocess.DEVNULL, check=False).returncode
+        command = self.load_command(policy, address, pid, self._args.seconds,
+                                    repeat, out)
+        status = processes.run("load", command, stdout=subprocess.DEVNULL)
         if status not in (0, 3):
             raise RuntimeError(f"parm-load ended with status {status}")
-        return read_run(out)
+        return self.take(out)
+
+    def take(self, path):
+        with open(path, encoding="utf-8") as file:
+            run = json.load(file)["runs"][0]
+        self.record.add(run)
+        if run["refused"]:
+            print(f"frontend_cost: left out: {run['refused']}",
+                  file=sys.stderr)
+            return None
+        return run
+
+    def tell(self, label, values, digits=1):
+        """"median (least .. largest)" of what was not refused."""
+        if not values:
+            raise AllRefused(f"{label}: every run was refused")
+        text = (f"{statistics.median(values):.{digits}f} "
+                f"({min(values):.{digits}f} .. {max(values):.{digits}f})")
+        print(f"{label:32}{text} of {len(values)}")
+        self.record.add_to_config(label, values)
 
     def direct_p50_us(self, endpoint):
         text = subprocess.run(
@@ -100,30 +138,23 @@ class Bench:
         return json.loads(text)["p50_us"]
 
 
-def read_run(path):
-    with open(path, encoding="utf-8") as file:
-        run = json.load(file)["runs"][0]
-    if run["refused"]:
-        print(f"frontend_cost: {run['refused']}", file=sys.stderr)
-    return run
-
-
 def resident_mb(pid):
     with open(f"/proc/{pid}/statm", encoding="utf-8") as file:
         pages = int(file.read().split()[1])
     return pages * os.sysconf("SC_PAGESIZE") / 1e6
 
 
-def spread(values, digits=1):
-    """"median (least .. largest)"."""
-    return (f"{statistics.median(values):.{digits}f} "
-            f"({min(values):.{digits}f} .. {max(values):.{digits}f})")
+def alternating(candidates, repeat):
+    """Who is first changes: the machine may warm up, or tire."""
+    candidates = list(candidates)
+    return candidates if repeat % 2 == 0 else candidates[::-1]
 
 
 def measure_query(bench, args):
     """Two workers with both bundles serve both frontends, one at a time."""
-    figures = {policy: {"cpu_us": [], "p50_us": [], "offered": [],
-                        "achieved": []}
+    names = ("offered qps", "achieved qps", "CPU-us per query", "p50 us",
+             "added p50 us")
+    figures = {policy: {name: [] for name in names}
                for policy in ("none", "coded")}
     direct = []
     with ProcessSet(args.out) as processes:
@@ -135,30 +166,30 @@ def measure_query(bench, args):
                      for policy in figures}
         for repeat in range(args.repeats):
             direct.append(bench.direct_p50_us(endpoints[0]))
-            for policy, (name, address) in frontends.items():
-                run = bench.load(address, processes.pid(name), args.rate,
-                                 args.seconds, seed=repeat + 1)
-                row = figures[policy]
-                row["cpu_us"].append(run["cpu_us_per_query"])
-                row["p50_us"].append(run["latency_from_send_ms"]["p50"] * 1e3)
-                row["offered"].append(run["offered_qps"])
-                row["achieved"].append(run["achieved_qps"])
+            for policy in alternating(figures, repeat):
+                name, address = frontends[policy]
+                run = bench.load(processes, policy, address,
+                                 processes.pid(name), repeat)
+                if run is None:
+                    continue
+                p50_us = run["latency_from_send_ms"]["p50"] * 1e3
+                for name, value in zip(names, (
+                        run["offered_qps"], run["achieved_qps"],
+                        run["cpu_us_per_query"], p50_us,
+                        p50_us - direct[-1])):
+                    figures[policy][name].append(value)
+    bench.tell("direct call p50 us", direct)
     for policy, row in figures.items():
-        print(f"{policy}: offered {spread(row['offered'])} qps, achieved "
-              f"{spread(row['achieved'])} qps")
-        print(f"  CPU-us per query     {spread(row['cpu_us'])}")
-        print(f"  p50 us               {spread(row['p50_us'])}")
-        added = [p50 - call for p50, call in zip(row["p50_us"], direct)]
-        print(f"  added p50 us         {spread(added)}")
-    print(f"direct call p50 us     {spread(direct)}")
+        for name, values in row.items():
+            bench.tell(f"{policy}: {name}", values)
 
 
 def measure_dispatch(bench, args):
     """parm-dispatch-delay is client and workers of a frontend of its own."""
     figures = {policy: {"p50_us": [], "p90_us": [], "p99_us": []}
                for policy in ("none", "coded")}
-    for _ in range(args.repeats):
-        for policy, row in figures.items():
+    for repeat in range(args.repeats):
+        for policy in alternating(figures, repeat):
             with ProcessSet(args.out) as processes:
                 probe = processes.start("probe", [
                     *bench.priority(), bench.binary("parm-dispatch-delay"),
@@ -176,12 +207,11 @@ def measure_dispatch(bench, args):
                 if result["stamped"] < result["queries"]:
                     print(f"frontend_cost: {policy}: {result}",
                           file=sys.stderr)
-                for name, values in row.items():
+                for name, values in figures[policy].items():
                     values.append(result[name])
     for policy, row in figures.items():
-        print(f"{policy}: offered {args.rate:.0f} qps, send to worker us: " +
-              ", ".join(f"{name[:3]} {spread(values)}"
-                        for name, values in row.items()))
+        for name, values in row.items():
+            bench.tell(f"{policy}: send to worker {name}", values)
 
 
 def measure_memory(bench, args):
@@ -196,14 +226,15 @@ def measure_memory(bench, args):
         name, address = bench.start_frontend(processes, endpoints, "coded")
         out = os.path.join(args.out, "load.json")
         load = processes.start("load", bench.load_command(
-            address, processes.pid(name), args.rate,
-            round(args.queries / args.rate), seed=1, out=out) +
+            "coded", address, processes.pid(name),
+            round(args.queries / args.rate), repeat=0, out=out) +
             # All connections from the start: a stall of a busy machine would
             # open more of them, and each keeps its buffers.
             ["--connections", "64", "--max-connections", "64"])
         goals = [10_000, 30_000, 100_000, 300_000, 1_000_000]
         print("queries    RSS MB  tables  open tasks")
         first_mb = None
+        by_queries = {}
         while load.poll() is None:
             metrics = Metrics.scrape(address["metrics"])
             queries = metrics.total("parm_queries_total")
@@ -211,13 +242,20 @@ def measure_memory(bench, args):
                 goals.pop(0)
                 rss_mb = resident_mb(processes.pid(name))
                 first_mb = first_mb or rss_mb
+                by_queries[round(queries)] = rss_mb
                 print(f"{queries:9.0f}  {rss_mb:6.1f}  "
                       f"{metrics.total('parm_table_entries'):6.0f}  "
                       f"{metrics.total('parm_table_entries', table='tasks'):6.0f}",
                       flush=True)
             time.sleep(0.5)
+        if load.returncode not in (0, 3):
+            raise RuntimeError(f"parm-load ended with status "
+                               f"{load.returncode}")
         rss_mb = resident_mb(processes.pid(name))
-        run = read_run(out)
+        bench.record.add_to_config("rss_mb_by_queries", by_queries)
+        run = bench.take(out)
+        if run is None or first_mb is None:
+            raise AllRefused("memory: the load came late, or was too short")
         print(f"at the end {rss_mb:.1f} MB, {rss_mb / first_mb - 1:+.1%}; "
               f"offered {run['offered_qps']:.0f}, achieved "
               f"{run['achieved_qps']:.0f} qps; {run['answers']}")
@@ -242,9 +280,9 @@ def measure_restart(bench, args):
             wait_until_ready(address["http"], MODEL)
             serving_s.append(time.monotonic() - start)
     added = [s - r for s, r in zip(serving_s, ready_s)]
-    print(f"worker says ready after s      {spread(ready_s, 2)}")
-    print(f"frontend serves by it after s  {spread(serving_s, 2)}")
-    print(f"the frontend's part, s         {spread(added, 2)}")
+    bench.tell("worker says ready after s", ready_s, 2)
+    bench.tell("frontend serves by it after s", serving_s, 2)
+    bench.tell("the frontend's part, s", added, 2)
 
 
 def main():
@@ -270,12 +308,24 @@ def main():
     args = parser.parse_args()
     if args.rate is None:
         args.rate = 1500 if args.what == "memory" else 500
+    # Configurations name paths, and count relative ones from their own place.
+    for name in ("out", "bin", "cache"):
+        setattr(args, name, os.path.abspath(getattr(args, name)))
     os.makedirs(args.out, exist_ok=True)
     measure = {"query": measure_query, "dispatch": measure_dispatch,
                "memory": measure_memory,
                "restart": measure_restart}[args.what]
-    measure(Bench(args), args)
+    bench = Bench(args)
+    status = 0
+    try:
+        measure(bench, args)
+    except AllRefused as error:
+        print(f"frontend_cost: {error}", file=sys.stderr)
+        status = 3
+    bench.record.write(os.path.join(args.out, f"cost_{args.what}.json"),
+                       bench.binary("parm-load"))
+    return status
 
 
 if __name__ == "__main__":
-    main()
+    driver.run("frontend_cost", main)

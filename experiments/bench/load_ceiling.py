@@ -1,5 +1,7 @@
 """How fast parm-load can send: against a server that answers at once, the
-largest rate at which no run is refused, and the CPU time of one query.
+largest rate at which no run is refused, and the CPU time of one query. Rates
+go up in one repeat and down in the next. Writes OUT/load_ceiling.json, a run
+record, which holds the refused runs too.
 """
 
 import argparse
@@ -13,12 +15,27 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
 sys.path.insert(0, ROOT)
 
+from experiments.harness import driver  # noqa: E402
 from experiments.harness.processes import ProcessSet  # noqa: E402
+from experiments.harness.record import RunRecord  # noqa: E402
 
 
 def children_cpu_s():
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
+
+
+def run_load(processes, args, url, rate, repeat):
+    out = os.path.join(args.out, "load.json")
+    status = processes.run("load", [
+        os.path.join(args.bin, "parm-load"), "--url", url,
+        "--model", "fashion", "--data", args.data, "--rate", rate,
+        "--duration", f"{args.seconds}s", "--warmup", "1s",
+        "--repeat", str(repeat), "--out", out], stdout=subprocess.DEVNULL)
+    if status not in (0, 3):
+        raise RuntimeError(f"parm-load ended with status {status}")
+    with open(out, encoding="utf-8") as file:
+        return json.load(file)["runs"][0]
 
 
 def main():
@@ -36,7 +53,12 @@ def main():
                         default="idx:/usr/share/datasets/fashion-mnist")
     parser.add_argument("--out", default=os.path.join(ROOT, "build/bench"))
     args = parser.parse_args()
-    record = os.path.join(args.out, "ceiling.json")
+    args.out = os.path.abspath(args.out)
+    rates = args.rates.split(",")
+    record = RunRecord("load_ceiling", 1, {
+        "rates": rates, "seconds": args.seconds, "repeats": args.repeats,
+        "realtime": args.realtime})
+    refused = set()
     with ProcessSet(args.out) as processes:
         priority = ["chrt", "--fifo", "1"] if args.realtime else []
         processes.start("server", [*priority, os.path.join(
@@ -44,25 +66,25 @@ def main():
         url = processes.wait_ready("server")["http"]
         print("offered  achieved  p50 us  send lag p99 us  over 1 ms  "
               "CPU s of parm-load  refused")
-        for rate in args.rates.split(","):
-            for _ in range(args.repeats):
+        for repeat in range(args.repeats):
+            for rate in rates if repeat % 2 == 0 else rates[::-1]:
                 cpu_before = children_cpu_s()
-                subprocess.run(
-                    [os.path.join(args.bin, "parm-load"), "--url", url,
-                     "--model", "fashion", "--data", args.data, "--rate", rate,
-                     "--duration", f"{args.seconds}s", "--warmup", "1s",
-                     "--out", record],
-                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                    check=False)
-                with open(record, encoding="utf-8") as file:
-                    run = json.load(file)["runs"][0]
+                run = run_load(processes, args, url, rate, repeat)
+                record.add(run)
+                if run["refused"]:
+                    refused.add(rate)
                 print(f"{run['offered_qps']:7.0f} {run['achieved_qps']:9.0f} "
                       f"{run['latency_ms']['p50'] * 1e3:7.0f} "
                       f"{run['send_lag_ms']['p99'] * 1e3:16.0f} "
                       f"{run['send_lag_ms']['over_1ms_share']:10.4f} "
                       f"{children_cpu_s() - cpu_before:19.2f}  "
                       f"{'yes' if run['refused'] else 'no'}", flush=True)
+    sent = [float(rate) for rate in rates if rate not in refused]
+    print(f"largest rate of which no run was refused: "
+          f"{max(sent, default=0):.0f}/s")
+    record.write(os.path.join(args.out, "load_ceiling.json"),
+                 os.path.join(args.bin, "parm-load"))
 
 
 if __name__ == "__main__":
-    main()
+    driver.run("load_ceiling", main)

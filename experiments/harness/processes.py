@@ -55,9 +55,12 @@ class ProcessSet:
             return self._start(name, command, stdin=stdin,
                                stdout=subprocess.PIPE, stderr=log)
 
-    def run(self, name, command):
-        """Runs a child to its end; its exit status. Its output is ours."""
-        child = self._start(name, command, stdin=subprocess.DEVNULL)
+    def run(self, name, command, stdout=None):
+        """Runs a child to its end; its exit status. Its output is ours, unless
+        `stdout` says otherwise.
+        """
+        child = self._start(name, command, stdin=subprocess.DEVNULL,
+                            stdout=stdout)
         child.wait()
         del self._children[name]
         return child.returncode
