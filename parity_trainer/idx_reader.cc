@@ -88,10 +88,15 @@ absl::StatusOr<IdxArray> ReadIdx(const std::string& path, int64_t max_bytes) {
   // Reading past the end also makes zlib compare the stream's checksum.
   uint8_t extra = 0;
   const int got = gzread(file.get(), &extra, 1);
-  if (got != 0) {
-    return absl::DataLossError(absl::StrCat(
-        got < 0 ? "damaged file: " : "bytes left over after the array: ",
-        path));
+  if (got > 0) {
+    return absl::DataLossError(
+        absl::StrCat("bytes left over after the array: ", path));
+  }
+  // A stream whose end was cut off reads as if it had ended.
+  int error = Z_OK;
+  gzerror(file.get(), &error);
+  if (got < 0 || error != Z_OK) {
+    return absl::DataLossError(absl::StrCat("damaged file: ", path));
   }
   return array;
 }
