@@ -22,13 +22,15 @@ struct TestData {
 
 /// Reads t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, plain or with .gz,
 /// as MNIST and Fashion-MNIST are published.
-/// Errors: kNotFound if a file is missing; kDataLoss if one is cut short, is
-/// not IDX, or the counts differ; kInvalidArgument above 1 GiB.
+/// Errors: kNotFound if a file is missing; kDataLoss if one is cut short or
+/// the counts differ; kInvalidArgument if one is not IDX, has another number of
+/// dimensions, or is above 1 GiB.
 absl::StatusOr<TestData> LoadIdxTestData(const std::string& directory);
 
 /// The class with the largest output for each row of an .npy file of float32
 /// [samples, classes], as `parm-train evaluate --logits` writes it.
-/// Errors: kNotFound; kDataLoss for anything but such an array.
+/// Errors: kNotFound; kDataLoss if it is cut short; kInvalidArgument for
+/// anything but such an array, and above 1 GiB.
 absl::StatusOr<std::vector<int>> LoadReferenceClasses(const std::string& path);
 
 /// Position of the largest value; the first of equals, -1 if there is none.

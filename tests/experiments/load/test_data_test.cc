@@ -83,10 +83,19 @@ TEST_F(TestDataTest, BrokenIdxFilesAreDataLoss) {
   Write("t10k-labels-idx1-ubyte", Labels());
   for (const std::string& images :
        {Images().substr(0, 20), Images().substr(0, 10), Images() + "x",
-        Labels(), std::string()}) {
+        std::string()}) {
     Write("t10k-images-idx3-ubyte", images);
     EXPECT_THAT(LoadIdxTestData(directory_),
                 StatusIs(absl::StatusCode::kDataLoss));
+  }
+}
+
+TEST_F(TestDataTest, OtherFilesThanImagesAreInvalid) {
+  Write("t10k-labels-idx1-ubyte", Labels());
+  for (const std::string& images : {Labels(), std::string("no IDX at all")}) {
+    Write("t10k-images-idx3-ubyte", images);
+    EXPECT_THAT(LoadIdxTestData(directory_),
+                StatusIs(absl::StatusCode::kInvalidArgument));
   }
 }
 
@@ -122,21 +131,28 @@ TEST_F(TestDataTest, ReferenceIsTheLargestOfEachRow) {
   }
 }
 
-TEST_F(TestDataTest, OtherArraysAreDataLoss) {
+TEST_F(TestDataTest, OtherArraysAreRefusedAsReference) {
   const std::vector<float> values = {1, 2, 4, 3, 0, -5};
   for (const char* dictionary :
-       {"{'descr': '<f8', 'fortran_order': False, 'shape': (3, 2), }\n",
+       {"{'descr': '<f8', 'fortran_order': False, 'shape': (3, 1), }\n",
         "{'descr': '<f4', 'fortran_order': True, 'shape': (3, 2), }\n",
         "{'descr': '<f4', 'fortran_order': False, 'shape': (6,), }\n",
-        "{'descr': '<f4', 'fortran_order': False, 'shape': (4, 2), }\n",
         "{'descr': '<f4', 'fortran_order': False, 'shape': (1, 3, 2), }\n",
         "{}\n"}) {
     SCOPED_TRACE(dictionary);
     Write("r.npy", Npy(dictionary, values));
     EXPECT_THAT(LoadReferenceClasses(directory_ + "/r.npy"),
-                StatusIs(absl::StatusCode::kDataLoss));
+                StatusIs(absl::StatusCode::kInvalidArgument));
   }
   Write("r.npy", "nothing");
+  EXPECT_THAT(LoadReferenceClasses(directory_ + "/r.npy"),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+TEST_F(TestDataTest, CutReferenceIsDataLoss) {
+  Write("r.npy",
+        Npy("{'descr': '<f4', 'fortran_order': False, 'shape': (4, 2), }\n",
+            {1, 2, 4, 3, 0, -5}));
   EXPECT_THAT(LoadReferenceClasses(directory_ + "/r.npy"),
               StatusIs(absl::StatusCode::kDataLoss));
 }
