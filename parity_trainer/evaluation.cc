@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <cstring>
 #include <optional>
 
@@ -85,9 +86,11 @@ class ErasureCounter {
     return outputs;
   }
 
-  /// Decodes every lost member of one pattern and counts the right ones.
+  /// Decodes every lost member of one pattern and counts the right ones. Where
+  /// `judged` is not null, it gets every decode.
   absl::Status Count(const GroupOutputs& outputs, ArrivalMask lost,
-                     DegradedAccuracy* total, int64_t* right) const {
+                     DegradedAccuracy* total, int64_t* right,
+                     std::vector<JudgedDecode>* judged) const {
     std::vector<std::optional<TensorView>> present;
     for (size_t slot = 0; slot < outputs.slots.size(); ++slot) {
       const bool missing = (lost >> slot & 1U) != 0;
@@ -106,18 +109,32 @@ class ErasureCounter {
       for (int64_t row = 0; row < outputs.count; ++row) {
         const int64_t sample = Position(outputs.first_group + row, member);
         if (sample >= data_.test.size()) continue;
+        const absl::Span<const float> logits = decoded.floats().subspan(
+            static_cast<size_t>(row) * classes, classes);
+        const JudgedDecode decode =
+            Judge(logits, outputs.first_group + row, sample);
         ++total->samples;
-        if (IsRight(decoded.floats().subspan(static_cast<size_t>(row) * classes,
-                                             classes),
-                    data_.test.labels[static_cast<size_t>(sample)])) {
-          ++*right;
-        }
+        if (decode.right) ++*right;
+        if (judged != nullptr) judged->push_back(decode);
       }
     }
     return absl::OkStatus();
   }
 
  private:
+  JudgedDecode Judge(absl::Span<const float> logits, int64_t group,
+                     int64_t sample) const {
+    const auto index = static_cast<size_t>(sample);
+    const int32_t label = data_.test.labels[index];
+    return {.group = group,
+            .label = label,
+            .margin = MarginOf(logits),
+            .right = IsRight(logits, label),
+            .deployed_right = IsRight(deployed_logits_.floats().subspan(
+                                          index * logits.size(), logits.size()),
+                                      label)};
+  }
+
   /// Beyond the set's end for the members that fill up the last group.
   int64_t Position(int64_t group, int64_t slot) const {
     return group * code_.spec().k + slot;
@@ -129,6 +146,14 @@ class ErasureCounter {
 };
 
 }  // namespace
+
+std::vector<JudgedDecode> ErasureResult::Half(bool odd) const {
+  std::vector<JudgedDecode> half;
+  for (const JudgedDecode& decode : decodes) {
+    if ((decode.group % 2 == 1) == odd) half.push_back(decode);
+  }
+  return half;
+}
 
 double Accuracy(const HostTensor& logits, const std::vector<int32_t>& labels) {
   PARM_CHECK(!labels.empty() && logits.shape.size() == 2 &&
@@ -182,14 +207,19 @@ absl::StatusOr<ErasureResult> EvaluateErasures(
     for (size_t i = 0; i < patterns.size(); ++i) {
       result.a_d[i].losses = patterns[i].losses;
       for (const ArrivalMask lost : patterns[i].lost) {
-        PARM_RETURN_IF_ERROR(
-            counter.Count(outputs, lost, &result.a_d[i], &right[i]));
+        PARM_RETURN_IF_ERROR(counter.Count(outputs, lost, &result.a_d[i],
+                                           &right[i],
+                                           i == 0 ? &result.decodes : nullptr));
       }
     }
   }
   for (size_t i = 0; i < patterns.size(); ++i) {
-    result.a_d[i].accuracy = static_cast<double>(right[i]) /
-                             static_cast<double>(result.a_d[i].samples);
+    DegradedAccuracy& row = result.a_d[i];
+    row.accuracy =
+        static_cast<double>(right[i]) / static_cast<double>(row.samples);
+    row.standard_error =
+        std::sqrt(row.accuracy * (1 - row.accuracy) /
+                  static_cast<double>(std::min(row.samples, data.test.size())));
   }
   while (code.multi_output() && !result.a_d.empty() &&
          result.a_d.back().losses < k) {

@@ -9,6 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "encoder/code.h"
+#include "parity_trainer/calibration.h"
 #include "parity_trainer/dataset.h"
 #include "parity_trainer/host_tensor.h"
 #include "parity_trainer/model_runner.h"
@@ -23,6 +24,9 @@ struct DegradedAccuracy {
   int losses = 0;       // members lost at once in a group
   double accuracy = 0;  // fraction, of the reconstructions against the labels
   int64_t samples = 0;  // reconstructions counted
+  /// Of the accuracy, from the number of distinct samples: reconstructions of
+  /// one sample in several patterns are not independent.
+  double standard_error = 0;
 };
 
 struct ErasureResult {
@@ -32,6 +36,11 @@ struct ErasureResult {
   /// counted as lost in it: each sample is lost exactly once per pattern.
   int64_t leftover = 0;
   std::vector<DegradedAccuracy> a_d;  // ascending number of losses
+  std::vector<JudgedDecode> decodes;  // at one loss, each sample once
+
+  /// The decodes of even groups, to fit confidence on, or of odd ones, to judge
+  /// it on.
+  std::vector<JudgedDecode> Half(bool odd) const;
 };
 
 /// Groups of k consecutive test samples; every pattern of as many losses as

@@ -126,7 +126,12 @@ void AddEvaluate(CLI::App* command, EvaluateOptions* options) {
   command->add_option("--parity", options->parity,
                       "the parity bundle; without it, A_a alone");
   command->add_option("--json", options->json_file,
-                      "write a_a, a_d (losses -> accuracy) and counts");
+                      "write a_a, a_d (losses -> accuracy) with its standard\n"
+                      "error, figures per class, ECE, risk against coverage");
+  command
+      ->add_option("--require-a-d", options->require_a_d,
+                   "exit with 1 if A_d at one loss is below this fraction")
+      ->check(CLI::Range(0.0, 1.0));
   command->add_option("--logits", options->logits_file,
                       "write the deployed model's test outputs, .npy");
 }

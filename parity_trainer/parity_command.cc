@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <memory>
 #include <numeric>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -16,6 +17,7 @@
 #include "encoder/code.h"
 #include "parity_trainer/architectures/architecture.h"
 #include "parity_trainer/bundle_parts.h"
+#include "parity_trainer/calibration.h"
 #include "parity_trainer/cost.h"
 #include "parity_trainer/deployed_model.h"
 #include "parity_trainer/evaluation.h"
@@ -159,6 +161,21 @@ absl::StatusOr<bundle::Manifest> DescribeParity(const DeployedModel& deployed,
   return manifest;
 }
 
+/// What half of the test set says of margins, and what the other half of that.
+void SetConfidence(const ErasureResult& erasures, bundle::Measured* measured) {
+  const std::vector<ConfidenceStep> table =
+      FitConfidence(erasures.Half(/*odd=*/false));
+  for (const ConfidenceStep& step : table) {
+    bundle::CalibrationBin* bin = measured->add_calibration();
+    bin->set_margin_at_least(step.margin_at_least);
+    bin->set_probability_right(step.probability_right);
+    bin->set_samples(step.samples);
+  }
+  const std::optional<double> error =
+      CalibrationError(table, erasures.Half(/*odd=*/true));
+  if (error) measured->set_calibration_error(*error);
+}
+
 absl::Status Measure(const DeployedModel& deployed, const ModelRunner& runner,
                      const Code& code, const Dataset& data,
                      const HostTensor& deployed_logits,
@@ -180,7 +197,9 @@ absl::Status Measure(const DeployedModel& deployed, const ModelRunner& runner,
     row->set_losses(static_cast<uint32_t>(degraded.losses));
     row->set_accuracy(degraded.accuracy);
     row->set_samples(degraded.samples);
+    row->set_standard_error(degraded.standard_error);
   }
+  SetConfidence(erasures, measured);
   return absl::OkStatus();
 }
 

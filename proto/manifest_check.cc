@@ -188,7 +188,11 @@ class Checker {
       }
       PARM_RETURN_IF_ERROR(CheckFraction(at + ".accuracy", a_d.accuracy()));
       PARM_RETURN_IF_ERROR(CheckSamples(at + ".samples", a_d.samples()));
+      PARM_RETURN_IF_ERROR(
+          CheckFraction(at + ".standard_error", a_d.standard_error()));
     }
+    PARM_RETURN_IF_ERROR(CheckFraction("measured.calibration_error",
+                                       measured.calibration_error()));
     return CheckCalibration(measured);
   }
 

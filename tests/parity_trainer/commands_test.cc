@@ -138,6 +138,63 @@ TEST_F(CommandsTest, EvaluateRepeatsTheBundlesFigures) {
   EXPECT_EQ(logits.shape, (std::vector<int64_t>{41, kClasses}));
 }
 
+TEST_F(CommandsTest, ReportTellsHowFarToTrustTheFigures) {
+  ASSERT_THAT(RunDeployedCommand(deployed_), IsOk());
+  parity_.scheme = "pack";
+  ASSERT_THAT(RunParityCommand(parity_), IsOk());
+  ASSERT_THAT(RunEvaluateCommand(evaluate_), IsOk());
+  const std::string json = ReadFile(evaluate_.json_file);
+  EXPECT_THAT(json, HasSubstr("\"a_d_se\":{\"1\":"));
+  EXPECT_THAT(json, HasSubstr("\"per_class\":[{\"samples\":11,\"a_a\":"));
+  // Of 41 samples it would be noise.
+  EXPECT_THAT(json, HasSubstr("\"ece\":null"));
+  EXPECT_THAT(json, HasSubstr("\"risk_coverage\":[{\"coverage\":0.1,"));
+}
+
+TEST_F(CommandsTest, BundleCarriesAConfidenceTable) {
+  WriteIdxData(scratch_ / "data", 200, 400);
+  ASSERT_THAT(RunDeployedCommand(deployed_), IsOk());
+  ASSERT_THAT(RunParityCommand(parity_), IsOk());
+  PARM_ASSERT_OK_AND_ASSIGN(const Bundle parity, LoadBundle(parity_.out));
+  const bundle::Measured& measured = parity.manifest.measured();
+  ASSERT_GT(measured.calibration_size(), 0);
+  int64_t samples = 0;
+  for (const bundle::CalibrationBin& bin : measured.calibration()) {
+    samples += bin.samples();
+  }
+  EXPECT_EQ(samples, 200);
+  EXPECT_FALSE(measured.has_calibration_error());
+  EXPECT_GE(measured.a_d(0).standard_error(), 0);
+}
+
+TEST_F(CommandsTest, AccuracyThatFallsShortIsAnError) {
+  ASSERT_THAT(RunDeployedCommand(deployed_), IsOk());
+  parity_.scheme = "pack";
+  ASSERT_THAT(RunParityCommand(parity_), IsOk());
+  PARM_ASSERT_OK_AND_ASSIGN(const Bundle pack, LoadBundle(parity_.out));
+  evaluate_.require_a_d = pack.manifest.measured().a_a();
+  EXPECT_THAT(RunEvaluateCommand(evaluate_), IsOk());
+  // A model that always answers class 0 is right for a quarter.
+  std::vector<float> weights(kClasses * kSide * kSide, 0);
+  std::fill(weights.begin(), weights.begin() + kSide * kSide, 1.0F);
+  WriteFile(scratch_ / "model.pt", LinearModelBytes(kClasses, weights));
+  parity_.model_file = scratch_ / "model.pt";
+  parity_.training.force = true;
+  ASSERT_THAT(RunParityCommand(parity_), IsOk());
+  EXPECT_THAT(RunEvaluateCommand(evaluate_),
+              StatusIs(absl::StatusCode::kOutOfRange,
+                       HasSubstr("A_d falls short: got 26.83 % at one loss")));
+  EXPECT_THAT(ReadFile(evaluate_.json_file), HasSubstr("\"a_d\":{\"1\":0.26"));
+  evaluate_.require_a_d = 0;
+  PARM_ASSERT_OK_AND_ASSIGN(const std::string line,
+                            RunEvaluateCommand(evaluate_));
+  EXPECT_THAT(line, HasSubstr("\nunsuitable: "));
+  evaluate_.require_a_d = 0.5;
+  evaluate_.parity.clear();
+  EXPECT_THAT(RunEvaluateCommand(evaluate_),
+              StatusIs(kInvalid, HasSubstr("needs a parity bundle")));
+}
+
 TEST_F(CommandsTest, EvaluateWithoutParityGivesAccuracyAlone) {
   ASSERT_THAT(RunDeployedCommand(deployed_), IsOk());
   evaluate_.parity.clear();

@@ -1,5 +1,6 @@
 #include "parity_trainer/evaluation.h"
 
+#include <cmath>
 #include <random>
 #include <string>
 #include <vector>
@@ -80,6 +81,31 @@ TEST(EvaluationTest, IdealParityIsAsGoodAsTheDeployedModel) {
       EXPECT_GT(a_a, 0.05);
       EXPECT_LT(a_a, 0.95);
     }
+  }
+}
+
+TEST(EvaluationTest, EverySampleIsJudgedOnceAtOneLoss) {
+  const Setting setting = MakeSetting(41, DataType::kFp32);
+  for (const char* const scheme : {"sum", "pack"}) {
+    SCOPED_TRACE(scheme);
+    const auto code = MakeCode(scheme, 3);
+    PARM_ASSERT_OK_AND_ASSIGN(
+        const ErasureResult result,
+        EvaluateErasures(*code, {&setting.deployed}, setting.data,
+                         DataType::kFp32, setting.logits));
+    ASSERT_THAT(result.decodes, SizeIs(41));
+    double right = 0;
+    for (const JudgedDecode& decode : result.decodes) {
+      right += decode.right ? 1 : 0;
+      EXPECT_GE(decode.margin, 0);
+    }
+    EXPECT_DOUBLE_EQ(right / 41, result.a_d[0].accuracy);
+    // Groups of three: 14, of which the last holds two samples.
+    EXPECT_THAT(result.Half(/*odd=*/false), SizeIs(21));
+    EXPECT_THAT(result.Half(/*odd=*/true), SizeIs(20));
+    const double a_d = result.a_d[0].accuracy;
+    EXPECT_DOUBLE_EQ(result.a_d[0].standard_error,
+                     std::sqrt(a_d * (1 - a_d) / 41));
   }
 }
 

@@ -217,6 +217,13 @@ TEST(ManifestCheckTest, RefusesFiguresThatAreNoFigures) {
   ExpectRefused(
       Parity(), [&](auto& m) { measured(m)->mutable_a_d(0)->set_samples(-5); },
       "measured.a_d[0].samples: expected a count, got -5");
+  ExpectRefused(
+      Parity(),
+      [&](auto& m) { measured(m)->mutable_a_d(0)->set_standard_error(-1); },
+      "measured.a_d[0].standard_error: expected a fraction");
+  ExpectRefused(
+      Parity(), [&](auto& m) { measured(m)->set_calibration_error(1.5); },
+      "measured.calibration_error: expected a fraction");
 }
 
 TEST(ManifestCheckTest, RefusesCalibrationThatDoesNotAscend) {
