@@ -69,7 +69,7 @@ TEST(AnswerBuilderTest, RefusesADefaultThatDoesNotFit) {
   }
   EXPECT_THAT(DefaultReply("m", {.rows = 1}, BundleOf(), {1}),
               StatusIs(absl::StatusCode::kDeadlineExceeded,
-                       HasSubstr("it has 1 values")));
+                       HasSubstr("got 1 values")));
 }
 
 TEST(AnswerBuilderTest, NamesThisFrontendInEveryError) {
