@@ -67,9 +67,9 @@ TEST(AnswerBuilderTest, RefusesADefaultThatDoesNotFit) {
     EXPECT_THAT(DefaultReply("m", {.rows = 1}, bundle, {0.5F, 1}),
                 StatusIs(absl::StatusCode::kDeadlineExceeded));
   }
-  EXPECT_THAT(DefaultReply("m", {.rows = 1}, BundleOf(), {1}),
-              StatusIs(absl::StatusCode::kDeadlineExceeded,
-                       HasSubstr("got 1 values")));
+  EXPECT_THAT(
+      DefaultReply("m", {.rows = 1}, BundleOf(), {1}),
+      StatusIs(absl::StatusCode::kDeadlineExceeded, HasSubstr("got 1 values")));
 }
 
 TEST(AnswerBuilderTest, NamesThisFrontendInEveryError) {
