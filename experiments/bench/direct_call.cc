@@ -1,6 +1,9 @@
 // parm-direct-call: calls one worker over ZeroMQ, without a frontend, one task
 // at a time on a constant schedule. Its latency is what the frontend's own is
-// compared with. Prints one JSON line.
+// compared with, and its own CPU time what no frontend's trip to a worker can
+// go below. Prints one JSON line.
+
+#include <unistd.h>
 
 #include <cstdio>
 #include <cstring>
@@ -13,6 +16,7 @@
 #include "base/json_writer.h"
 #include "base/latency_histogram.h"
 #include "base/status_macros.h"
+#include "experiments/load/process_usage.h"
 #include "proto/wire_codec.h"
 #include "zmq.hpp"
 
@@ -130,6 +134,7 @@ absl::Status Measure(const Flags& flags) {
   PARM_RETURN_IF_ERROR(caller.SayHello());
   const Duration gap = FromSeconds(1 / flags.rate);
   LatencyHistogram latency;
+  PARM_ASSIGN_OR_RETURN(const ProcessUsage before, ReadProcessUsage(getpid()));
   Time due = Clock::now();
   for (int i = 0; i < flags.calls; ++i) {
     std::this_thread::sleep_until(due);
@@ -137,11 +142,14 @@ absl::Status Measure(const Flags& flags) {
     PARM_ASSIGN_OR_RETURN(const Duration taken, caller.Call());
     latency.Record(taken);
   }
+  PARM_ASSIGN_OR_RETURN(const ProcessUsage after, ReadProcessUsage(getpid()));
   std::string text;
   JsonWriter json(&text);
   json.BeginObject().Key("calls").Int(latency.count());
   json.Key("p50_us").Double(ToSeconds(latency.Quantile(0.5)) * 1e6);
   json.Key("p99_us").Double(ToSeconds(latency.Quantile(0.99)) * 1e6);
+  json.Key("cpu_us_per_call")
+      .Double(ToSeconds(after.cpu - before.cpu) * 1e6 / flags.calls);
   json.EndObject();
   std::printf("%s\n", text.c_str());
   return absl::OkStatus();

@@ -130,12 +130,14 @@ class Bench:
         print(f"{label:32}{text} of {len(values)}")
         self.record.add_to_config(label, values)
 
-    def direct_p50_us(self, endpoint):
+    def direct_call(self, endpoint):
+        """Latency of a worker without a frontend, and what a trip to it costs
+        its caller's CPU."""
         text = subprocess.run(
             [self.binary("parm-direct-call"), "--worker", endpoint,
              "--rate", str(self._args.rate), "--calls", "2000"],
             check=True, capture_output=True, text=True).stdout
-        return json.loads(text)["p50_us"]
+        return json.loads(text)
 
 
 def resident_mb(pid):
@@ -156,7 +158,7 @@ def measure_query(bench, args):
              "added p50 us")
     figures = {policy: {name: [] for name in names}
                for policy in ("none", "coded")}
-    direct = []
+    direct = {"p50_us": [], "cpu_us_per_call": []}
     with ProcessSet(args.out) as processes:
         for name in ("w0", "w1"):
             bench.start_worker(processes, name, ("deployed", "parity"))
@@ -165,7 +167,9 @@ def measure_query(bench, args):
         frontends = {policy: bench.start_frontend(processes, endpoints, policy)
                      for policy in figures}
         for repeat in range(args.repeats):
-            direct.append(bench.direct_p50_us(endpoints[0]))
+            called = bench.direct_call(endpoints[0])
+            for name, values in direct.items():
+                values.append(called[name])
             for policy in alternating(figures, repeat):
                 name, address = frontends[policy]
                 run = bench.load(processes, policy, address,
@@ -176,9 +180,10 @@ def measure_query(bench, args):
                 for name, value in zip(names, (
                         run["offered_qps"], run["achieved_qps"],
                         run["cpu_us_per_query"], p50_us,
-                        p50_us - direct[-1])):
+                        p50_us - called["p50_us"])):
                     figures[policy][name].append(value)
-    bench.tell("direct call p50 us", direct)
+    for name, values in direct.items():
+        bench.tell(f"direct call: {name}", values)
     for policy, row in figures.items():
         for name, values in row.items():
             bench.tell(f"{policy}: {name}", values)
