@@ -4,8 +4,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
-#include "parity_trainer/atomic_file.h"
 #include "parity_trainer/torch_tensor.h"
+#include "proto/atomic_file.h"
 
 namespace parm {
 namespace {

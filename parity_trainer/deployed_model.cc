@@ -5,7 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
-#include "parity_trainer/atomic_file.h"
+#include "proto/atomic_file.h"
 
 namespace parm {
 namespace {

@@ -9,11 +9,11 @@
 #include "base/json_writer.h"
 #include "base/status_macros.h"
 #include "encoder/code.h"
-#include "parity_trainer/atomic_file.h"
 #include "parity_trainer/calibration.h"
 #include "parity_trainer/deployed_model.h"
 #include "parity_trainer/evaluation.h"
 #include "parity_trainer/npy.h"
+#include "proto/atomic_file.h"
 
 namespace parm {
 namespace {

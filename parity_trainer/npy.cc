@@ -11,7 +11,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "base/status_macros.h"
-#include "parity_trainer/atomic_file.h"
+#include "proto/atomic_file.h"
 
 namespace parm {
 namespace {

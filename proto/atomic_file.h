@@ -1,6 +1,6 @@
 #pragma once
 
-// Whole files in, whole files out: a file that this folder writes (checkpoint,
+// Whole files in, whole files out: a file that is written here (checkpoint,
 // report, array) is there complete or not at all.
 
 #include <cstdint>

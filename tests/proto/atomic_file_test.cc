@@ -1,12 +1,10 @@
-#include "parity_trainer/atomic_file.h"
+#include "proto/atomic_file.h"
 
-#include <sys/resource.h>
-
-#include <csignal>
 #include <filesystem>
 #include <string>
 
 #include "gtest/gtest.h"
+#include "tests/support/file_size_limit.h"
 #include "tests/support/matchers.h"
 #include "tests/support/scratch_directory.h"
 
@@ -15,24 +13,6 @@ namespace {
 
 using ::testing::Eq;
 using ::testing::HasSubstr;
-
-/// Files of this process may grow to so many bytes while it lives: a disk that
-/// is full, as far as write() can tell.
-class FileSizeLimit {
- public:
-  explicit FileSizeLimit(rlim_t bytes) {
-    getrlimit(RLIMIT_FSIZE, &before_);
-    std::signal(SIGXFSZ, SIG_IGN);
-    const rlimit limit{.rlim_cur = bytes, .rlim_max = before_.rlim_max};
-    setrlimit(RLIMIT_FSIZE, &limit);
-  }
-  FileSizeLimit(const FileSizeLimit&) = delete;
-  FileSizeLimit& operator=(const FileSizeLimit&) = delete;
-  ~FileSizeLimit() { setrlimit(RLIMIT_FSIZE, &before_); }
-
- private:
-  rlimit before_{};
-};
 
 int64_t CountFiles(const std::string& directory) {
   int64_t count = 0;

@@ -1,4 +1,4 @@
-#include "parity_trainer/atomic_file.h"
+#include "proto/atomic_file.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
