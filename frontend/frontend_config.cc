@@ -1,5 +1,6 @@
 #include "frontend/frontend_config.h"
 
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <set>
@@ -11,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "encoder/code.h"
+#include "frontend/capture_directory.h"
 #include "frontend/core/core_state.h"
 #include "proto/config.pb.h"
 #include "proto/strict_yaml.h"
@@ -27,6 +29,11 @@ class Source {
  public:
   Source(YamlNode root, absl::string_view file)
       : root_(std::move(root)), file_(file) {}
+
+  // A path that is relative to the file's folder.
+  std::string Path(const std::string& path) const {
+    return (std::filesystem::path(file_).parent_path() / path).string();
+  }
 
   // kInvalidArgument "FILE:LINE: text", at the deepest step that is there.
   absl::Status Error(const std::vector<Step>& path,
@@ -179,9 +186,35 @@ absl::Status ResolveRedundancy(const config::Redundancy& redundancy,
   return ResolveDecode(redundancy.decode(), model_path, source, model);
 }
 
+// `taken`: the directories of the models before.
+absl::StatusOr<CaptureOptions> ResolveCapture(
+    const config::Capture& capture, const std::vector<Step>& model_path,
+    const Source& source, std::set<std::string>* taken) {
+  const auto error = [&](absl::string_view text) {
+    std::vector<Step> path = model_path;
+    path.insert(path.end(), {"capture", "directory"});
+    return source.Error(path, text);
+  };
+  CaptureOptions out;
+  absl::StatusOr<std::string> directory =
+      CheckCaptureDirectory(source.Path(capture.directory()));
+  if (!directory.ok()) return error(directory.status().message());
+  if (!taken->insert(*directory).second) {
+    return error(absl::StrCat("capture directory given twice: ", *directory));
+  }
+  out.directory = *std::move(directory);
+  out.max_queries = ValueOr(capture.max_queries(), out.max_queries);
+  out.max_bytes = ValueOr(capture.max_bytes(), out.max_bytes);
+  out.max_per_second = ValueOr(capture.max_per_second(), out.max_per_second);
+  out.sample = ValueOr(capture.sample(), out.sample);
+  out.seed = ValueOr(capture.seed(), out.seed);
+  return out;
+}
+
 absl::Status ResolveModels(const config::FrontendConfig& config,
                            const Source& source, FrontendOptions* out) {
   std::set<std::string> names;
+  std::set<std::string> capture_directories;
   for (int i = 0; i < config.models_size(); ++i) {
     const config::Model& from = config.models(i);
     const std::vector<Step> path = {"models", static_cast<size_t>(i)};
@@ -214,6 +247,12 @@ absl::Status ResolveModels(const config::FrontendConfig& config,
     model.has_default_answer = from.has_default_answer();
     out->default_answers.emplace_back(from.default_answer().values().begin(),
                                       from.default_answer().values().end());
+    out->captures.push_back({.name = model.name});
+    if (from.has_capture()) {
+      PARM_ASSIGN_OR_RETURN(
+          out->captures.back().options,
+          ResolveCapture(from.capture(), path, source, &capture_directories));
+    }
     out->catalog.models.push_back(
         {.name = model.name,
          .code = model.code,

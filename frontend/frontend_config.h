@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "base/time.h"
+#include "frontend/capture_options.h"
 #include "frontend/core/core_options.h"
 #include "frontend/model_catalog.h"
 #include "frontend/upstream/zmq_upstream.h"
@@ -36,6 +37,7 @@ struct FrontendOptions {
   UpstreamOptions upstream;
   /// By ModelId; one sample of the first output, empty: an error instead.
   std::vector<std::vector<float>> default_answers;
+  std::vector<CaptureModel> captures;  // by ModelId
   HttpLimits http;
   Duration exit_timeout = Milliseconds(30'000);
 };
@@ -46,7 +48,9 @@ struct FrontendOptions {
 /// code; a scheme, k or r that no code takes; min_confidence or floor, as
 /// nothing computes a confidence yet; trigger.min above trigger.max; slack or a
 /// timeout not below the deadline; a timeout or interval of 0; more
-/// queries than the core has room for.
+/// queries than the core has room for; a capture directory that does not exist,
+/// cannot be written to, or is another model's too. Paths are relative to
+/// `file`'s folder.
 absl::StatusOr<FrontendOptions> ParseFrontendConfig(absl::string_view yaml,
                                                     absl::string_view file);
 

@@ -15,6 +15,7 @@
 #include "frontend/error_texts.h"
 #include "frontend/frontend_metrics.h"
 #include "frontend/loop_counters.h"
+#include "frontend/query_capture.h"
 #include "frontend/query_validation.h"
 #include "frontend/reply_checker.h"
 #include "frontend/tensor_rows.h"
@@ -112,6 +113,7 @@ class Loop final : public FrontendLoop,
   std::unique_ptr<ZmqUpstream> upstream_;
   std::unique_ptr<ActionPerformer> performer_;
   std::unique_ptr<core::FrontendCore> core_;
+  std::unique_ptr<QueryCapture> capture_;  // null: nothing is captured
   bool handling_ = false;
 
   uint64_t last_query_ = 0;
@@ -133,6 +135,7 @@ class Loop final : public FrontendLoop,
 
 absl::Status Loop::Start() {
   PARM_ASSIGN_OR_RETURN(core_, core::FrontendCore::Create(options_.core));
+  PARM_ASSIGN_OR_RETURN(capture_, QueryCapture::Create(options_.captures));
   for (const UpstreamWorker& worker : options_.upstream.workers) {
     workers_.push_back({.endpoint = worker.endpoint});
   }
@@ -229,6 +232,9 @@ absl::Status Loop::Admit(QueryHandle handle, oip::InferRequest request,
   if (!sendable.ok()) {
     ++counters_.queries_too_large;
     return sendable;
+  }
+  if (capture_ != nullptr) {
+    capture_->Offer(*model, *bundle, query->inputs, Clock::now());
   }
   about.rows = query->inputs.rows;
   about.deadline = query->deadline;
@@ -568,6 +574,7 @@ std::string Loop::MetricsText() {
                      .buffered_bytes = buffers_.bytes(),
                      .tasks_in_ledger = ledger_.size(),
                      .ready = Ready()});
+  if (capture_ != nullptr) text += RenderCaptureMetrics(capture_->counters());
   if (further_metrics_ != nullptr) text += further_metrics_();
   return text;
 }

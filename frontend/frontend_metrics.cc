@@ -20,6 +20,10 @@ constexpr std::array<absl::string_view, 4> kAttemptTypes = {"original", "retry",
 // By UncodedReason; the first is no reason.
 constexpr std::array<absl::string_view, kNumUncodedReasons> kUncodedReasons = {
     "", "no_batch_dimension", "several_tensors", "not_supported", "not_finite"};
+// By CaptureOutcome.
+constexpr std::array<absl::string_view, kNumCaptureOutcomes> kCaptureOutcomes =
+    {"taken",      "over_rate", "queue_full", "not_supported",
+     "not_finite", "bound",     "failed"};
 constexpr std::array<absl::string_view, 4> kWorkerStates = {"down", "silent",
                                                             "draining", "up"};
 
@@ -245,6 +249,37 @@ std::string RenderMetrics(const MetricsInput& input) {
   AddCoding(input, out);
   AddTasks(input, out);
   AddWorkers(input, out);
+  return out.Text();
+}
+
+std::string RenderCaptureMetrics(const std::vector<CaptureCounters>& captures) {
+  PrometheusText out;
+  out.Counter("parm_capture_queries_total",
+              "Queries of the sample that is captured, by outcome.");
+  for (const CaptureCounters& capture : captures) {
+    for (size_t i = 0; i < kNumCaptureOutcomes; ++i) {
+      out.Value({{"model", capture.model}, {"outcome", kCaptureOutcomes[i]}},
+                capture.outcomes[i]);
+    }
+  }
+  out.Gauge("parm_capture_rows", "Rows in the capture directory.");
+  for (const CaptureCounters& capture : captures) {
+    out.Value({{"model", capture.model}}, capture.written.rows);
+  }
+  out.Gauge("parm_capture_bytes", "Bytes of their tensors.");
+  for (const CaptureCounters& capture : captures) {
+    out.Value({{"model", capture.model}}, capture.written.bytes);
+  }
+  out.Counter("parm_capture_write_failures_total",
+              "1 if a write failed, which ended the capture.");
+  for (const CaptureCounters& capture : captures) {
+    out.Value({{"model", capture.model}}, capture.written.failures);
+  }
+  out.Counter("parm_capture_rows_lost_total",
+              "Rows taken that the failed disk did not take.");
+  for (const CaptureCounters& capture : captures) {
+    out.Value({{"model", capture.model}}, capture.written.rows_lost);
+  }
   return out.Text();
 }
 

@@ -12,6 +12,7 @@
 #include "frontend/core/core_counters.h"
 #include "frontend/loop_counters.h"
 #include "frontend/model_catalog.h"
+#include "frontend/query_capture.h"
 #include "frontend/serve/http_counters.h"
 #include "frontend/upstream/zmq_upstream.h"
 
@@ -38,6 +39,9 @@ struct MetricsInput {
 
 /// The text exposition format, version 0.0.4.
 std::string RenderMetrics(const MetricsInput& input);
+
+/// What the captures count, as further text.
+std::string RenderCaptureMetrics(const std::vector<CaptureCounters>& captures);
 
 /// What the HTTP listener counts, as further text.
 std::string RenderHttpMetrics(const HttpCounters& counters);

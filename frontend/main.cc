@@ -2,6 +2,7 @@
 // and its listeners, prints the ready line, and drains on SIGTERM.
 
 #include <CLI/CLI.hpp>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
@@ -37,6 +38,8 @@ Example of frontend.yaml:
       redundancy:
         policy: coded                     # none | coded
         code: {scheme: sum, k: 2, r: 1}
+      capture: {directory: captured}      # a sample of the inputs, as .npy;
+                                          # absent: nothing is written down
 
 Prints "parm-frontend ready http=ADDRESS:PORT metrics=ADDRESS:PORT" on stdout
 once it listens; /v2/health/ready says when every model has a worker. SIGTERM or
@@ -167,6 +170,8 @@ absl::Status Serve(const CommandLine& command_line, FrontendOptions options) {
 absl::Status Run(const CommandLine& command_line) {
   PARM_RETURN_IF_ERROR(
       StartLogging(command_line.log_format, command_line.log_level));
+  // A capture that meets the limit on a file's size is told by write().
+  std::signal(SIGXFSZ, SIG_IGN);
   PARM_ASSIGN_OR_RETURN(FrontendOptions options,
                         LoadFrontendConfig(command_line.config_path));
   if (command_line.check_config) {

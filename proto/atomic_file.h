@@ -1,7 +1,7 @@
 #pragma once
 
 // Whole files in, whole files out: a file that is written here (checkpoint,
-// report, array) is there complete or not at all.
+// report, array, part of a capture) is there complete or not at all.
 
 #include <cstdint>
 #include <string>

@@ -1,6 +1,9 @@
 #include "frontend/frontend_config.h"
 
+#include <filesystem>
 #include <ostream>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
@@ -183,6 +186,66 @@ INSTANTIATE_TEST_SUITE_P(
                 "heartbeat_interval"},
         Mistake{"heartbeat_timeout: 300ms", "heartbeat_timeout: 0s", 25,
                 "heartbeat_timeout must be above 0"}));
+
+// One worker, and these models.
+std::string WithModels(const std::string& models) {
+  return absl::StrCat("workers: [{endpoint: \"ipc:///a\"}]\nmodels:\n", models);
+}
+
+TEST(FrontendConfigTest, CapturesIntoADirectoryBesideTheFile) {
+  const ScratchDirectory directory;
+  std::filesystem::create_directory(directory / "captured");
+  PARM_ASSERT_OK_AND_ASSIGN(
+      const FrontendOptions options,
+      ParseFrontendConfig(
+          WithModels("  - {name: plain}\n"
+                     "  - name: m\n"
+                     "    capture: {directory: captured, max_queries: 5,\n"
+                     "              max_bytes: 6, max_per_second: 0.5,\n"
+                     "              sample: 0.25, seed: 7}\n"
+                     "  - {name: n, capture: {directory: .}}\n"),
+          directory / "f.yaml"));
+  ASSERT_EQ(options.captures.size(), 3U);
+  EXPECT_EQ(options.captures[0].options.directory, "");
+  const CaptureOptions& capture = options.captures[1].options;
+  EXPECT_EQ(options.captures[1].name, "m");
+  EXPECT_EQ(capture.directory,
+            std::filesystem::canonical(directory / "captured"));
+  EXPECT_EQ(capture.max_queries, 5U);
+  EXPECT_EQ(capture.max_bytes, 6U);
+  EXPECT_EQ(capture.max_per_second, 0.5);
+  EXPECT_EQ(capture.sample, 0.25);
+  EXPECT_EQ(capture.seed, 7U);
+  EXPECT_EQ(options.captures[2].options.max_queries, 10'000U);
+  EXPECT_EQ(options.captures[2].options.sample, 0.01);
+}
+
+TEST(FrontendConfigTest, RefusesCapturesThatCouldNotWrite) {
+  const ScratchDirectory directory;
+  std::filesystem::create_directory(directory / "captured");
+  for (const auto& [section, text] :
+       std::vector<std::pair<std::string, std::string>>{
+           {"{directory: missing}", "No such file or directory"},
+           {"{directory: captured/../f.yaml}", "capture directory"},
+           {"{directory: ./captured}", "capture directory given twice"},
+           {"{max_queries: 5}", "directory"},
+           {"{directory: captured, sample: 0}", "sample"},
+           {"{directory: captured, sample: 1.5}", "sample"},
+           {"{directory: captured, max_bytes: 0}", "max_bytes"},
+           {"{directory: captured, rate: 5}", "rate"}}) {
+    const std::string file = directory / "f.yaml";
+    EXPECT_THAT(ParseFrontendConfig(
+                    WithModels(absl::StrCat(
+                        "  - {name: l, capture: {directory: captured}}\n"
+                        "  - name: m\n    capture: ",
+                        section, "\n")),
+                    file),
+                StatusIs(absl::StatusCode::kInvalidArgument,
+                         AllOf(StartsWith(absl::StrCat(file, ":5: ")),
+                               HasSubstr(text))))
+        << section;
+  }
+}
 
 TEST(FrontendConfigTest, RefusesMoreQueriesThanTheCoreCanNumber) {
   const std::string yaml = absl::StrReplaceAll(

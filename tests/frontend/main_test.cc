@@ -66,6 +66,14 @@ TEST_F(FrontendMainTest, FindsWhatWouldNotStart) {
   }
 }
 
+TEST_F(FrontendMainTest, FindsACaptureThatHasNoDirectory) {
+  const auto process = CheckConfig(
+      "workers: [{endpoint: \"tcp://127.0.0.1:7001\"}]\n"
+      "models: [{name: m, capture: {directory: missing}}]\n");
+  EXPECT_THAT(process->Wait(), IsOkAndHolds(1));
+  EXPECT_THAT(process->Log(), HasSubstr("frontend.yaml:2: capture directory"));
+}
+
 TEST_F(FrontendMainTest, RefusesAnUnknownFlag) {
   const auto process = Start({"--confg", "x"});
   EXPECT_THAT(process->Wait(), IsOkAndHolds(1));
