@@ -98,7 +98,10 @@ void Performer::On(const core::DispatchTask& a) {
   Trace(Raw(a.task), worker, Raw(a.bundle), a.attempt, a.priority,
         a.deadline.time_since_epoch().count(), a.inputs.size());
   ++num_tasks_[static_cast<size_t>(a.attempt)];
-  SimTask task = {.task = a.task, .deadline = a.deadline};
+  SimTask task = {.task = a.task,
+                  .bundle = a.bundle,
+                  .attempt = a.attempt,
+                  .deadline = a.deadline};
   task.redundant = a.priority > 0;
   if (a.attempt == core::AttemptType::kParity) {
     violations.Check(a.inputs.size() == 1, "parity task without its query");
@@ -290,8 +293,9 @@ void Performer::SendReply(uint32_t worker, const SimTask& task,
   if (Fails(faults.undecodable, Purpose::kFate, task.luck, kGarbage)) {
     reply.small |= kUndecodableBit;
   }
-  reply.at = now + draws_.Between(scenario_.network_min, scenario_.network_max,
-                                  Purpose::kNetwork, id, kBack);
+  reply.at = now + task.reply_delay +
+             draws_.Between(scenario_.network_min, scenario_.network_max,
+                            Purpose::kNetwork, id, kBack);
   events.Push(reply);
   if (Fails(faults.duplicate_reply, Purpose::kFate, task.luck, kTwice)) {
     reply.at += draws_.Between(Duration{0}, scenario_.service,

@@ -12,6 +12,8 @@
 
 namespace parm::sim {
 
+class JobLaw;
+
 struct SimWorkerSpec {
   std::vector<core::ServedBundle> bundles;
   uint32_t fault_domain = 0;
@@ -59,6 +61,9 @@ struct Scenario {
   core::CoreOptions core;
   std::vector<SimWorkerSpec> workers;
   FaultRates faults;
+  /// Not owned. If set, it says how long a job takes, not the next two and
+  /// faults.slow.
+  JobLaw* job_law = nullptr;
   Duration service = Milliseconds(10);
   double service_spread = 0.2;
   Duration network_min = Microseconds(50);

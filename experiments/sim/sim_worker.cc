@@ -59,7 +59,7 @@ void SimWorker::StartNext(Time now) {
       if (task.deadline <= now) {
         surroundings_.SendReply(index_, task, TaskStatus::kExpired, false);
       } else {
-        Begin(lane, task);
+        Begin(now, lane, task);
       }
     }
   }
@@ -78,12 +78,15 @@ Duration SimWorker::ServiceTime(const SimTask& task) const {
   return FromSeconds(ToSeconds(scenario_.service) * factor);
 }
 
-void SimWorker::Begin(uint32_t lane, const SimTask& task) {
+void SimWorker::Begin(Time now, uint32_t lane, const SimTask& task) {
+  const JobPlan plan = scenario_.job_law != nullptr
+                           ? scenario_.job_law->Plan(now, index_, task)
+                           : JobPlan{.service = ServiceTime(task)};
   lanes_[lane].busy = true;
   lanes_[lane].task = task;
+  lanes_[lane].task.reply_delay = plan.reply_delay;
   surroundings_.SendStarted(index_, task);
-  surroundings_.ScheduleDone(index_, lane, lanes_[lane].epoch,
-                             ServiceTime(task));
+  surroundings_.ScheduleDone(index_, lane, lanes_[lane].epoch, plan.service);
 }
 
 void SimWorker::OnServiceDone(Time now, uint32_t lane, uint32_t epoch) {

@@ -14,7 +14,9 @@
 #include "base/time.h"
 #include "experiments/sim/buffer_book.h"
 #include "experiments/sim/draws.h"
+#include "experiments/sim/job_law.h"
 #include "experiments/sim/scenario.h"
+#include "frontend/core/action.h"
 #include "frontend/core/event.h"
 
 namespace parm::sim {
@@ -25,8 +27,11 @@ struct SimTask {
   uint32_t rows = 0;
   uint32_t work = 1;  // samples to compute
   bool redundant = false;
+  BundleKey bundle{};
+  core::AttemptType attempt{};
   Time deadline{};
-  uint64_t luck = 0;  // DispatchTask::luck
+  uint64_t luck = 0;        // DispatchTask::luck
+  Duration reply_delay{0};  // of the job's plan
 };
 
 enum class TaskError : uint8_t { kNone, kRetryable, kPermanent };
@@ -88,7 +93,7 @@ class SimWorker {
   };
 
   void StartNext(Time now);
-  void Begin(uint32_t lane, const SimTask& task);
+  void Begin(Time now, uint32_t lane, const SimTask& task);
   void Finish(Lane& lane);
   Duration ServiceTime(const SimTask& task) const;
 

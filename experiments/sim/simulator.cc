@@ -9,6 +9,7 @@
 #include "experiments/sim/performer.h"
 #include "experiments/sim/run_checks.h"
 #include "experiments/sim/sim_worker.h"
+#include "experiments/sim/worker_side.h"
 #include "frontend/core/frontend_core.h"
 
 namespace parm::sim {
@@ -55,12 +56,9 @@ class Simulator {
       : scenario_(scenario),
         draws_(scenario.seed),
         world_(scenario, draws_),
+        worker_side_(scenario, draws_, world_),
         core_(core::FrontendCore::Create(scenario.core).value()),
-        incidents_(scenario, draws_, world_, workers_) {
-    for (uint32_t i = 0; i < scenario.workers.size(); ++i) {
-      workers_.emplace_back(i, scenario, draws_, world_);
-    }
-  }
+        incidents_(scenario, draws_, world_, worker_side_.workers()) {}
 
   SimResult Run();
 
@@ -81,8 +79,6 @@ class Simulator {
     peak_.buffered_bytes = std::max(peak_.buffered_bytes, sizes.buffered_bytes);
   }
   void Happen(const SimEvent& event);
-  void HappenAtWorker(const SimEvent& event);
-  void SayHello(uint32_t worker);
   void Arrive();
   QueryId Send(ModelId model, uint32_t signature, uint32_t samples,
                core::AnswerMode mode, Duration deadline);
@@ -95,7 +91,7 @@ class Simulator {
   const Scenario& scenario_;
   const Draws draws_;
   Performer world_;
-  std::vector<SimWorker> workers_;
+  WorkerSide worker_side_;
   std::unique_ptr<core::FrontendCore> core_;
   Incidents incidents_;
   core::CoreSizes peak_;
@@ -111,16 +107,6 @@ Duration Simulator::LongestDeadline() const {
     longest = std::max(longest, model.deadline);
   }
   return longest;
-}
-
-void Simulator::SayHello(uint32_t worker) {
-  const SimWorkerSpec& spec = scenario_.workers[worker];
-  Tell(core::WorkerUp{.worker = WorkerId{worker},
-                      .nonce = workers_[worker].nonce(),
-                      .fault_domain = spec.fault_domain,
-                      .lanes = spec.lanes,
-                      .max_in_flight = spec.max_in_flight,
-                      .bundles = spec.bundles});
 }
 
 QueryId Simulator::Send(ModelId model, uint32_t signature, uint32_t samples,
@@ -182,7 +168,7 @@ void Simulator::Arrive() {
          .id = Raw(id)});
   }
   if (num_arrived_ == scenario_.num_queries) {
-    for (SimWorker& worker : workers_) worker.Behave();
+    for (SimWorker& worker : worker_side_.workers()) worker.Behave();
     world_.set_faults(false);
     incidents_.End();
     PlanPhase(Phase::kRecovered, RecoveryBound(scenario_));
@@ -199,50 +185,6 @@ void Simulator::PlanPhase(Phase phase, Duration after, uint32_t model) {
                       .what = Happening::kPhase,
                       .small = static_cast<uint8_t>(phase),
                       .worker = model});
-}
-
-void Simulator::HappenAtWorker(const SimEvent& event) {
-  SimWorker& worker = workers_[event.worker];
-  const Connection& connection = world_.connections[event.worker];
-  switch (event.what) {
-    case Happening::kTaskAtWorker:
-      if (const SimTask* const task = world_.Deliver(event)) {
-        worker.OnTask(world_.now, *task);
-      }
-      break;
-    case Happening::kCancelAtWorker:
-      if (event.epoch == connection.epoch) {
-        worker.OnCancel(world_.now, TaskId{event.id});
-      }
-      break;
-    case Happening::kProbeAtWorker:
-      if (worker.responsive() && connection.up) {
-        world_.Later(
-            {.what = Happening::kHeardAtFrontend, .worker = event.worker});
-      }
-      break;
-    case Happening::kServiceDone:
-      worker.OnServiceDone(world_.now, event.small, event.epoch);
-      break;
-    case Happening::kHeartbeat:
-      if (worker.responsive() && connection.up) {
-        // Small: it carries depths, and all are 0.
-        const bool idle = worker.queue_depth() + worker.in_flight() == 0;
-        world_.Later({.what = Happening::kHeardAtFrontend,
-                      .small = static_cast<uint8_t>(idle ? 1 : 0),
-                      .worker = event.worker,
-                      .id = static_cast<uint64_t>(
-                          world_.now.time_since_epoch().count())});
-      }
-      if (phase_ != Phase::kDone) {
-        world_.events.Push({.at = world_.now + scenario_.heartbeat_interval,
-                            .what = Happening::kHeartbeat,
-                            .worker = event.worker});
-      }
-      break;
-    default:
-      break;
-  }
 }
 
 void Simulator::Happen(const SimEvent& event) {
@@ -262,22 +204,16 @@ void Simulator::Happen(const SimEvent& event) {
       return;
     case Happening::kHelloAtFrontend:
       if (event.epoch == world_.connections[event.worker].epoch) {
-        SayHello(event.worker);
+        Tell(worker_side_.HelloOf(event.worker));
       }
       return;
     case Happening::kPhase:
       EnterPhase(static_cast<Phase>(event.small), event.worker);
       return;
-    case Happening::kTaskAtWorker:
-    case Happening::kCancelAtWorker:
-    case Happening::kProbeAtWorker:
-    case Happening::kServiceDone:
-    case Happening::kHeartbeat:
-      HappenAtWorker(event);
-      return;
     default:
       break;
   }
+  if (worker_side_.Happen(event)) return;
   Event core_event;
   if (world_.ToCoreEvent(event, &core_event)) Tell(core_event);
 }
@@ -285,7 +221,8 @@ void Simulator::Happen(const SimEvent& event) {
 void Simulator::EnterPhase(Phase phase, uint32_t model) {
   phase_ = phase;
   if (phase == Phase::kRecovered) {
-    if (model == 0) before_burst_ = TakeSnapshot(core_->counters(), workers_);
+    if (model == 0)
+      before_burst_ = TakeSnapshot(core_->counters(), worker_side_.workers());
     SendBurst(model);
     if (model + 1 < scenario_.core.models.size()) {
       // Once the slots are free again.
@@ -300,8 +237,8 @@ void Simulator::EnterPhase(Phase phase, uint32_t model) {
                   Milliseconds(100));
   } else if (phase == Phase::kForgotten) {
     CheckBurst(scenario_, before_burst_,
-               TakeSnapshot(core_->counters(), workers_), burst_size_,
-               world_.violations);
+               TakeSnapshot(core_->counters(), worker_side_.workers()),
+               burst_size_, world_.violations);
     CheckForgotten(core_->sizes(), world_);
     CheckCounters(core_->counters(), world_);
     CheckDrain();
@@ -335,16 +272,7 @@ void Simulator::CheckDrain() {
 }
 
 SimResult Simulator::Run() {
-  for (uint32_t i = 0; i < workers_.size(); ++i) {
-    const Duration until_hello = draws_.Between(
-        Duration{0}, scenario_.latest_hello, Purpose::kFault, 0, i);
-    world_.events.Push({.at = world_.now + until_hello,
-                        .what = Happening::kHelloAtFrontend,
-                        .worker = i});
-    world_.events.Push({.at = world_.now + Milliseconds(1 + i),
-                        .what = Happening::kHeartbeat,
-                        .worker = i});
-  }
+  worker_side_.Begin();
   world_.events.Push(
       {.at = world_.now + Milliseconds(1), .what = Happening::kArrival});
   incidents_.PlanNext();
