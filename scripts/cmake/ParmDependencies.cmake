@@ -22,6 +22,15 @@ if(PARM_BUILD_TESTS OR PARM_BUILD_EXPERIMENTS)
   find_package(benchmark REQUIRED)
 endif()
 
+if(PARM_WITH_CUDA)
+  # Data-centre GPUs from 2020 on; later ones translate the last one's PTX.
+  if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
+    set(CMAKE_CUDA_ARCHITECTURES 80 90)
+  endif()
+  enable_language(CUDA)
+  find_package(CUDAToolkit REQUIRED)
+endif()
+
 # The virtual environment of scripts/bootstrap.sh.
 set(PARM_VENV ${CMAKE_SOURCE_DIR}/.venv)
 set(PARM_PYTHON ${PARM_VENV}/bin/python)
