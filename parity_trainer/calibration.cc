@@ -4,8 +4,6 @@
 #include <cmath>
 #include <tuple>
 
-#include "base/status_macros.h"
-
 namespace parm {
 namespace {
 
@@ -35,32 +33,7 @@ ConfidenceStep Merge(const ConfidenceStep& low, const ConfidenceStep& high) {
           .samples = low.samples + high.samples};
 }
 
-/// The step that a margin belongs to.
-size_t StepOf(absl::Span<const ConfidenceStep> table, float margin) {
-  size_t step = 0;
-  while (step + 1 < table.size() &&
-         static_cast<double>(margin) >= table[step + 1].margin_at_least) {
-    ++step;
-  }
-  return step;
-}
-
 }  // namespace
-
-float MarginOf(absl::Span<const float> logits) {
-  if (logits.size() < 2) return 0;
-  float first = std::max(logits[0], logits[1]);
-  float second = std::min(logits[0], logits[1]);
-  for (const float logit : logits.subspan(2)) {
-    if (logit > first) {
-      second = first;
-      first = logit;
-    } else if (logit > second) {
-      second = logit;
-    }
-  }
-  return first - second;
-}
 
 std::vector<ConfidenceStep> FitConfidence(
     absl::Span<const JudgedDecode> decodes) {
@@ -99,11 +72,6 @@ std::vector<ConfidenceStep> FitConfidence(
   return table;
 }
 
-double ConfidenceOf(absl::Span<const ConfidenceStep> table, float margin) {
-  PARM_CHECK(!table.empty());
-  return table[StepOf(table, margin)].probability_right;
-}
-
 std::optional<double> CalibrationError(absl::Span<const ConfidenceStep> table,
                                        absl::Span<const JudgedDecode> decodes) {
   if (table.empty() || decodes.size() < kLeastDecodesForError) {
@@ -111,7 +79,7 @@ std::optional<double> CalibrationError(absl::Span<const ConfidenceStep> table,
   }
   std::vector<double> surplus(table.size());  // found less stated
   for (const JudgedDecode& decode : decodes) {
-    const size_t step = StepOf(table, decode.margin);
+    const size_t step = ConfidenceStepOf(table, decode.margin);
     surplus[step] += (decode.right ? 1 : 0) - table[step].probability_right;
   }
   double error = 0;

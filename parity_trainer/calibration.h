@@ -1,7 +1,7 @@
 #pragma once
 
-// How far a reconstruction can be trusted: from the margin that the decoder
-// sees to the probability that its class is right, measured on some decodes and
+// How far a reconstruction can be trusted: the table of encoder/confidence.h,
+// from margin to the probability of being right, measured on some decodes and
 // judged on others.
 
 #include <cstdint>
@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/types/span.h"
+#include "encoder/confidence.h"
 
 namespace parm {
 
@@ -21,25 +22,10 @@ struct JudgedDecode {
   bool deployed_right = false;  // the deployed model's own answer
 };
 
-/// A step of the table: decodes with at least this margin, and less than the
-/// next step's, were right so often.
-struct ConfidenceStep {
-  double margin_at_least = 0;
-  double probability_right = 0;
-  int64_t samples = 0;
-};
-
-/// Greatest value less the next greatest; 0 for fewer than two.
-float MarginOf(absl::Span<const float> logits);
-
 /// Steps of equal numbers of decodes, merged until the probability grows with
 /// the margin; the first begins at 0. Empty for fewer than 100 decodes.
 std::vector<ConfidenceStep> FitConfidence(
     absl::Span<const JudgedDecode> decodes);
-
-/// Probability that a decode with this margin is right.
-/// Needs: a table that is not empty.
-double ConfidenceOf(absl::Span<const ConfidenceStep> table, float margin);
 
 /// Mean distance between stated and found probability over the steps of the
 /// table, weighted by their decodes; nullopt for fewer than 5,000 decodes, of

@@ -33,14 +33,6 @@ std::vector<JudgedDecode> Draw(int64_t count, uint64_t seed) {
   return decodes;
 }
 
-TEST(CalibrationTest, MarginIsGreatestLessNext) {
-  EXPECT_EQ(MarginOf({1, 5, 3}), 2);
-  EXPECT_EQ(MarginOf({5, 1, 3}), 2);
-  EXPECT_EQ(MarginOf({-4, -1}), 3);
-  EXPECT_EQ(MarginOf({2, 2, 2}), 0);
-  EXPECT_EQ(MarginOf({7}), 0);
-}
-
 TEST(CalibrationTest, TableGrowsAndFindsTheTruth) {
   for (uint64_t seed = 1; seed <= 3; ++seed) {
     SCOPED_TRACE(absl::StrCat("seed=", seed));
