@@ -181,7 +181,7 @@ bool ModelCatalog::AdmitParity(const wire::BundleInfo& info, ModelId model) {
                         "; the configuration says ", ToString(spec)));
     return false;
   }
-  if (configured.needs_calibration && !info.has_calibration()) {
+  if (configured.needs_calibration && info.calibration().empty()) {
     Refuse(info.sha256(), model, &counters_.refused_calibration,
            "decode.min_confidence or decode.floor is configured, but its "
            "manifest has no calibration table");

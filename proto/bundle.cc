@@ -167,7 +167,11 @@ wire::BundleInfo ToBundleInfo(const Bundle& bundle) {
     lineage->set_parity_index(from.parity_index());
   }
   info.set_relative_cost(manifest.measured().relative_cost());
-  info.set_has_calibration(manifest.measured().calibration_size() > 0);
+  for (const bundle::CalibrationBin& from : manifest.measured().calibration()) {
+    wire::CalibrationBin* bin = info.add_calibration();
+    bin->set_margin_at_least(from.margin_at_least());
+    bin->set_probability_right(from.probability_right());
+  }
   return info;
 }
 

@@ -101,6 +101,24 @@ absl::Status CheckLineage(const Lineage& lineage) {
   return absl::OkStatus();
 }
 
+absl::Status CheckCalibration(const BundleInfo& bundle) {
+  for (int i = 0; i < bundle.calibration_size(); ++i) {
+    const CalibrationBin& bin = bundle.calibration(i);
+    if (!std::isfinite(bin.margin_at_least()) ||
+        (i > 0 && bin.margin_at_least() <=
+                      bundle.calibration(i - 1).margin_at_least())) {
+      return Malformed("calibration margins do not ascend: got ",
+                       bin.margin_at_least(), " in bin ", i);
+    }
+    // Not "outside": what is not a number is refused too.
+    if (!(bin.probability_right() >= 0 && bin.probability_right() <= 1)) {
+      return Malformed("calibration of bin ", i, " is no probability: got ",
+                       bin.probability_right());
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckBundleInfo(const BundleInfo& bundle) {
   PARM_RETURN_IF_ERROR(CheckDigest("bundle sha256", bundle.sha256()));
   PARM_RETURN_IF_ERROR(
@@ -129,7 +147,7 @@ absl::Status CheckBundleInfo(const BundleInfo& bundle) {
   if (!std::isfinite(bundle.relative_cost()) || bundle.relative_cost() < 0) {
     return Malformed("relative_cost is no cost: got ", bundle.relative_cost());
   }
-  return absl::OkStatus();
+  return CheckCalibration(bundle);
 }
 
 absl::Status CheckHello(const Hello& hello) {

@@ -50,12 +50,15 @@ bool Skip(CodedInputStream* stream, uint32_t tag) {
 bool ScanBundle(CodedInputStream* stream, EnvelopeScan* scan) {
   int num_inputs = 0;
   int num_outputs = 0;
+  int num_bins = 0;
   const bool complete = ForEachField(stream, [&](int number, uint32_t tag) {
     num_inputs += number == BundleInfo::kInputsFieldNumber;
     num_outputs += number == BundleInfo::kOutputsFieldNumber;
+    num_bins += number == BundleInfo::kCalibrationFieldNumber;
     return Skip(stream, tag);
   });
   scan->max_tensors = std::max({scan->max_tensors, num_inputs, num_outputs});
+  scan->max_bins = std::max(scan->max_bins, num_bins);
   return complete;
 }
 

@@ -18,6 +18,7 @@ struct EnvelopeScan {
   int num_messages = 0;      // fields of the oneof, known ones
   int num_bundles = 0;       // of a Hello
   int max_tensors = 0;       // longest list of specs
+  int max_bins = 0;          // longest calibration table of a Hello's bundles
   uint64_t task_id = 0;      // of Infer, Started, Reply, Cancel; 0: none
 };
 

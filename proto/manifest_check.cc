@@ -197,6 +197,11 @@ class Checker {
   }
 
   absl::Status CheckCalibration(const bundle::Measured& measured) const {
+    if (measured.calibration_size() > wire::kMaxCalibrationBins) {
+      return Error("measured.calibration", "expected at most ",
+                   wire::kMaxCalibrationBins, " bins, got ",
+                   measured.calibration_size());
+    }
     for (int i = 0; i < measured.calibration_size(); ++i) {
       const bundle::CalibrationBin& bin = measured.calibration(i);
       const std::string at = absl::StrCat("measured.calibration[", i, "]");

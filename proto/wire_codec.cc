@@ -63,6 +63,10 @@ absl::StatusOr<Envelope> ParseEnvelope(absl::Span<const std::byte> frame) {
                      scan.num_bundles, " bundles, limits ", kMaxTensors,
                      " and ", kMaxBundles);
   }
+  if (scan.max_bins > kMaxCalibrationBins) {
+    return Malformed("too many calibration bins: got ", scan.max_bins,
+                     ", limit ", kMaxCalibrationBins);
+  }
   Envelope envelope;
   if (!envelope.ParseFromArray(frame.data(), static_cast<int>(frame.size()))) {
     return Malformed("not an envelope");

@@ -22,6 +22,7 @@ inline constexpr size_t kMaxEnvelopeBytes = size_t{1} << 20;
 inline constexpr int kMaxTensors = 64;
 inline constexpr int kMaxRank = 16;
 inline constexpr int kMaxBundles = 256;
+inline constexpr int kMaxCalibrationBins = 32;
 inline constexpr size_t kMaxNameBytes = 1024;
 inline constexpr size_t kMaxErrorBytes = 4096;
 inline constexpr uint32_t kMaxLanes = 1024;

@@ -239,7 +239,7 @@ TEST_F(ModelCatalogTest, RefusesAMissingCalibrationTable) {
               IsEmpty());
   EXPECT_EQ(catalog.counters().refused_calibration, 1U);
   wire::BundleInfo calibrated = ParityOf('d', 'q');
-  calibrated.set_has_calibration(true);
+  calibrated.add_calibration()->set_probability_right(0.9);
   EXPECT_THAT(catalog.OnHello(kFirst, HelloWith({calibrated})).bundles,
               SizeIs(1));
 }

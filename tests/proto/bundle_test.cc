@@ -147,7 +147,9 @@ TEST(BundleTest, HelloSaysWhatTheManifestSays) {
   const ScratchDirectory scratch;
   bundle::Manifest manifest = DeployedManifest();
   manifest.mutable_measured()->set_relative_cost(1.5);
-  manifest.mutable_measured()->add_calibration()->set_probability_right(0.5);
+  bundle::CalibrationBin* bin = manifest.mutable_measured()->add_calibration();
+  bin->set_margin_at_least(1.25);
+  bin->set_probability_right(0.5);
   PARM_ASSERT_OK_AND_ASSIGN(
       const Bundle bundle,
       WriteBundle(scratch / "b", manifest, {{"model.pt", kModel}}));
@@ -159,7 +161,9 @@ TEST(BundleTest, HelloSaysWhatTheManifestSays) {
   EXPECT_EQ(info.role(), wire::DEPLOYED);
   EXPECT_FALSE(info.has_lineage());
   EXPECT_DOUBLE_EQ(info.relative_cost(), 1.5);
-  EXPECT_TRUE(info.has_calibration());
+  ASSERT_EQ(info.calibration_size(), 1);
+  EXPECT_EQ(info.calibration(0).margin_at_least(), 1.25);
+  EXPECT_EQ(info.calibration(0).probability_right(), 0.5);
   ASSERT_EQ(info.inputs_size(), 1);
   EXPECT_EQ(info.inputs(0).datatype(), wire::FP32);
   EXPECT_EQ(info.inputs(0).shape(0), -1);

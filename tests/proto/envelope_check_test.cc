@@ -157,6 +157,25 @@ TEST(EnvelopeCheckTest, HelloIsRefusedWithImpossibleBundles) {
   }
 }
 
+TEST(EnvelopeCheckTest, CalibrationIsRefusedWithImpossibleBins) {
+  const auto bin = [](Envelope& e) {
+    return e.mutable_hello()->mutable_bundles(0)->mutable_calibration(1);
+  };
+  const Envelope base = HelloEnvelope();
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+  for (const double margin : {0.0, -1.0, kInfinity, kNan}) {
+    ExpectRefused(
+        base, [&](Envelope& e) { bin(e)->set_margin_at_least(margin); },
+        "calibration margins do not ascend");
+  }
+  for (const double probability : {-0.1, 1.1, kInfinity, kNan}) {
+    ExpectRefused(
+        base, [&](Envelope& e) { bin(e)->set_probability_right(probability); },
+        "calibration of bin 1 is no probability");
+  }
+}
+
 TEST(EnvelopeCheckTest, LineageIsRefusedWithAnImpossibleCode) {
   const auto lineage = [](Envelope& e) {
     return e.mutable_hello()->mutable_bundles(0)->mutable_lineage();

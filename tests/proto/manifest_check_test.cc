@@ -248,6 +248,12 @@ TEST(ManifestCheckTest, RefusesCalibrationThatDoesNotAscend) {
   ExpectRefused(
       fine, [&](auto& m) { bin(m, 2, 1, -1); },
       "measured.calibration[2].samples: expected a count");
+  ExpectRefused(
+      fine,
+      [&](auto& m) {
+        for (int i = 2; i < 33; ++i) bin(m, i, 1, 1);
+      },
+      "measured.calibration: expected at most 32 bins, got 33");
 }
 
 }  // namespace

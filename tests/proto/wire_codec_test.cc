@@ -55,12 +55,12 @@ std::vector<Golden> GoldenBytes() {
        "12040a026631"},
       {HelloEnvelope(),
        "0801"
-       "1aab01"
+       "1ac801"
        "0a027731"
        "12057261636b31"
        "190807060504030201"
        "2002"
-       "2a8f01"
+       "2aac01"
        "0a2011111111111111111111111111111111"
        "11111111111111111111111111111111"
        "12016d"
@@ -73,7 +73,8 @@ std::vector<Golden> GoldenBytes() {
        "22222222222222222222222222222222"
        "12090a0373756d10021801"
        "49000000000000f83f"
-       "5001"
+       "5a0911000000000000e03f"
+       "5a1209000000000000004011000000000000e83f"
        "308008"},
       {InferEnvelope(),
        "0801"
@@ -308,11 +309,24 @@ TEST(WireCodecTest, CountsAreRefusedBeyondTheirBounds) {
         }
       },
       "257 bundles");
+  ExpectRefused(
+      HelloEnvelope(),
+      [](Envelope& e) {
+        for (int i = 0; i < kMaxCalibrationBins; ++i) {
+          e.mutable_hello()->mutable_bundles(0)->add_calibration();
+        }
+      },
+      "too many calibration bins: got 34, limit 32");
 }
 
 TEST(WireCodecTest, ALargestHelloIsAccepted) {
   Envelope envelope = HelloEnvelope();
-  const BundleInfo bundle = envelope.hello().bundles(0);
+  BundleInfo& bundle = *envelope.mutable_hello()->mutable_bundles(0);
+  while (bundle.calibration_size() < kMaxCalibrationBins) {
+    CalibrationBin* bin = bundle.add_calibration();
+    bin->set_margin_at_least(bundle.calibration_size());
+    bin->set_probability_right(1);
+  }
   for (int i = 1; i < kMaxBundles; ++i) {
     *envelope.mutable_hello()->add_bundles() = bundle;
   }

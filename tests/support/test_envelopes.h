@@ -45,7 +45,10 @@ inline Envelope HelloEnvelope() {
   bundle->mutable_lineage()->mutable_code()->set_k(2);
   bundle->mutable_lineage()->mutable_code()->set_r(1);
   bundle->set_relative_cost(1.5);
-  bundle->set_has_calibration(true);
+  bundle->add_calibration()->set_probability_right(0.5);
+  CalibrationBin* bin = bundle->add_calibration();
+  bin->set_margin_at_least(2);
+  bin->set_probability_right(0.75);
   hello->set_max_message_bytes(1024);
   return envelope;
 }
