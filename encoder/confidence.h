@@ -35,8 +35,7 @@ size_t ConfidenceStepOf(absl::Span<const ConfidenceStep> table, float margin);
 /// Needs: a table that is not empty.
 double ConfidenceOf(absl::Span<const ConfidenceStep> table, float margin);
 
-/// The least ConfidenceOf of `rows` samples, one behind the other: that of an
-/// answer that is right only if all of them are.
+/// The least ConfidenceOf of `rows` samples, one behind the other.
 /// Needs: a table that is not empty; rows divides logits.size(), and is not 0.
 double LeastConfidenceOf(absl::Span<const ConfidenceStep> table,
                          absl::Span<const float> logits, size_t rows);

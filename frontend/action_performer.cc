@@ -111,6 +111,28 @@ void ActionPerformer::Perform(const core::EncodeParity& action) {
   events_.emplace_back(done);
 }
 
+// Tables tell of one loss. A weighted sum that makes up for several is noisier
+// than that; a multi-output answer is what it is, however many are lost.
+std::optional<float> ActionPerformer::Confidence(
+    const core::DecodeMember& action, const oip::Tensor& decoded) const {
+  const Code& code = *parts_.codes.at(Raw(action.model));
+  const auto k = static_cast<size_t>(code.spec().k);
+  int lost = 0;
+  std::vector<absl::Span<const ConfidenceStep>> tables;
+  for (size_t slot = 0; slot < action.outputs.size(); ++slot) {
+    const BufferId id = action.outputs[slot];
+    if (slot < k) {
+      lost += slot < action.num_members && id == BufferId{} ? 1 : 0;
+    } else if (id != BufferId{}) {
+      const std::optional<BundleKey> bundle = parts_.buffers->Get(id).bundle;
+      if (!bundle.has_value()) return std::nullopt;
+      tables.emplace_back(parts_.catalog->Get(*bundle).confidence);
+    }
+  }
+  if (lost > 1 && !code.multi_output()) return std::nullopt;
+  return ConfidenceOfDecode(tables, decoded);
+}
+
 void ActionPerformer::Perform(const core::DecodeMember& action) {
   const Time start = Clock::now();
   std::vector<const oip::Tensor*> outputs;
@@ -132,6 +154,7 @@ void ActionPerformer::Perform(const core::DecodeMember& action) {
   if (decoded.ok()) {
     done.ok = true;
     done.noise_gain = decoded->noise_gain;
+    done.confidence = Confidence(action, decoded->tensor);
     TensorSet set{.rows = rows};
     set.tensors.push_back(std::move(decoded->tensor));
     done.output = parts_.buffers->Add(std::move(set));

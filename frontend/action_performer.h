@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -71,6 +72,8 @@ class ActionPerformer final : public core::ActionSink {
   void Perform(const core::WakeAt& action);
 
   absl::StatusOr<TensorSet> Inputs(const core::DispatchTask& action) const;
+  std::optional<float> Confidence(const core::DecodeMember& action,
+                                  const oip::Tensor& decoded) const;
 
   const Parts parts_;
   std::deque<core::Event> events_;

@@ -5,6 +5,7 @@
 // until the core emits ReleaseBuffer for it.
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "base/ids.h"
@@ -19,6 +20,8 @@ struct TensorSet {
   /// of the members it was made from, which its own shape need not tell; else
   /// its own.
   int64_t rows = 0;
+  /// Of a reply: the bundle that answered.
+  std::optional<BundleKey> bundle;
 };
 
 /// Bound: what the core holds (max_queries), as every entry was named to it; no

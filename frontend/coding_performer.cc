@@ -100,6 +100,23 @@ absl::StatusOr<DecodedOutput> DecodeMemberOutput(
   return decoded;
 }
 
+std::optional<float> ConfidenceOfDecode(
+    absl::Span<const absl::Span<const ConfidenceStep>> tables,
+    const oip::Tensor& decoded) {
+  const int64_t rows = decoded.spec.shape.at(0);
+  std::vector<float> logits(decoded.data.size() / sizeof(float));
+  if (tables.empty() || logits.empty()) return std::nullopt;
+  std::memcpy(logits.data(), decoded.data.bytes().data(),
+              logits.size() * sizeof(float));
+  double least = 1;
+  for (const absl::Span<const ConfidenceStep> table : tables) {
+    if (table.empty()) return std::nullopt;
+    least = std::min(
+        least, LeastConfidenceOf(table, logits, static_cast<size_t>(rows)));
+  }
+  return static_cast<float>(least);
+}
+
 ClassAgreement CompareTopClass(const oip::Tensor& decoded,
                                const oip::Tensor& original) {
   ClassAgreement agreement;

@@ -5,12 +5,14 @@
 // are the core's, algebra the code's; this finds shapes and memory.
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "base/tensor.h"
 #include "encoder/code.h"
+#include "encoder/confidence.h"
 #include "proto/oip/messages.h"
 
 namespace parm {
@@ -39,6 +41,13 @@ absl::StatusOr<DecodedOutput> DecodeMemberOutput(
     const Code& code, int num_members,
     absl::Span<const oip::Tensor* const> outputs, int lost,
     const TensorSpec& output, int64_t member_rows);
+
+/// P(right) of a decode: by each of these tables that of its least sure row, of
+/// those the least. nullopt without a table, or where one is empty: not known.
+/// Needs: `decoded` came from DecodeMemberOutput.
+std::optional<float> ConfidenceOfDecode(
+    absl::Span<const absl::Span<const ConfidenceStep>> tables,
+    const oip::Tensor& decoded);
 
 struct ClassAgreement {
   uint32_t compared = 0;  // rows

@@ -130,18 +130,12 @@ absl::Status ResolveDecode(const config::Decode& decode,
   if (out.slack >= model->deadline) {
     return error("slack", "slack must be below the model's deadline");
   }
-  // With either, no reconstruction would ever be confident enough.
-  for (const auto& [key, given] : {
-           std::pair<absl::string_view, bool>{"min_confidence",
-                                              decode.has_min_confidence()},
-           {"floor", decode.has_floor()},
-       }) {
-    if (given) {
-      return error(key, absl::StrCat(key,
-                                     " needs a parity bundle with a "
-                                     "calibration table, and this version "
-                                     "computes no confidence"));
-    }
+  if (decode.has_min_confidence()) {
+    out.min_confidence = static_cast<float>(decode.min_confidence());
+  }
+  if (decode.has_floor()) out.floor = static_cast<float>(decode.floor());
+  if (out.min_confidence && out.floor && *out.floor > *out.min_confidence) {
+    return error("floor", "floor is above min_confidence");
   }
   out.max_noise_gain = ValueOr(decode.max_noise_gain(), out.max_noise_gain);
   return absl::OkStatus();

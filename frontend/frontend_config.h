@@ -45,12 +45,11 @@ struct FrontendOptions {
 /// Errors: kInvalidArgument "FILE:LINE: ..." for what proto/strict_yaml.h
 /// refuses, and for: no worker or model; an endpoint that is not tcp:// with a
 /// port or ipc://, or given twice; a model named twice; policy coded without a
-/// code; a scheme, k or r that no code takes; min_confidence or floor, as
-/// nothing computes a confidence yet; trigger.min above trigger.max; slack or a
-/// timeout not below the deadline; a timeout or interval of 0; more
-/// queries than the core has room for; a capture directory that does not exist,
-/// cannot be written to, or is another model's too. Paths are relative to
-/// `file`'s folder.
+/// code; a scheme, k or r that no code takes; floor above min_confidence;
+/// trigger.min above trigger.max; slack or a timeout not below the deadline; a
+/// timeout or interval of 0; more queries than the core has room for; a capture
+/// directory that does not exist, cannot be written to, or is another model's
+/// too. Paths are relative to `file`'s folder.
 absl::StatusOr<FrontendOptions> ParseFrontendConfig(absl::string_view yaml,
                                                     absl::string_view file);
 

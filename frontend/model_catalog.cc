@@ -57,6 +57,15 @@ std::vector<TensorSpec> Specs(
   return out;
 }
 
+std::vector<ConfidenceStep> ConfidenceTable(const wire::BundleInfo& info) {
+  std::vector<ConfidenceStep> table;
+  for (const wire::CalibrationBin& bin : info.calibration()) {
+    table.push_back({.margin_at_least = bin.margin_at_least(),
+                     .probability_right = bin.probability_right()});
+  }
+  return table;
+}
+
 uint32_t InternText(const std::string& text, size_t limit,
                     std::unordered_map<std::string, uint32_t>* table) {
   const auto found = table->find(text);
@@ -152,6 +161,9 @@ std::optional<core::ServedBundle> ModelCatalog::Admit(
     bundle->outputs = std::move(outputs);
     if (!parity) WithdrawUnfit(*bundle);
   }
+  // What was measured is no part of a bundle's identity, and may be measured
+  // anew.
+  if (!info.calibration().empty()) bundle->confidence = ConfidenceTable(info);
   if (parity && deployed->first_seen != 0) {
     const absl::Status fits = CheckFits(*bundle, *deployed);
     if (!fits.ok()) {

@@ -19,6 +19,7 @@
 #include "base/ids.h"
 #include "base/tensor.h"
 #include "encoder/code.h"
+#include "encoder/confidence.h"
 #include "frontend/core/event.h"
 #include "proto/envelope.pb.h"
 #include "proto/oip/messages.h"
@@ -51,6 +52,9 @@ struct CatalogBundle {
   /// Dimension 0 of every input and output is variable: the batch. Without it a
   /// query is one sample of fixed layout that shares nothing with others.
   bool batched = true;
+  /// How far to trust decodes that use this parity bundle's answers, as the
+  /// worker that told last of a table says; empty: not known.
+  std::vector<ConfidenceStep> confidence;
   /// Order in which workers told of them; 0 while only a lineage names it.
   uint32_t first_seen = 0;
 };

@@ -56,6 +56,7 @@ void ReplyChecker::TakeOutputs(const TaskRecord& record, WorkerReply reply,
       std::all_of(outputs->tensors.begin(), outputs->tensors.end(), AllFinite);
   if (!finite) ++parts_.counters->outputs_not_finite;
   event->decodable = finite && outputs->tensors.size() == 1;
+  outputs->bundle = record.bundle;
   event->output = parts_.buffers->Add(*std::move(outputs));
 }
 

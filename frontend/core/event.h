@@ -137,7 +137,8 @@ struct MemberDecoded {
   bool ok;
   BufferId output{};  // if ok
   double noise_gain = 1;
-  /// P(right), if the bundle has a calibration table.
+  /// P(right) of the least sure sample, if the parity bundles' calibration
+  /// tables tell it.
   std::optional<float> confidence;
 };
 

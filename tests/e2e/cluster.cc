@@ -43,10 +43,11 @@ bool Eventually(Condition condition) {
 
 }  // namespace
 
-Cluster::Cluster(const CodeSpec& code, const std::vector<int64_t>& sample_shape)
+Cluster::Cluster(const CodeSpec& code, const std::vector<int64_t>& sample_shape,
+                 const std::vector<ConfidenceStep>& confidence)
     : model_{.seed = 3, .num_inputs = kInputs, .num_outputs = 4} {
-  const LinearBundleOptions options{.model = model_,
-                                    .sample_shape = sample_shape};
+  const LinearBundleOptions options{
+      .model = model_, .sample_shape = sample_shape, .confidence = confidence};
   const Bundle deployed =
       Must(WriteLinearBundle(directory_ / "deployed", options));
   Must(WriteLinearParityBundle(directory_ / "parity", options, deployed, code));

@@ -11,6 +11,7 @@
 
 #include "absl/status/statusor.h"
 #include "encoder/code.h"
+#include "encoder/confidence.h"
 #include "proto/bundle.h"
 #include "tests/support/infer_client.h"
 #include "tests/support/linear_model.h"
@@ -39,9 +40,10 @@ class Cluster {
   static constexpr int64_t kInputs = 16;
 
   /// Writes a deployed bundle and its parity bundles for `code`, over samples
-  /// of this shape.
+  /// of this shape. `confidence`: the parity bundles' calibration table.
   explicit Cluster(const CodeSpec& code = {.scheme = "sum", .k = 2},
-                   const std::vector<int64_t>& sample_shape = {kInputs});
+                   const std::vector<int64_t>& sample_shape = {kInputs},
+                   const std::vector<ConfidenceStep>& confidence = {});
   /// The test itself writes the bundles directory() / "deployed" and "parity"
   /// of this model, for workers of this program.
   Cluster(std::string model_name, std::string worker_program)

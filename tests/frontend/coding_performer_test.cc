@@ -115,6 +115,28 @@ TEST(CodingPerformerTest, SaysWhyItCannotDecode) {
               StatusIs(absl::StatusCode::kInvalidArgument));
 }
 
+TEST(CodingPerformerTest, ADecodeIsAsSureAsItsLeastRow) {
+  const std::vector<ConfidenceStep> table = {
+      {.probability_right = 0.25},
+      {.margin_at_least = 1, .probability_right = 0.75}};
+  const std::vector<ConfidenceStep> other = {{.probability_right = 0.5}};
+  const oip::Tensor sure = Fp32Tensor("y", {2, 2}, {1, 2, 7, 3});
+  const oip::Tensor unsure = Fp32Tensor("y", {2, 2}, {1, 2, 3, 3.5F});
+  EXPECT_EQ(ConfidenceOfDecode({table}, sure), 0.75F);
+  EXPECT_EQ(ConfidenceOfDecode({table}, unsure), 0.25F);
+  EXPECT_EQ(ConfidenceOfDecode({table, other}, sure), 0.5F);
+}
+
+TEST(CodingPerformerTest, ConfidenceNeedsATableOfEachParity) {
+  const std::vector<ConfidenceStep> table = {{.probability_right = 0.5}};
+  const oip::Tensor decoded = Fp32Tensor("y", {1, 2}, {1, 2});
+  EXPECT_EQ(ConfidenceOfDecode({}, decoded), std::nullopt);
+  EXPECT_EQ(ConfidenceOfDecode({{}}, decoded), std::nullopt);
+  EXPECT_EQ(ConfidenceOfDecode({table, {}}, decoded), std::nullopt);
+  const oip::Tensor none = Fp32Tensor("y", {0, 2}, {});
+  EXPECT_EQ(ConfidenceOfDecode({table}, none), std::nullopt);
+}
+
 TEST(CodingPerformerTest, ComparesTopClassesRowByRow) {
   const float nan = std::numeric_limits<float>::quiet_NaN();
   const oip::Tensor decoded = Fp32Tensor("y", {3, 2}, {1, 2, 5, 4, nan, 1});

@@ -35,6 +35,8 @@ models:
       decode:
         trigger: {quantile: 0.8, min: 1ms, max: 50ms}
         slack: 7ms
+        min_confidence: 0.75
+        floor: 0.25
         max_noise_gain: 20
     default_answer: {values: [1, 2.5]}
   - name: plain
@@ -73,6 +75,9 @@ TEST(FrontendConfigTest, ResolvesEveryField) {
   EXPECT_EQ(model.decode.trigger_min, Milliseconds(1));
   EXPECT_EQ(model.decode.trigger_max, Milliseconds(50));
   EXPECT_EQ(model.decode.slack, Milliseconds(7));
+  EXPECT_EQ(model.decode.min_confidence, 0.75F);
+  EXPECT_EQ(model.decode.floor, 0.25F);
+  EXPECT_TRUE(options.catalog.models[0].needs_calibration);
   EXPECT_EQ(model.decode.max_noise_gain, 20);
   EXPECT_TRUE(model.has_default_answer);
   EXPECT_THAT(options.default_answers[0], ElementsAre(1, 2.5));
@@ -106,6 +111,8 @@ TEST(FrontendConfigTest, FillsInDefaults) {
   EXPECT_TRUE(plain.pad_short_groups);
   EXPECT_EQ(plain.decode.trigger_quantile, 0.90);
   EXPECT_EQ(plain.decode.min_confidence, std::nullopt);
+  EXPECT_EQ(plain.decode.floor, std::nullopt);
+  EXPECT_FALSE(options.catalog.models[1].needs_calibration);
   EXPECT_FALSE(plain.has_default_answer);
 }
 
@@ -146,7 +153,7 @@ TEST_P(FrontendConfigMistakeTest, IsRefusedWithFileAndLine) {
 INSTANTIATE_TEST_SUITE_P(
     All, FrontendConfigMistakeTest,
     ::testing::Values(
-        Mistake{"name: plain", "nam: plain", 18, "nam"},
+        Mistake{"name: plain", "nam: plain", 20, "nam"},
         Mistake{"deadline: 400ms", "deadline: 400", 6, "deadline"},
         Mistake{"policy: coded", "policy: codid", 9, "codid"},
         Mistake{"tcp://10.0.0.1:7001", "udp://10.0.0.1:7001", 2,
@@ -157,7 +164,7 @@ INSTANTIATE_TEST_SUITE_P(
                 "want tcp://HOST:PORT"},
         Mistake{"tcp://10.0.0.1:7001", "ipc:///tmp/w2", 3,
                 "endpoint given twice"},
-        Mistake{"name: plain", "name: fashion", 18, "model named twice"},
+        Mistake{"name: plain", "name: fashion", 20, "model named twice"},
         Mistake{"deadline: 400ms", "deadline: 0ms", 6,
                 "deadline must be above 0"},
         Mistake{"timeout: 2ms}", "timeout: 400ms}", 7, "batching.timeout"},
@@ -167,24 +174,24 @@ INSTANTIATE_TEST_SUITE_P(
         Mistake{"k: 3", "k: 9", 11, "k"},
         Mistake{"timeout: 10ms", "timeout: 400ms", 12, "group.timeout"},
         Mistake{"min: 1ms", "min: 51ms", 14, "min is above max"},
-        Mistake{"slack: 7ms", "min_confidence: 0.9", 15,
-                "min_confidence needs a parity bundle with a calibration "
-                "table, and this version computes no confidence"},
-        Mistake{"slack: 7ms", "floor: 0", 15, "floor needs a parity bundle"},
+        Mistake{"floor: 0.25", "floor: 0.76", 17,
+                "floor is above min_confidence"},
+        Mistake{"min_confidence: 0.75", "min_confidence: 1.5", 16,
+                "min_confidence"},
         Mistake{"slack: 7ms", "slack: 400ms", 15, "slack must be below"},
-        Mistake{"values: [1, 2.5]", "values: []", 17, "needs values"},
-        Mistake{"idle_timeout: 7s", "idle_timeout: 0s", 20,
+        Mistake{"values: [1, 2.5]", "values: []", 19, "needs values"},
+        Mistake{"idle_timeout: 7s", "idle_timeout: 0s", 22,
                 "idle_timeout must be above 0"},
-        Mistake{"write_timeout: 8s", "write_timeout: 0s", 20,
+        Mistake{"write_timeout: 8s", "write_timeout: 0s", 22,
                 "write_timeout must be above 0"},
-        Mistake{"read_timeout: 9s", "read_timeout: 0s", 20,
+        Mistake{"read_timeout: 9s", "read_timeout: 0s", 22,
                 "read_timeout must be above 0"},
-        Mistake{"probe_interval: 20ms", "probe_interval: 0ms", 26,
+        Mistake{"probe_interval: 20ms", "probe_interval: 0ms", 28,
                 "probe_interval must be above 0"},
         // Workers decide how often they say that they live.
-        Mistake{"probe_interval: 20ms", "heartbeat_interval: 50ms", 26,
+        Mistake{"probe_interval: 20ms", "heartbeat_interval: 50ms", 28,
                 "heartbeat_interval"},
-        Mistake{"heartbeat_timeout: 300ms", "heartbeat_timeout: 0s", 25,
+        Mistake{"heartbeat_timeout: 300ms", "heartbeat_timeout: 0s", 27,
                 "heartbeat_timeout must be above 0"}));
 
 // One worker, and these models.
@@ -252,7 +259,7 @@ TEST(FrontendConfigTest, RefusesMoreQueriesThanTheCoreCanNumber) {
       kFull, {{"k: 3", "k: 4"}, {"max_queries: 9", "max_queries: 1000000"}});
   EXPECT_THAT(ParseFrontendConfig(yaml, "f.yaml"),
               StatusIs(absl::StatusCode::kInvalidArgument,
-                       AllOf(StartsWith("f.yaml:23: "),
+                       AllOf(StartsWith("f.yaml:25: "),
                              HasSubstr("max_queries is too large"))));
 }
 

@@ -27,6 +27,9 @@ constexpr char kPatientHealth[] = "health: {heartbeat_timeout: 60s}\n";
 
 constexpr char kDeployed = 'd';
 constexpr char kParity = 'p';
+constexpr char kSecondParity = 'q';
+
+bool IsParity(char id) { return id == kParity || id == kSecondParity; }
 
 wire::TensorSpec Spec(const std::string& name,
                       const std::vector<int64_t>& shape) {
@@ -38,19 +41,27 @@ wire::TensorSpec Spec(const std::string& name,
 }
 
 // Model "m": x [-1,2] -> y [-1,2]. The sha256 is 32 times `id`.
-wire::BundleInfo BundleOf(char id) {
+wire::BundleInfo BundleOf(char id, const CodeSpec& code) {
   wire::BundleInfo info;
   info.set_sha256(std::string(32, id));
   info.set_model("m");
   info.set_version("1");
-  info.set_role(id == kParity ? wire::PARITY : wire::DEPLOYED);
+  info.set_role(IsParity(id) ? wire::PARITY : wire::DEPLOYED);
   *info.add_inputs() = Spec("x", {-1, 2});
   *info.add_outputs() = Spec("y", {-1, 2});
-  if (id == kParity) {
+  if (IsParity(id)) {
     info.mutable_lineage()->set_deployed_sha256(std::string(32, kDeployed));
-    info.mutable_lineage()->mutable_code()->set_scheme("sum");
-    info.mutable_lineage()->mutable_code()->set_k(2);
-    info.mutable_lineage()->mutable_code()->set_r(1);
+    info.mutable_lineage()->set_parity_index(id == kSecondParity ? 1 : 0);
+    info.mutable_lineage()->mutable_code()->set_scheme(code.scheme);
+    info.mutable_lineage()->mutable_code()->set_k(
+        static_cast<uint32_t>(code.k));
+    info.mutable_lineage()->mutable_code()->set_r(
+        static_cast<uint32_t>(code.r));
+    wire::CalibrationBin* bin = info.add_calibration();
+    bin->set_probability_right(0.25);
+    bin = info.add_calibration();
+    bin->set_margin_at_least(1.5);
+    bin->set_probability_right(0.75);
   }
   return info;
 }
@@ -122,7 +133,9 @@ class FrontendLoopTest : public ::testing::Test {
     hello.set_instance_nonce(nonce);
     hello.set_lanes(1);
     hello.set_max_message_bytes(max_message_bytes_);
-    for (const char id : ids) *hello.add_bundles() = BundleOf(id);
+    for (const char id : ids) {
+      *hello.add_bundles() = BundleOf(id, code_);
+    }
     if (!input_shape_.empty()) {
       *hello.mutable_bundles(0)->mutable_inputs(0) = Spec("x", input_shape_);
       *hello.mutable_bundles(0)->mutable_outputs(0) = Spec("y", output_shape_);
@@ -219,6 +232,7 @@ class FrontendLoopTest : public ::testing::Test {
   }
 
   uint64_t max_message_bytes_ = 0;  // as every worker says
+  CodeSpec code_ = {.scheme = "sum", .k = 2};
   // Of every worker's first bundle, if not empty.
   std::vector<int64_t> input_shape_;
   std::vector<int64_t> output_shape_;
@@ -417,8 +431,28 @@ TEST_F(FrontendLoopTest, ReconstructsAMemberThatIsNeverAnswered) {
   EXPECT_EQ(ReplyOf("a").source, "exact");
   EXPECT_THAT(ValuesOf("b"), ElementsAre(6, 8));
   EXPECT_EQ(ReplyOf("b").source, "reconstructed");
+  EXPECT_EQ(ReplyOf("a").confidence, std::nullopt);
+  EXPECT_EQ(ReplyOf("b").confidence, 0.75F);  // 6 and 8: a margin of 2
   EXPECT_EQ(Metric("parm_decodes_total{model=\"m\",outcome=\"made\"}"), 1);
   EXPECT_EQ(Metric("parm_groups_total{model=\"m\",outcome=\"full\"}"), 1);
+}
+
+TEST_F(FrontendLoopTest, KnowsNoConfidenceForTwoLossesOfASum) {
+  code_ = {.scheme = "weighted", .k = 2, .r = 2};
+  Start({"d", "d", "p", "q"},
+        "    deadline: 10s\n"
+        "    redundancy: {policy: coded, code: {scheme: weighted, k: 2, r: 2},"
+        " group: {timeout: 5s}}\n");
+  Ask("a", RequestOf({1, 2}, {{"parm_mode", "fast"}}));
+  Ask("b", RequestOf({3, 4}, {{"parm_mode", "fast"}}));
+  for (int i = 0; i < 4; ++i) {
+    const auto [worker, task] = NextTask();
+    if (task.envelope.infer().priority() == 1) Answer(worker, task, {8, 12});
+  }
+  for (const char* const name : {"a", "b"}) {
+    EXPECT_EQ(ReplyOf(name).source, "reconstructed");
+    EXPECT_EQ(ReplyOf(name).confidence, std::nullopt);
+  }
 }
 
 TEST_F(FrontendLoopTest, LeavesInputsThatAreNotFiniteUncoded) {

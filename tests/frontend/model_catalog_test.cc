@@ -8,6 +8,7 @@
 namespace parm {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
@@ -242,6 +243,29 @@ TEST_F(ModelCatalogTest, RefusesAMissingCalibrationTable) {
   calibrated.add_calibration()->set_probability_right(0.9);
   EXPECT_THAT(catalog.OnHello(kFirst, HelloWith({calibrated})).bundles,
               SizeIs(1));
+}
+
+TEST_F(ModelCatalogTest, KeepsTheCalibrationTableThatCameLast) {
+  wire::BundleInfo parity = ParityOf('d');
+  parity.add_calibration()->set_probability_right(0.5);
+  const core::WorkerUp up = catalog_.OnHello(kFirst, HelloWith({parity}));
+  ASSERT_THAT(up.bundles, SizeIs(1));
+  const CatalogBundle& bundle = catalog_.Get(up.bundles[0].bundle);
+  EXPECT_THAT(bundle.confidence,
+              ElementsAre(ConfidenceStep{.probability_right = 0.5}));
+  wire::CalibrationBin* bin = parity.mutable_calibration(0);
+  bin->set_probability_right(0.25);
+  bin = parity.add_calibration();
+  bin->set_margin_at_least(2);
+  bin->set_probability_right(0.75);
+  catalog_.OnHello(kSecond, HelloWith({parity}));
+  const std::vector<ConfidenceStep> later = {
+      {.probability_right = 0.25},
+      {.margin_at_least = 2, .probability_right = 0.75}};
+  EXPECT_EQ(bundle.confidence, later);
+  // A worker of the same bundle without a table takes nothing away.
+  catalog_.OnHello(kThird, HelloWith({ParityOf('d')}));
+  EXPECT_EQ(bundle.confidence, later);
 }
 
 TEST_F(ModelCatalogTest, RefusesBundlesWithoutUsableTensors) {

@@ -269,6 +269,12 @@ absl::StatusOr<Bundle> WriteLinearParityBundle(
   lineage->mutable_code()->set_scheme(code.scheme);
   lineage->mutable_code()->set_k(static_cast<uint32_t>(code.k));
   lineage->mutable_code()->set_r(static_cast<uint32_t>(code.r));
+  for (const ConfidenceStep& step : deployed_options.confidence) {
+    bundle::CalibrationBin* const bin =
+        manifest.mutable_measured()->add_calibration();
+    bin->set_margin_at_least(step.margin_at_least);
+    bin->set_probability_right(step.probability_right);
+  }
   return WriteBundle(directory, std::move(manifest),
                      {{"model.txt", WriteLinearModel(model)}});
 }

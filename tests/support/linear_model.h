@@ -15,6 +15,7 @@
 #include "absl/strings/string_view.h"
 #include "backends/model.h"
 #include "encoder/code.h"
+#include "encoder/confidence.h"
 #include "proto/bundle.h"
 
 namespace parm {
@@ -61,6 +62,8 @@ struct LinearBundleOptions {
   DataType input_datatype = DataType::kFp32;
   /// Without the batch dimension; its product replaces model.num_inputs.
   std::vector<int64_t> sample_shape = {784};
+  /// The calibration table of parity bundles; empty: none.
+  std::vector<ConfidenceStep> confidence = {};
 };
 
 /// Writes the deployed model's bundle into `directory`.
