@@ -137,6 +137,7 @@ absl::Status ResolveDecode(const config::Decode& decode,
   if (out.min_confidence && out.floor && *out.floor > *out.min_confidence) {
     return error("floor", "floor is above min_confidence");
   }
+  if (decode.has_min_agreement()) out.min_agreement = decode.min_agreement();
   out.max_noise_gain = ValueOr(decode.max_noise_gain(), out.max_noise_gain);
   return absl::OkStatus();
 }

@@ -4,6 +4,7 @@
 #include <deque>
 #include <unordered_map>
 #include <utility>
+#include <variant>
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
@@ -90,6 +91,7 @@ class Loop final : public FrontendLoop,
   // Runs the core on an event and on all that follows from it.
   void Run(const core::Event& event);
   void CheckDefaults();
+  void NoteGate(ModelId model);
   bool HasLiveWorker(ModelId model) const;
   void UpdateVoters(Time now);
   absl::StatusOr<ModelId> Find(const std::string& model,
@@ -115,6 +117,7 @@ class Loop final : public FrontendLoop,
   std::unique_ptr<core::FrontendCore> core_;
   std::unique_ptr<QueryCapture> capture_;  // null: nothing is captured
   bool handling_ = false;
+  std::vector<bool> gate_closed_;  // by ModelId, as logged
 
   uint64_t last_query_ = 0;
   std::unordered_map<uint64_t, PendingQuery> pending_;
@@ -154,6 +157,7 @@ absl::Status Loop::Start() {
   }
   counters_.uncoded.resize(options_.core.models.size());
   default_checked_.resize(options_.core.models.size());
+  gate_closed_.resize(options_.core.models.size());
   performer_ = std::make_unique<ActionPerformer>(std::move(parts));
   return absl::OkStatus();
 }
@@ -166,6 +170,9 @@ void Loop::Run(const core::Event& event) {
   while (performer_->has_events()) {
     const core::Event next = performer_->TakeEvent();
     core_->Handle(Clock::now(), next, *performer_);
+    if (const auto* compared = std::get_if<core::OutputsCompared>(&next)) {
+      NoteGate(compared->model);
+    }
   }
   handling_ = false;
   if (in_infer_) {
@@ -173,6 +180,20 @@ void Loop::Run(const core::Event& event) {
   } else {
     Flush();
   }
+}
+
+void Loop::NoteGate(ModelId model) {
+  const core::ModelCounters& counters = core_->counters().models[Raw(model)];
+  const bool closed = counters.gate_closed > counters.gate_opened;
+  if (closed == gate_closed_[Raw(model)]) return;
+  gate_closed_[Raw(model)] = closed;
+  const core::ModelOptions& options = options_.core.models[Raw(model)];
+  spdlog::log(
+      closed ? spdlog::level::err : spdlog::level::info,
+      "model '{}': reconstructions {}: late originals agree with {:.3f} "
+      "of them, decode.min_agreement is {}",
+      options.name, closed ? "stop" : "are back",
+      counters.agreement.value_or(0), options.decode.min_agreement.value_or(0));
 }
 
 // ---- Clients -------------------------------------------------------------

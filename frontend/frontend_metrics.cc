@@ -128,6 +128,18 @@ void AddCoding(const MetricsInput& in, PrometheusText& out) {
   ForEachModel(in, [&](const std::string& model, const auto& counters) {
     out.Value({{"model", model}}, counters.quality_agreed);
   });
+  out.Gauge("parm_agreement",
+            "Share of late originals that agree with the decode, of late.");
+  ForEachModel(in, [&](const std::string& model, const auto& counters) {
+    if (counters.agreement) out.Value({{"model", model}}, *counters.agreement);
+  });
+  out.Counter("parm_reconstruction_gate_total",
+              "Reconstructions of a model stopped for lack of agreement, and "
+              "came back.");
+  ForEachModel(in, [&](const std::string& model, const auto& counters) {
+    out.Value({{"model", model}, {"event", "closed"}}, counters.gate_closed);
+    out.Value({{"model", model}, {"event", "opened"}}, counters.gate_opened);
+  });
   out.Counter("parm_undecodable_replies_total",
               "Replies that no decode may use.");
   ForEachModel(in, [&](const std::string& model, const auto& counters) {

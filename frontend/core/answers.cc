@@ -81,6 +81,7 @@ bool Answers::MayReconstruct(const Query& query) const {
   }
   const Batch& batch = *query.batch;
   return batch.decode == DecodeStage::kDone &&
+         !state_.gates[Raw(query.model)].closed() &&
          (!model.decode.floor ||
           (batch.confidence && *batch.confidence >= *model.decode.floor));
 }

@@ -39,7 +39,7 @@ class Answers {
   void Abandon(const Turn& turn, Query& query);
 
   /// Whether a reconstruction may answer the query at all: policy mode,
-  /// parm_mode and floor.
+  /// parm_mode, floor and what late originals say.
   bool MayReconstruct(const Query& query) const;
 
   /// Gives back the inputs of a batch whose queries are all closed.

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "base/latency_histogram.h"
@@ -28,10 +29,14 @@ struct ModelCounters {
   uint64_t encode_failures = 0;
   uint64_t decodes = 0;
   uint64_t decode_failures = 0;   // refused: noise gain, not finite, shape
-  uint64_t decodes_held = 0;      // below min_confidence at the trigger
+  uint64_t decodes_held = 0;      // not released at the trigger
   uint64_t decodes_unused = 0;    // an exact answer came first
   uint64_t quality_compared = 0;  // samples, decode against late original
   uint64_t quality_agreed = 0;
+  // See agreement_gate.h.
+  uint64_t gate_closed = 0;
+  uint64_t gate_opened = 0;
+  std::optional<double> agreement;        // nullopt: too few samples yet
   uint64_t observed_reconstructions = 0;  // mode observe: would have answered
   // Tasks by AttemptType.
   std::array<uint64_t, 4> tasks{};

@@ -29,6 +29,9 @@ struct DecodeOptions {
   std::optional<float> min_confidence;
   /// Below it a reconstruction is not even used at the deadline.
   std::optional<float> floor;
+  /// While fewer of the decodes than this agree with their late originals, none
+  /// is an answer.
+  std::optional<double> min_agreement;
   double max_noise_gain = 100;
 };
 

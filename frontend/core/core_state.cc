@@ -61,6 +61,9 @@ absl::Status ValidateDecode(const ModelOptions& model) {
       (decode.floor && !IsShare(*decode.floor))) {
     return Invalid(model, "min_confidence and floor must be in [0, 1]");
   }
+  if (decode.min_agreement && !IsShare(*decode.min_agreement)) {
+    return Invalid(model, "min_agreement must be in [0, 1]");
+  }
   if (decode.min_confidence && decode.floor &&
       *decode.floor > *decode.min_confidence) {
     return Invalid(model, "floor is above min_confidence");
@@ -149,6 +152,9 @@ CoreState::CoreState(CoreOptions core_options)
       num_arrived(options.models.size()),
       random_counter_(MixBits(options.seed)) {
   counters.models.resize(options.models.size());
+  for (const ModelOptions& model : options.models) {
+    gates.emplace_back(model.decode.min_agreement);
+  }
   triggers_.resize(options.models.size());
   for (size_t i = 0; i < triggers_.size(); ++i) {
     const double quantile = options.models[i].decode.trigger_quantile;

@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "base/time.h"
 #include "frontend/core/action.h"
+#include "frontend/core/agreement_gate.h"
 #include "frontend/core/core_counters.h"
 #include "frontend/core/core_options.h"
 #include "frontend/core/fixed_map.h"
@@ -68,6 +69,7 @@ struct CoreState {
   FixedMap<uint64_t, Query*> query_index;
   TimerQueue timers;
   std::vector<uint64_t> num_arrived;  // by ModelId
+  std::vector<AgreementGate> gates;   // by ModelId
   uint32_t open_queries = 0;
   uint64_t buffered_bytes = 0;
   bool draining = false;

@@ -319,6 +319,12 @@ void Resolver::OnCompared(const OutputsCompared& compared) {
   ModelCounters& counters = state_.model_counters(compared.model);
   counters.quality_compared += compared.compared;
   counters.quality_agreed += compared.agreed;
+  AgreementGate& gate = state_.gates[Raw(compared.model)];
+  const AgreementGate::Change change =
+      gate.Add(compared.compared, compared.agreed);
+  counters.gate_closed += change == AgreementGate::Change::kClosed ? 1 : 0;
+  counters.gate_opened += change == AgreementGate::Change::kOpened ? 1 : 0;
+  counters.agreement = gate.agreement();
 }
 
 }  // namespace parm::core

@@ -179,8 +179,10 @@ void Reviewer::ReleaseReconstruction(const Turn& turn, Batch& member) {
   const ModelOptions& model = state_.model_options(member.model);
   const bool observe = model.mode == PolicyMode::kObserve;
   const std::optional<float>& needed = model.decode.min_confidence;
+  const bool closed = state_.gates[Raw(member.model)].closed();
   const bool confident =
-      !needed || (member.confidence && *member.confidence >= *needed);
+      !closed &&
+      (!needed || (member.confidence && *member.confidence >= *needed));
   const bool better_may_come = ExactMayCome(member);
   bool held = false;
   for (Query* query = FirstQuery(member); query != nullptr;
@@ -197,6 +199,7 @@ void Reviewer::ReleaseReconstruction(const Turn& turn, Batch& member) {
         continue;
       }
     }
+    if (closed) continue;
     if (observe) {
       if (!query->observed) {
         state_.Mark(RarePath::kObserved);

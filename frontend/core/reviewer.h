@@ -13,7 +13,7 @@
 
 namespace parm::core {
 
-/// Told when a reconstruction is held for lack of confidence.
+/// Told when a reconstruction is held for lack of trust.
 class HoldObserver {
  public:
   virtual ~HoldObserver() = default;

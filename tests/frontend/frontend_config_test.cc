@@ -38,6 +38,7 @@ models:
         min_confidence: 0.75
         floor: 0.25
         max_noise_gain: 20
+        min_agreement: 0.8
     default_answer: {values: [1, 2.5]}
   - name: plain
 http: {max_body_bytes: 2048, max_connections: 5, max_pipelined: 6,
@@ -79,6 +80,7 @@ TEST(FrontendConfigTest, ResolvesEveryField) {
   EXPECT_EQ(model.decode.floor, 0.25F);
   EXPECT_TRUE(options.catalog.models[0].needs_calibration);
   EXPECT_EQ(model.decode.max_noise_gain, 20);
+  EXPECT_EQ(model.decode.min_agreement, 0.8);
   EXPECT_TRUE(model.has_default_answer);
   EXPECT_THAT(options.default_answers[0], ElementsAre(1, 2.5));
 
@@ -112,6 +114,7 @@ TEST(FrontendConfigTest, FillsInDefaults) {
   EXPECT_EQ(plain.decode.trigger_quantile, 0.90);
   EXPECT_EQ(plain.decode.min_confidence, std::nullopt);
   EXPECT_EQ(plain.decode.floor, std::nullopt);
+  EXPECT_EQ(plain.decode.min_agreement, std::nullopt);
   EXPECT_FALSE(options.catalog.models[1].needs_calibration);
   EXPECT_FALSE(plain.has_default_answer);
 }
@@ -153,7 +156,7 @@ TEST_P(FrontendConfigMistakeTest, IsRefusedWithFileAndLine) {
 INSTANTIATE_TEST_SUITE_P(
     All, FrontendConfigMistakeTest,
     ::testing::Values(
-        Mistake{"name: plain", "nam: plain", 20, "nam"},
+        Mistake{"name: plain", "nam: plain", 21, "nam"},
         Mistake{"deadline: 400ms", "deadline: 400", 6, "deadline"},
         Mistake{"policy: coded", "policy: codid", 9, "codid"},
         Mistake{"tcp://10.0.0.1:7001", "udp://10.0.0.1:7001", 2,
@@ -164,7 +167,7 @@ INSTANTIATE_TEST_SUITE_P(
                 "want tcp://HOST:PORT"},
         Mistake{"tcp://10.0.0.1:7001", "ipc:///tmp/w2", 3,
                 "endpoint given twice"},
-        Mistake{"name: plain", "name: fashion", 20, "model named twice"},
+        Mistake{"name: plain", "name: fashion", 21, "model named twice"},
         Mistake{"deadline: 400ms", "deadline: 0ms", 6,
                 "deadline must be above 0"},
         Mistake{"timeout: 2ms}", "timeout: 400ms}", 7, "batching.timeout"},
@@ -178,20 +181,21 @@ INSTANTIATE_TEST_SUITE_P(
                 "floor is above min_confidence"},
         Mistake{"min_confidence: 0.75", "min_confidence: 1.5", 16,
                 "min_confidence"},
+        Mistake{"min_agreement: 0.8", "min_agreement: 1", 19, "min_agreement"},
         Mistake{"slack: 7ms", "slack: 400ms", 15, "slack must be below"},
-        Mistake{"values: [1, 2.5]", "values: []", 19, "needs values"},
-        Mistake{"idle_timeout: 7s", "idle_timeout: 0s", 22,
+        Mistake{"values: [1, 2.5]", "values: []", 20, "needs values"},
+        Mistake{"idle_timeout: 7s", "idle_timeout: 0s", 23,
                 "idle_timeout must be above 0"},
-        Mistake{"write_timeout: 8s", "write_timeout: 0s", 22,
+        Mistake{"write_timeout: 8s", "write_timeout: 0s", 23,
                 "write_timeout must be above 0"},
-        Mistake{"read_timeout: 9s", "read_timeout: 0s", 22,
+        Mistake{"read_timeout: 9s", "read_timeout: 0s", 23,
                 "read_timeout must be above 0"},
-        Mistake{"probe_interval: 20ms", "probe_interval: 0ms", 28,
+        Mistake{"probe_interval: 20ms", "probe_interval: 0ms", 29,
                 "probe_interval must be above 0"},
         // Workers decide how often they say that they live.
-        Mistake{"probe_interval: 20ms", "heartbeat_interval: 50ms", 28,
+        Mistake{"probe_interval: 20ms", "heartbeat_interval: 50ms", 29,
                 "heartbeat_interval"},
-        Mistake{"heartbeat_timeout: 300ms", "heartbeat_timeout: 0s", 27,
+        Mistake{"heartbeat_timeout: 300ms", "heartbeat_timeout: 0s", 28,
                 "heartbeat_timeout must be above 0"}));
 
 // One worker, and these models.
@@ -259,7 +263,7 @@ TEST(FrontendConfigTest, RefusesMoreQueriesThanTheCoreCanNumber) {
       kFull, {{"k: 3", "k: 4"}, {"max_queries: 9", "max_queries: 1000000"}});
   EXPECT_THAT(ParseFrontendConfig(yaml, "f.yaml"),
               StatusIs(absl::StatusCode::kInvalidArgument,
-                       AllOf(StartsWith("f.yaml:25: "),
+                       AllOf(StartsWith("f.yaml:26: "),
                              HasSubstr("max_queries is too large"))));
 }
 

@@ -51,6 +51,8 @@ TEST(FrontendCoreTest, CreateNamesTheBadOption) {
        }},
       {"min_confidence",
        [](CoreOptions& o) { o.models[0].decode.min_confidence = 1.5F; }},
+      {"min_agreement",
+       [](CoreOptions& o) { o.models[0].decode.min_agreement = -0.1; }},
       {"floor is above",
        [](CoreOptions& o) {
          o.models[0].decode.min_confidence = 0.5F;

@@ -149,6 +149,52 @@ TEST(ResolverTest, DecodeBelowTheFloorIsNotUsed) {
   }
 }
 
+TEST(ResolverTest, NothingIsReconstructedWhileLateOriginalsDisagree) {
+  CoreOptions options = SumOfTwo();
+  options.models[0].decode.min_agreement = 0.8;
+  for (const AnswerMode mode : {AnswerMode::kBalanced, AnswerMode::kFast}) {
+    LateMember group(options, mode);
+    group.core.Handle(
+        OutputsCompared{.model = kModel, .compared = 200, .agreed = 150});
+    EXPECT_EQ(group.core.model().gate_closed, 1U);
+    group.core.Decoded(group.AtTrigger());
+    EXPECT_EQ(group.core.model().decodes_held,
+              mode == AnswerMode::kBalanced ? 1U : 0U);
+    group.core.Advance(Milliseconds(450));
+    ASSERT_THAT(group.core.out.answers, SizeIs(1));
+    EXPECT_EQ(group.core.out.answers[0].error, AnswerError::kDeadlineExceeded);
+    // The original is compared all the same, or it would stay so for ever.
+    group.core.Reply(group.core.out.sent[0]);
+    EXPECT_THAT(group.core.out.compared, SizeIs(1));
+    group.core.ExpectEmpty();
+  }
+}
+
+TEST(ResolverTest, ReconstructionsComeBackWithAgreement) {
+  CoreOptions options = SumOfTwo();
+  options.models[0].decode.min_agreement = 0.8;
+  LateMember group(options);
+  group.core.Handle(
+      OutputsCompared{.model = kModel, .compared = 200, .agreed = 150});
+  group.core.Handle(
+      OutputsCompared{.model = kModel, .compared = 400, .agreed = 400});
+  EXPECT_EQ(group.core.model().gate_opened, 1U);
+  group.core.Decoded(group.AtTrigger());
+  ASSERT_THAT(group.core.out.answers, SizeIs(1));
+  EXPECT_EQ(group.core.out.answers[0].source, AnswerSource::kReconstructed);
+}
+
+TEST(ResolverTest, ObservedReconstructionsStopToo) {
+  CoreOptions options = SumOfTwo();
+  options.models[0].mode = PolicyMode::kObserve;
+  options.models[0].decode.min_agreement = 0.8;
+  LateMember group(options);
+  group.core.Handle(
+      OutputsCompared{.model = kModel, .compared = 200, .agreed = 150});
+  group.core.Decoded(group.AtTrigger());
+  EXPECT_EQ(group.core.model().observed_reconstructions, 0U);
+}
+
 TEST(ResolverTest, DefaultAnswersAtTheDeadlineButNotExactQueries) {
   CoreOptions options = PlainOptions(1);
   options.models[0].has_default_answer = true;
