@@ -25,12 +25,13 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
 sys.path.insert(0, ROOT)
 
 from experiments.demo import bundles as demo_bundles  # noqa: E402
-from experiments.demo.run_demo import RECIPE, write  # noqa: E402
+from experiments.demo.run_demo import RECIPE  # noqa: E402
 from experiments.harness import driver  # noqa: E402
 from experiments.harness.frontend import (  # noqa: E402
     Metrics, wait_until_ready)
 from experiments.harness.processes import ProcessSet  # noqa: E402
 from experiments.harness.record import RunRecord  # noqa: E402
+from experiments.harness.served_load import write_json  # noqa: E402
 
 MODEL = demo_bundles.MODEL
 DEADLINE = "500ms"
@@ -65,8 +66,8 @@ class Bench:
             "bundles": [{"path": self._paths[bundle]} for bundle in bundles]}
         if faults:
             config["faults"] = {"seed": 1, "events": [faults]}
-        path = write(os.path.join(self._args.out, f"{name}.yaml"),
-                     json.dumps(config))
+        path = write_json(os.path.join(self._args.out, f"{name}.yaml"),
+                          config)
         processes.start(name, [self.binary("parm-worker"), "--config", path,
                                "--log-level", "warn"])
 
@@ -74,12 +75,11 @@ class Bench:
         redundancy = {"policy": policy}
         if policy == "coded":
             redundancy["code"] = {"scheme": "sum", "k": 2, "r": 1}
-        path = write(
-            os.path.join(self._args.out, f"frontend-{policy}.yaml"),
-            json.dumps({
+        path = write_json(
+            os.path.join(self._args.out, f"frontend-{policy}.yaml"), {
                 "workers": [{"endpoint": endpoint} for endpoint in endpoints],
                 "models": [{"name": MODEL, "deadline": DEADLINE,
-                            "redundancy": redundancy}]}))
+                            "redundancy": redundancy}]})
         name = f"frontend-{policy}"
         processes.start(name, [
             *self.priority(), self.binary("parm-frontend"), "--config", path,

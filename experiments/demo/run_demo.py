@@ -7,10 +7,8 @@ is killed in the middle and comes back two seconds later on the same port.
 """
 
 import argparse
-import json
 import os
 import sys
-import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
@@ -19,10 +17,9 @@ sys.path.insert(0, ROOT)
 from experiments.demo import bundles as demo_bundles  # noqa: E402
 from experiments.demo import report  # noqa: E402
 from experiments.harness import driver  # noqa: E402
-from experiments.harness.frontend import (  # noqa: E402
-    Metrics, wait_until_ready)
 from experiments.harness.processes import ProcessSet  # noqa: E402
 from experiments.harness.record import RunRecord  # noqa: E402
+from experiments.harness.served_load import ServedLoad  # noqa: E402
 
 MODEL = demo_bundles.MODEL
 NUM_WORKERS = 9
@@ -51,11 +48,8 @@ def write(path, text):
     return path
 
 
-def worker_yaml(index, bind, bundle, seed):
-    # JSON is YAML.
-    return json.dumps({
-        "id": f"w{index}",
-        "bind": bind,
+def worker_config(bundle, seed):
+    return {
         "bundles": [{
             "path": bundle,
             "pace": {"service": f"{SERVICE_MS}ms", "spread": SPREAD},
@@ -65,143 +59,73 @@ def worker_yaml(index, bind, bundle, seed):
             "events": [{"slow_jobs": {"probability": SLOW_PROBABILITY,
                                       "factor": SLOW_FACTOR}}],
         },
-    }, indent=2)
+    }
 
 
-def frontend_yaml(endpoints, policy):
+def frontend_config(endpoints, policy):
     redundancy = {"policy": policy}
     if policy == "coded":
         redundancy["code"] = {"scheme": "sum", "k": K, "r": 1}
-    return json.dumps({
+    return {
         "workers": [{"endpoint": endpoint} for endpoint in endpoints],
         "models": [{
             "name": MODEL,
             "deadline": f"{DEADLINE_MS}ms",
             "redundancy": redundancy,
         }],
-    }, indent=2)
+    }
 
 
 class Demo:
     def __init__(self, args, paths):
         self._args = args
         self._paths = paths
-        self._bin = args.bin
 
-    def _binary(self, name):
-        return os.path.join(self._bin, name)
-
-    def _bundle_of(self, policy, index):
+    def _worker_config(self, policy, index):
         """The last workers of `coded` serve the parity model."""
         parity = (policy == "coded" and
                   index >= NUM_WORKERS - NUM_PARITY_WORKERS)
-        return self._paths["parity" if parity else "deployed"]
-
-    def _start_worker(self, processes, policy, index, bind):
-        config = write(
-            os.path.join(self._args.out, policy, f"w{index}.yaml"),
-            worker_yaml(index, bind, self._bundle_of(policy, index),
-                        self._args.seed))
-        processes.start(f"w{index}", [self._binary("parm-worker"), "--config",
-                                      config, "--log-level", "warn"])
+        return worker_config(self._paths["parity" if parity else "deployed"],
+                             self._args.seed)
 
     def run(self, policy):
-        """Runs one policy; the entry of the run record."""
+        """Runs one policy; its run record."""
         folder = os.path.join(self._args.out, policy)
-        os.makedirs(folder, exist_ok=True)
         with ProcessSet(folder) as processes:
-            return self._run_with(processes, policy, folder)
+            served = ServedLoad(processes, self._args.bin, folder)
+            return self._run_with(processes, served, policy)
 
-    def _run_with(self, processes, policy, folder):
-        for index in range(NUM_WORKERS):
-            self._start_worker(processes, policy, index, "tcp://127.0.0.1:0")
-        endpoints = [processes.wait_ready(f"w{index}")["zmq"]
-                     for index in range(NUM_WORKERS)]
-        config = write(os.path.join(folder, "frontend.yaml"),
-                       frontend_yaml(endpoints, policy))
-        processes.start("frontend", [
-            self._binary("parm-frontend"), "--config", config,
-            "--http-port", "0", "--metrics-port", "0"])
-        address = processes.wait_ready("frontend")
-        wait_until_ready(address["http"], MODEL)
+    def _run_with(self, processes, served, policy):
+        endpoints = served.start_workers(
+            [self._worker_config(policy, index)
+             for index in range(NUM_WORKERS)])
+        http = served.start_frontend(frontend_config(endpoints, policy))
         print(f"demo: {policy}: {RATE_QPS:.1f} queries/s for "
               f"{self._args.seconds} s", flush=True)
-        self._start_load(processes, policy, folder, address["http"])
-        # parm-load reads its data before it sends: a second for that.
-        self._sleep_until(processes, WARM_UP_S + 1)
-        warm = Metrics.scrape(address["metrics"])
-        self._kill_and_restart(processes, policy, endpoints[0])
-        status = self._wait_for_load(processes)
-        if status not in (0, 3):
-            raise RuntimeError(f"parm-load ended with status {status}\n"
-                               f"{processes.log_tail('load')}")
-        metrics = Metrics.scrape(address["metrics"])
-        record_path = os.path.join(folder, "record.json")
-        with open(record_path, encoding="utf-8") as file:
-            record = json.load(file)
-        self._add_frontend_figures(record["runs"][0], warm, metrics)
-        return record
+        served.start_load(http, self._args.seconds, WARM_UP_S,
+                          self._load_arguments(policy))
+        middle_s = WARM_UP_S + self._args.seconds / 2
+        served.sleep_until(middle_s)
+        processes.kill("w0")
+        print("demo: killed worker w0", flush=True)
+        served.sleep_until(middle_s + RESTART_AFTER_S)
+        served.start_worker(0, self._worker_config(policy, 0), endpoints[0])
+        processes.wait_ready("w0")
+        print("demo: restarted worker w0", flush=True)
+        return served.finish()
 
-    def _start_load(self, processes, policy, folder, http):
-        command = [
-            self._binary("parm-load"), "--url", http, "--model", MODEL,
-            "--data", self._args.data,
+    def _load_arguments(self, policy):
+        arguments = [
+            "--model", MODEL, "--data", self._args.data,
             "--reference-logits", self._paths["logits"],
-            "--rate", str(RATE_QPS), "--duration", f"{self._args.seconds}s",
-            "--warmup", f"{WARM_UP_S}s", "--deadline", f"{DEADLINE_MS}ms",
+            "--rate", str(RATE_QPS), "--deadline", f"{DEADLINE_MS}ms",
             "--seed", str(self._args.seed),
-            "--process", str(processes.pid("frontend")),
-            "--out", os.path.join(folder, "record.json"),
-            "--cdf", os.path.join(folder, "cdf.csv"),
             "--name", "demo", "--policy", policy, "--scenario", SCENARIO,
             "--load", str(LOAD), "--workers", str(NUM_WORKERS),
         ]
         if policy == "coded":
-            command += ["--code", f"sum:{K}:1"]
-        self._load = processes.start("load", command)
-        self._load_started = time.monotonic()
-
-    def _sleep_until(self, processes, seconds_into_load):
-        """Sleeps, but notices at once if something ended."""
-        while True:
-            left = self._load_started + seconds_into_load - time.monotonic()
-            if left <= 0:
-                return
-            processes.check_alive()
-            time.sleep(min(left, 0.2))
-
-    def _kill_and_restart(self, processes, policy, endpoint):
-        middle_s = WARM_UP_S + self._args.seconds / 2
-        self._sleep_until(processes, middle_s)
-        processes.kill("w0")
-        print("demo: killed worker w0", flush=True)
-        self._sleep_until(processes, middle_s + RESTART_AFTER_S)
-        self._start_worker(processes, policy, 0, endpoint)
-        processes.wait_ready("w0")
-        print("demo: restarted worker w0", flush=True)
-
-    def _wait_for_load(self, processes):
-        limit_s = WARM_UP_S + self._args.seconds + 30
-        while time.monotonic() - self._load_started < limit_s:
-            if self._load.poll() is not None:
-                return self._load.returncode
-            time.sleep(0.1)
-        raise RuntimeError(f"parm-load did not end in {limit_s:.0f} s")
-
-    @staticmethod
-    def _add_frontend_figures(run, warm, end):
-        """What only the frontend knows, from its counters after the warm-up
-        and at the end.
-        """
-        def count(name):
-            return end.total(name) - warm.total(name)
-
-        queries = count("parm_queries_total")
-        if queries > 0:
-            run["extra_jobs_per_query"] = max(
-                0, count("parm_tasks_total") - queries) / queries
-            run["late_share"] = min(
-                1, count("parm_late_originals_total") / queries)
+            arguments += ["--code", f"sum:{K}:1"]
+        return arguments
 
 
 def new_record(args):
