@@ -22,7 +22,7 @@ class LanePool {
     int num_lanes = 1;
     Faults faults;
     KeyedDraws draws;  // for service times
-    Time start;        // of the worker; fault windows count from it
+    Time start;        // fault windows count from it
   };
 
   /// Starts the lanes. `queue` and `outbox` outlive this.

@@ -1,5 +1,7 @@
 #include "backends/worker_config.h"
 
+#include <chrono>
+#include <cstdint>
 #include <filesystem>
 #include <utility>
 
@@ -52,6 +54,14 @@ PaceOptions MakePace(const config::Pace& message) {
   return pace;
 }
 
+// The steady clock's time at a time of the system clock, as both stand now.
+Time SteadyTimeAt(uint64_t unix_ms) {
+  const auto unix_now = std::chrono::system_clock::now().time_since_epoch();
+  return std::chrono::steady_clock::now() +
+         (Milliseconds(static_cast<int64_t>(unix_ms)) -
+          std::chrono::duration_cast<Duration>(unix_now));
+}
+
 absl::Status WithPath(const absl::Status& status, const std::string& path) {
   return absl::Status(status.code(),
                       absl::StrCat("bundle ", path, ": ", status.message()));
@@ -98,6 +108,9 @@ absl::StatusOr<WorkerConfig> MakeWorkerConfig(
         "heartbeat_interval is too short: want 1ms or more");
   }
   config.loop.fault_seed = message.faults().seed();
+  if (message.faults().epoch_unix_ms() > 0) {
+    config.loop.fault_epoch = SteadyTimeAt(message.faults().epoch_unix_ms());
+  }
   for (const config::FaultEvent& event : message.faults().events()) {
     PARM_ASSIGN_OR_RETURN(config.loop.fault_windows.emplace_back(),
                           MakeFaultWindow(event));

@@ -73,7 +73,7 @@ WorkerLoop::WorkerLoop(const Options& options,
       LanePool::Options{.num_lanes = options_.lanes,
                         .faults = Faults(options_.fault_windows, draws_),
                         .draws = draws_,
-                        .start = Now()},
+                        .start = options_.fault_epoch.value_or(Now())},
       &queue_, outbox_.get());
 }
 

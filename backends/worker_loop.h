@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -44,6 +45,7 @@ class WorkerLoop {
     Duration heartbeat_interval = Milliseconds(100);
     uint64_t fault_seed = 0;
     std::vector<FaultWindow> fault_windows;
+    std::optional<Time> fault_epoch;  // windows count from it; default: Create
   };
 
   /// Binds the socket and starts the lanes.

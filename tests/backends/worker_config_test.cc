@@ -1,6 +1,9 @@
 #include "backends/worker_config.h"
 
+#include <chrono>
 #include <string>
+
+#include "absl/strings/str_cat.h"
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -88,6 +91,23 @@ TEST(WorkerConfigTest, FaultEventsBecomeWindows) {
   EXPECT_EQ(second.duplicate_probability, 0.2);
   EXPECT_EQ(second.corrupt_probability, 0.3);
   EXPECT_EQ(second.error_probability, 0.4);
+}
+
+TEST(WorkerConfigTest, FaultsMayCountFromATimeOfTheSystemClock) {
+  const auto hour_ago = std::chrono::system_clock::now().time_since_epoch() -
+                        std::chrono::hours(1);
+  const auto epoch =
+      std::chrono::duration_cast<std::chrono::milliseconds>(hour_ago).count();
+  PARM_ASSERT_OK_AND_ASSIGN(
+      const WorkerConfig config,
+      Load(absl::StrCat(kMinimal, "faults: {epoch_unix_ms: ", epoch, "}\n")));
+  ASSERT_TRUE(config.loop.fault_epoch.has_value());
+  EXPECT_NEAR(
+      ToSeconds(std::chrono::steady_clock::now() - *config.loop.fault_epoch),
+      3600, 300);
+
+  PARM_ASSERT_OK_AND_ASSIGN(const WorkerConfig without, Load(kMinimal));
+  EXPECT_FALSE(without.loop.fault_epoch.has_value());
 }
 
 TEST(WorkerConfigTest, MissingFileIsNotFound) {

@@ -1,5 +1,6 @@
 // Pacing and faults as a frontend sees them.
 
+#include <chrono>
 #include <optional>
 #include <string>
 #include <vector>
@@ -43,6 +44,18 @@ TEST(WorkerLoopFaultsTest, SlowModeStretchesThePace) {
   const auto reply = frontend.ReceiveReply(1);
   ASSERT_TRUE(reply.has_value());
   EXPECT_GE(reply->envelope->reply().compute_us(), 50'000);
+  EXPECT_EQ(worker.Stop().faults_injected, 1U);
+}
+
+TEST(WorkerLoopFaultsTest, WindowsCountFromTheEpoch) {
+  const Duration hour = Milliseconds(3'600'000);
+  RunningWorker::Settings settings =
+      WithFault({.start = hour, .slow_mode_factor = 2});
+  settings.loop.fault_epoch = std::chrono::steady_clock::now() - 2 * hour;
+  RunningWorker worker(settings);
+  RawFrontend frontend(worker.endpoint());
+  frontend.SendInfer(1, worker.deployed(), kSample);
+  ASSERT_TRUE(frontend.ReceiveReply(1).has_value());
   EXPECT_EQ(worker.Stop().faults_injected, 1U);
 }
 
