@@ -15,8 +15,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
 sys.path.insert(0, ROOT)
 
 from experiments.demo import bundles as demo_bundles  # noqa: E402
-from experiments.demo import report  # noqa: E402
 from experiments.harness import driver  # noqa: E402
+from experiments.harness import report  # noqa: E402
 from experiments.harness.processes import ProcessSet  # noqa: E402
 from experiments.harness.record import RunRecord  # noqa: E402
 from experiments.harness.served_load import ServedLoad  # noqa: E402

@@ -1,6 +1,5 @@
 """The demo's table and picture, and the configurations that it writes."""
 
-import json
 import os
 import sys
 import tempfile
@@ -9,7 +8,8 @@ import unittest
 ROOT = os.environ["PARM_SOURCE"]
 sys.path.insert(0, ROOT)
 
-from experiments.demo import report, run_demo  # noqa: E402
+from experiments.demo import run_demo  # noqa: E402
+from experiments.harness import report  # noqa: E402
 
 LATENCY = {"p50": 20.0, "p90": 21.0, "p99": 40.0, "p99_9": 50.0,
            "p99_9_low": 45.0, "p99_9_high": None, "max": 60.0}
@@ -58,10 +58,10 @@ class ConfigurationTest(unittest.TestCase):
 
     def test_both_policies_use_the_same_number_of_workers(self):
         demo = run_demo.Demo(
-            type("Args", (), {"bin": "bin"}),
+            type("Args", (), {"bin": "bin", "seed": 1}),
             {"deployed": "/b/deployed", "parity": "/b/parity"})
         bundles = {
-            policy: [demo._bundle_of(policy, index)
+            policy: [demo._worker_config(policy, index)["bundles"][0]["path"]
                      for index in range(run_demo.NUM_WORKERS)]
             for policy in ("none", "coded")}
         self.assertEqual(bundles["none"], ["/b/deployed"] * 9)
@@ -69,8 +69,8 @@ class ConfigurationTest(unittest.TestCase):
                          ["/b/deployed"] * 6 + ["/b/parity"] * 3)
 
     def test_only_the_coded_frontend_names_a_code(self):
-        none = json.loads(run_demo.frontend_yaml(["tcp://h:1"], "none"))
-        coded = json.loads(run_demo.frontend_yaml(["tcp://h:1"], "coded"))
+        none = run_demo.frontend_config(["tcp://h:1"], "none")
+        coded = run_demo.frontend_config(["tcp://h:1"], "coded")
         self.assertNotIn("code", none["models"][0]["redundancy"])
         self.assertEqual(coded["models"][0]["redundancy"]["code"],
                          {"scheme": "sum", "k": 2, "r": 1})
