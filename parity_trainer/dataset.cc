@@ -6,13 +6,16 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "base/status_macros.h"
+#include "parity_trainer/query_reader.h"
 #include "parity_trainer/split_reader.h"
 
 namespace parm {
 namespace {
 
 constexpr int64_t kMaxClasses = 100000;
+constexpr size_t kQueriesPerTestQuery = 5;
 
 absl::Status CheckFinite(const RawSplit& split, absl::string_view what) {
   if (split.datatype != DataType::kFp32) return absl::OkStatus();
@@ -80,13 +83,49 @@ absl::StatusOr<Split> Finish(RawSplit raw, int64_t num_classes, int64_t limit,
   return split;
 }
 
+struct RawDataset {
+  bool labelled = true;
+  RawSplit train;
+  RawSplit test;
+};
+
+/// Cuts the last samples off, at least one if there is any.
+RawSplit CutTestQueries(RawSplit* queries) {
+  const size_t count = queries->labels.size();
+  const size_t cut = (count + kQueriesPerTestQuery - 1) / kQueriesPerTestQuery;
+  RawSplit test{.datatype = queries->datatype,
+                .sample_shape = queries->sample_shape};
+  test.labels.resize(cut);
+  queries->labels.resize(count - cut);
+  const size_t sample_bytes = count > 0 ? queries->values.size() / count : 0;
+  test.values = queries->values.substr((count - cut) * sample_bytes);
+  queries->values.resize((count - cut) * sample_bytes);
+  return test;
+}
+
+absl::StatusOr<RawDataset> ReadSource(const DatasetOptions& options) {
+  RawDataset raw;
+  absl::string_view directory = options.source;
+  if (absl::ConsumePrefix(&directory, "queries:")) {
+    raw.labelled = false;
+    PARM_ASSIGN_OR_RETURN(raw.train, ReadQueries(std::string(directory)));
+    raw.test = CutTestQueries(&raw.train);
+    return raw;
+  }
+  PARM_ASSIGN_OR_RETURN(raw.test, ReadSplit(options.source, false));
+  if (options.with_train) {
+    PARM_ASSIGN_OR_RETURN(raw.train, ReadSplit(options.source, true));
+  }
+  return raw;
+}
+
 }  // namespace
 
 absl::StatusOr<Dataset> LoadDataset(const DatasetOptions& options) {
-  PARM_ASSIGN_OR_RETURN(RawSplit test, ReadSplit(options.source, false));
-  RawSplit train;
+  PARM_ASSIGN_OR_RETURN(RawDataset raw, ReadSource(options));
+  RawSplit& test = raw.test;
+  RawSplit& train = raw.train;
   if (options.with_train) {
-    PARM_ASSIGN_OR_RETURN(train, ReadSplit(options.source, true));
     if (train.datatype != test.datatype ||
         train.sample_shape != test.sample_shape) {
       return absl::InvalidArgumentError(absl::StrCat(
@@ -103,7 +142,8 @@ absl::StatusOr<Dataset> LoadDataset(const DatasetOptions& options) {
   Dataset data{.source = options.source,
                .datatype = test.datatype,
                .sample_shape = test.sample_shape,
-               .num_classes = options.num_classes};
+               .num_classes = options.num_classes,
+               .labelled = raw.labelled};
   if (data.num_classes == 0) {
     PARM_ASSIGN_OR_RETURN(
         data.num_classes,

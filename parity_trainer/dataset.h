@@ -1,8 +1,8 @@
 #pragma once
 
-// Labelled samples in memory, read from IDX files or .npy arrays and checked
-// once, so that no later step meets a bad label or a NaN. What the trainer
-// learns from and what accuracies are measured on.
+// Samples in memory, read from IDX files or .npy arrays and checked once, so
+// that no later step meets a bad label or a NaN. What the trainer learns from
+// and what accuracies are measured on.
 
 #include <cstdint>
 #include <string>
@@ -28,6 +28,9 @@ struct Dataset {
   DataType datatype = DataType::kInvalid;  // kUint8 or kFp32
   std::vector<int64_t> sample_shape;       // without the batch, e.g. [1,28,28]
   int64_t num_classes = 0;
+  /// False: labels are 0, until the deployed model's answers take their place
+  /// (LoadDataFor).
+  bool labelled = true;
   Split train;  // empty unless asked for
   Split test;
 };
@@ -35,7 +38,9 @@ struct Dataset {
 struct DatasetOptions {
   /// "idx:DIR" holds {train,t10k}-{images-idx3,labels-idx1}-ubyte[.gz];
   /// "npy:DIR" holds {train,test}_{x,y}.npy, x UINT8 or FP32 [N, ...], y any
-  /// integers [N].
+  /// integers [N]; "queries:DIR" holds unlabelled samples in any .npy files,
+  /// x as before. Their last fifth is the test set: sent last, where a frontend
+  /// captured them.
   std::string source;
   bool with_train = true;
   /// Only the first so many samples; 0: all.

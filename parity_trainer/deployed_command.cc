@@ -2,7 +2,10 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
+#include <cstring>
+#include <random>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -21,6 +24,8 @@ namespace parm {
 namespace {
 
 constexpr char kCrossEntropy[] = "cross-entropy";
+constexpr int64_t kNumRandomSamples = 8;
+constexpr int64_t kMaxSampleBytes = int64_t{1} << 27;
 
 Recipe DefaultRecipe() {
   return {.epochs = 12,
@@ -43,6 +48,71 @@ absl::StatusOr<DataType> WireDatatype(const std::string& name,
         "uint8");
   }
   return DataType::kUint8;
+}
+
+/// Unlabelled samples for a model of which nothing but its shape is known:
+/// bytes, or floats from 0 to 1.
+absl::StatusOr<Dataset> RandomSamples(const DeployedOptions& options) {
+  Dataset data{.datatype = options.datatype == "uint8" ? DataType::kUint8
+                                                       : DataType::kFp32,
+               .sample_shape = options.sample_shape,
+               .labelled = false};
+  const absl::StatusOr<int64_t> bytes =
+      NumBytes(data.datatype, data.sample_shape);
+  if (!bytes.ok() || *bytes < 1 || *bytes > kMaxSampleBytes) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "sample shape is out of range: got ", ShapeToString(data.sample_shape),
+        ", want 1 to ", kMaxSampleBytes, " bytes"));
+  }
+  std::mt19937 random(static_cast<uint32_t>(options.training.seed));
+  data.test.labels.resize(kNumRandomSamples);
+  data.test.values.resize(static_cast<size_t>(*bytes * kNumRandomSamples));
+  char* const values = data.test.values.data();
+  for (size_t i = 0; i < data.test.values.size();
+       i += DataTypeSize(data.datatype)) {
+    const auto bits = static_cast<uint32_t>(random() >> 8);
+    if (data.datatype == DataType::kUint8) {
+      values[i] = static_cast<char>(bits & 0xFF);
+    } else {
+      const float value = static_cast<float>(bits) * 0x1.0p-24F;
+      std::memcpy(values + i, &value, sizeof(value));
+    }
+  }
+  return data;
+}
+
+absl::StatusOr<Dataset> LoadSamples(const DeployedOptions& options,
+                                    bool train) {
+  if (options.data.source.empty() == options.sample_shape.empty()) {
+    return absl::InvalidArgumentError(
+        "want one of --data and --sample-shape, got both or neither");
+  }
+  if (!options.sample_shape.empty()) {
+    if (!train) return RandomSamples(options);
+    return absl::InvalidArgumentError(
+        "--sample-shape goes with --model: training needs --data");
+  }
+  PARM_ASSIGN_OR_RETURN(Dataset data,
+                        LoadDataset({.source = options.data.source,
+                                     .with_train = train,
+                                     .limit_train = options.data.limit_train,
+                                     .limit_test = options.data.limit_test,
+                                     .num_classes = options.data.num_classes}));
+  if (data.labelled || !train) return data;
+  return absl::InvalidArgumentError(
+      absl::StrCat("training a deployed model needs labels: got ", data.source,
+                   ", want idx:DIR or npy:DIR"));
+}
+
+void SetMeasured(const Dataset& data, const HostTensor& logits,
+                 bundle::Measured* measured) {
+  measured->set_relative_cost(1);
+  measured->set_cost_machine(MachineName());
+  if (data.source.empty()) return;
+  measured->set_data(data.source);
+  measured->set_samples(data.test.size());
+  measured->set_truth(std::string(TruthOf(data)));
+  measured->set_a_a(Accuracy(logits, data.test.labels));
 }
 
 /// Errors: kInvalidArgument if a label lies beyond the model's outputs.
@@ -79,12 +149,7 @@ absl::StatusOr<std::string> RunDeployedCommand(const DeployedOptions& options) {
   const bool train = options.model_file.empty();
   PARM_ASSIGN_OR_RETURN(const std::string checkpoint,
                         CheckOutput(options.out, train, options.training));
-  PARM_ASSIGN_OR_RETURN(const Dataset data,
-                        LoadDataset({.source = options.data.source,
-                                     .with_train = train,
-                                     .limit_train = options.data.limit_train,
-                                     .limit_test = options.data.limit_test,
-                                     .num_classes = options.data.num_classes}));
+  PARM_ASSIGN_OR_RETURN(Dataset data, LoadSamples(options, train));
   PARM_ASSIGN_OR_RETURN(const DataType datatype,
                         WireDatatype(options.datatype, data));
   bundle::Manifest manifest;
@@ -107,6 +172,7 @@ absl::StatusOr<std::string> RunDeployedCommand(const DeployedOptions& options) {
   PARM_ASSIGN_OR_RETURN(const HostTensor logits,
                         runner.RunAll(data, data.test, datatype));
   PARM_RETURN_IF_ERROR(CheckClasses(data, logits));
+  if (!data.labelled) data.test.labels = AnsweredClasses(logits);
   const Probes probes = MakeProbes(data, datatype, logits);
 
   manifest.set_model(NameOr(options.name, options.out));
@@ -116,20 +182,15 @@ absl::StatusOr<std::string> RunDeployedCommand(const DeployedOptions& options) {
   manifest.set_preprocessing(kRawValues);
   SetTensor("input", probes.inputs, manifest.add_inputs());
   SetTensor("logits", probes.outputs, manifest.add_outputs());
-  bundle::Measured* measured = manifest.mutable_measured();
-  measured->set_data(data.source);
-  measured->set_samples(data.test.size());
-  measured->set_a_a(Accuracy(logits, data.test.labels));
-  measured->set_relative_cost(1);
-  measured->set_cost_machine(MachineName());
+  SetMeasured(data, logits, manifest.mutable_measured());
   PARM_ASSIGN_OR_RETURN(
       const Bundle bundle,
       WriteModelBundle(options.out, std::move(manifest), trained.model_bytes,
                        probes, checkpoint));
-  return absl::StrFormat("%s: deployed %s, A_a %.2f %% of %d, id %s",
-                         options.out, bundle.manifest.model(),
-                         100 * bundle.manifest.measured().a_a(),
-                         data.test.size(), ToHex(bundle.id));
+  return absl::StrFormat(
+      "%s: deployed %s, %s, id %s", options.out, bundle.manifest.model(),
+      DescribeDeployedAccuracy(bundle.manifest.measured().a_a(), data),
+      ToHex(bundle.id));
 }
 
 }  // namespace parm

@@ -5,12 +5,22 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "parity_trainer/evaluation.h"
 #include "proto/atomic_file.h"
 
 namespace parm {
 namespace {
 
 constexpr int64_t kMaxModelBytes = int64_t{1} << 32;
+
+absl::Status LabelByAnswers(const DeployedModel& deployed, const Dataset& data,
+                            Split* split) {
+  PARM_ASSIGN_OR_RETURN(
+      const HostTensor logits,
+      deployed.runner.RunAll(data, *split, deployed.input.datatype));
+  split->labels = AnsweredClasses(logits);
+  return absl::OkStatus();
+}
 
 }  // namespace
 
@@ -71,6 +81,12 @@ absl::StatusOr<Dataset> LoadDataFor(const DeployedModel& deployed,
     return absl::InvalidArgumentError(absl::StrCat(
         "data do not fit the deployed model: got FP32 values, want ",
         DataTypeName(deployed.input.datatype)));
+  }
+  if (!data.labelled) {
+    PARM_RETURN_IF_ERROR(LabelByAnswers(deployed, data, &data.test));
+    if (with_train) {
+      PARM_RETURN_IF_ERROR(LabelByAnswers(deployed, data, &data.train));
+    }
   }
   return data;
 }

@@ -28,8 +28,9 @@ absl::StatusOr<DeployedModel> LoadDeployedModel(const std::string& directory);
 
 /// Reads the data that the options name and checks that the model takes them:
 /// its input's shape, a datatype that they can be sent as, labels within its
-/// classes.
-/// Errors: as LoadDataset; kInvalidArgument, naming both sides.
+/// classes. Unlabelled data get the classes that it answers.
+/// Errors: as LoadDataset and ModelRunner::RunAll; kInvalidArgument, naming
+/// both sides.
 absl::StatusOr<Dataset> LoadDataFor(const DeployedModel& deployed,
                                     const DataOptions& options,
                                     bool with_train);

@@ -172,6 +172,7 @@ std::string ToJson(const EvaluateOptions& options, const Dataset& data,
   }
   json.EndObject();
   json.Key("data").String(data.source);
+  json.Key("truth").String(TruthOf(data));
   json.Key("samples").Int(data.test.size());
   if (!options.parity.empty()) {
     WriteParityFigures(report, data, &json);
@@ -182,8 +183,7 @@ std::string ToJson(const EvaluateOptions& options, const Dataset& data,
 }
 
 std::string ToText(const Report& report, const Dataset& data) {
-  std::string text =
-      absl::StrFormat("A_a %.2f %% of %d", 100 * report.a_a, data.test.size());
+  std::string text = DescribeDeployedAccuracy(report.a_a, data);
   for (const DegradedAccuracy& row : report.erasures.a_d) {
     absl::StrAppend(
         &text, absl::StrFormat(", A_d %.2f +- %.2f %% at %d lost of "

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <optional>
 
+#include "absl/strings/str_format.h"
 #include "base/status_macros.h"
 #include "parity_trainer/group_encoder.h"
 
@@ -14,9 +15,13 @@ namespace {
 
 constexpr int64_t kGroupsAtOnce = 250;
 
+int32_t ArgMax(absl::Span<const float> logits) {
+  return static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) -
+                              logits.begin());
+}
+
 bool IsRight(absl::Span<const float> logits, int32_t label) {
-  return std::max_element(logits.begin(), logits.end()) - logits.begin() ==
-         label;
+  return ArgMax(logits) == label;
 }
 
 /// Erasure patterns over k members, as masks of what is lost.
@@ -166,6 +171,29 @@ double Accuracy(const HostTensor& logits, const std::vector<int32_t>& labels) {
     }
   }
   return static_cast<double>(right) / static_cast<double>(labels.size());
+}
+
+std::vector<int32_t> AnsweredClasses(const HostTensor& logits) {
+  PARM_CHECK(logits.shape.size() == 2);
+  const auto classes = static_cast<size_t>(logits.shape[1]);
+  std::vector<int32_t> answered(static_cast<size_t>(logits.shape[0]));
+  for (size_t i = 0; i < answered.size(); ++i) {
+    answered[i] = ArgMax(logits.floats().subspan(i * classes, classes));
+  }
+  return answered;
+}
+
+absl::string_view TruthOf(const Dataset& data) {
+  return data.labelled ? "labels" : "deployed";
+}
+
+std::string DescribeDeployedAccuracy(double a_a, const Dataset& data) {
+  if (data.labelled) {
+    return absl::StrFormat("A_a %.2f %% of %d", 100 * a_a, data.test.size());
+  }
+  return absl::StrFormat(
+      "no labels: right is what the deployed model answers to %d samples",
+      data.test.size());
 }
 
 absl::StatusOr<ErasureResult> EvaluateErasures(

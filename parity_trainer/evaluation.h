@@ -5,9 +5,11 @@
 // the test set, not a sample of them.
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "encoder/code.h"
 #include "parity_trainer/calibration.h"
 #include "parity_trainer/dataset.h"
@@ -19,6 +21,17 @@ namespace parm {
 /// Share of rows of [N, classes] whose greatest value is at the label.
 /// Needs: one label per row, at least one row.
 double Accuracy(const HostTensor& logits, const std::vector<int32_t>& labels);
+
+/// The position of each row's greatest value: labels for samples that have
+/// none, so that "right" means "as the deployed model answers".
+std::vector<int32_t> AnsweredClasses(const HostTensor& logits);
+
+/// What accuracies on the data are measured against, as manifests and reports
+/// name it: "labels", or the answers of the "deployed" model.
+absl::string_view TruthOf(const Dataset& data);
+
+/// "A_a 89.52 % of 10000", or that it is not known without labels.
+std::string DescribeDeployedAccuracy(double a_a, const Dataset& data);
 
 struct DegradedAccuracy {
   int losses = 0;       // members lost at once in a group

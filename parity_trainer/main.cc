@@ -30,12 +30,12 @@ constexpr char kDescription[] =
     "Exit status: 0 done, 1 an error, 2 a wrong command line, 130 interrupted\n"
     "(the checkpoint holds the work; --resume goes on).";
 
-void AddData(CLI::App* command, DataOptions* data) {
-  command
-      ->add_option("--data", data->source,
-                   "idx:DIR (MNIST's files, gzip or plain) or npy:DIR\n"
-                   "(train_x, train_y, test_x, test_y .npy)")
-      ->required();
+CLI::Option* AddData(CLI::App* command, DataOptions* data) {
+  CLI::Option* const source = command->add_option(
+      "--data", data->source,
+      "idx:DIR (MNIST's files, gzip or plain), npy:DIR (train_x,\n"
+      "train_y, test_x, test_y .npy), or queries:DIR (any .npy,\n"
+      "unlabelled: what a frontend captured)");
   command
       ->add_option("--limit-train", data->limit_train,
                    "use only the first N training samples")
@@ -44,6 +44,7 @@ void AddData(CLI::App* command, DataOptions* data) {
       ->add_option("--limit-test", data->limit_test,
                    "use only the first N test samples")
       ->check(CLI::PositiveNumber);
+  return source;
 }
 
 void AddTraining(CLI::App* command, TrainingOptions* training) {
@@ -76,6 +77,12 @@ void AddDeployed(CLI::App* command, DeployedOptions* options) {
       "--model", options->model_file,
       "a TorchScript file of yours; it is checked on the data,\n"
       "nothing is trained");
+  command
+      ->add_option("--sample-shape", options->sample_shape,
+                   "with --model, instead of --data: dimensions of its\n"
+                   "input without the batch, such as 1,28,28")
+      ->delimiter(',')
+      ->check(CLI::PositiveNumber);
   command->add_option("--datatype", options->datatype, "of the wire input")
       ->check(CLI::IsMember({"fp32", "uint8"}))
       ->capture_default_str();
@@ -91,7 +98,7 @@ void AddDeployed(CLI::App* command, DeployedOptions* options) {
 }
 
 void AddParity(CLI::App* command, ParityOptions* options) {
-  AddData(command, &options->data);
+  AddData(command, &options->data)->required();
   AddTraining(command, &options->training);
   command->add_option("--deployed", options->deployed, "the deployed bundle")
       ->required();
@@ -120,7 +127,7 @@ void AddParity(CLI::App* command, ParityOptions* options) {
 }
 
 void AddEvaluate(CLI::App* command, EvaluateOptions* options) {
-  AddData(command, &options->data);
+  AddData(command, &options->data)->required();
   command->add_option("--deployed", options->deployed, "the deployed bundle")
       ->required();
   command->add_option("--parity", options->parity,

@@ -189,6 +189,7 @@ absl::Status Measure(const DeployedModel& deployed, const ModelRunner& runner,
                                             deployed.runner, example.member));
   measured->set_data(data.source);
   measured->set_samples(data.test.size());
+  measured->set_truth(std::string(TruthOf(data)));
   measured->set_a_a(Accuracy(deployed_logits, data.test.labels));
   measured->set_relative_cost(cost);
   measured->set_cost_machine(MachineName());
@@ -257,8 +258,8 @@ absl::StatusOr<std::string> RunParityCommand(const ParityOptions& options) {
                        checkpoint));
   const bundle::Measured& measured = bundle.manifest.measured();
   std::string line =
-      absl::StrFormat("%s: parity %s, A_a %.2f %%", options.out,
-                      ToString(code->spec()), 100 * measured.a_a());
+      absl::StrCat(options.out, ": parity ", ToString(code->spec()), ", ",
+                   DescribeDeployedAccuracy(measured.a_a(), data));
   for (const bundle::DegradedAccuracy& row : measured.a_d()) {
     absl::StrAppend(&line, absl::StrFormat(", A_d %.2f %% at %d lost",
                                            100 * row.accuracy(), row.losses()));

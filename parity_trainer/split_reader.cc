@@ -124,7 +124,7 @@ absl::StatusOr<RawSplit> ReadSplit(absl::string_view source, bool train) {
   }
   return absl::InvalidArgumentError(
       absl::StrCat("data source has an unknown form: got \"", source,
-                   "\", want idx:DIR or npy:DIR"));
+                   "\", want idx:DIR, npy:DIR or queries:DIR"));
 }
 
 }  // namespace parm

@@ -1,7 +1,7 @@
 #pragma once
 
-// Finds the files of a data source, training or test, and reads them into one
-// form. dataset.h checks what is in them.
+// Finds the files of a labelled data source, training or test, and reads them
+// into one form. dataset.h checks what is in them.
 
 #include <cstdint>
 #include <string>

@@ -172,6 +172,11 @@ class Checker {
   }
 
   absl::Status CheckMeasured(const bundle::Measured& measured) const {
+    if (!measured.truth().empty() && measured.truth() != "labels" &&
+        measured.truth() != "deployed") {
+      return Error("measured.truth", "expected labels or deployed, got ",
+                   measured.truth());
+    }
     PARM_RETURN_IF_ERROR(CheckFraction("measured.a_a", measured.a_a()));
     PARM_RETURN_IF_ERROR(CheckSamples("measured.samples", measured.samples()));
     if (!(measured.relative_cost() >= 0)) {

@@ -284,6 +284,74 @@ TEST_F(CommandsTest, OwnTorchScriptFileIsDeployedAsItIs) {
   EXPECT_EQ(parity.manifest.training().init(), "scratch");
 }
 
+TEST_F(CommandsTest, QueriesWithoutLabelsTrainAParity) {
+  // Nothing is known but the model, then what a frontend wrote down.
+  deployed_.data = {};
+  deployed_.model_file = WriteKnowingModel();
+  deployed_.sample_shape = {1, kSide, kSide};
+  PARM_ASSERT_OK_AND_ASSIGN(std::string line, RunDeployedCommand(deployed_));
+  EXPECT_THAT(line, HasSubstr("no labels: "));
+  PARM_ASSERT_OK_AND_ASSIGN(const Bundle deployed, LoadBundle(deployed_.out));
+  EXPECT_EQ(deployed.manifest.measured().samples(), 0);
+  EXPECT_THAT(deployed.manifest.inputs(0).shape(),
+              testing::ElementsAre(-1, 1, kSide, kSide));
+
+  std::filesystem::create_directory(scratch_ / "captured");
+  WriteFile(scratch_ / "captured/queries-000001.npy",
+            SerializeNpy({DataType::kUint8,
+                          {200, 1, kSide, kSide},
+                          Pictures(200, /*seed=*/5)}));
+  parity_.data.source = evaluate_.data.source =
+      "queries:" + scratch_ / "captured";
+  parity_.arch = "mlp";
+  parity_.training.epochs = 40;
+  PARM_ASSERT_OK_AND_ASSIGN(line, RunParityCommand(parity_));
+  EXPECT_THAT(line, HasSubstr("right is what the deployed model answers"));
+  PARM_ASSERT_OK_AND_ASSIGN(const Bundle parity, LoadBundle(parity_.out));
+  const bundle::Measured& measured = parity.manifest.measured();
+  EXPECT_EQ(measured.truth(), "deployed");
+  EXPECT_EQ(measured.samples(), 40);
+  EXPECT_EQ(measured.a_a(), 1);
+  ASSERT_EQ(measured.a_d_size(), 1);
+  // Far more often than by chance, one in four.
+  EXPECT_GT(measured.a_d(0).accuracy(), 0.5);
+
+  ASSERT_THAT(RunEvaluateCommand(evaluate_), IsOk());
+  EXPECT_THAT(ReadFile(evaluate_.json_file),
+              HasSubstr("\"truth\":\"deployed\""));
+}
+
+TEST_F(CommandsTest, DeployedNetworkIsNotLearnedWithoutLabels) {
+  std::filesystem::create_directory(scratch_ / "captured");
+  WriteFile(scratch_ / "captured/q.npy",
+            SerializeNpy({DataType::kUint8, {8, 2}, std::string(16, 'x')}));
+  deployed_.data.source = "queries:" + scratch_ / "captured";
+  EXPECT_THAT(RunDeployedCommand(deployed_),
+              StatusIs(kInvalid, HasSubstr("needs labels: got queries:")));
+  deployed_.data = {};
+  EXPECT_THAT(RunDeployedCommand(deployed_),
+              StatusIs(kInvalid, HasSubstr("got both or neither")));
+  deployed_.sample_shape = {1, kSide, kSide};
+  EXPECT_THAT(RunDeployedCommand(deployed_),
+              StatusIs(kInvalid, HasSubstr("goes with --model")));
+  deployed_.data = data_;
+  EXPECT_THAT(RunDeployedCommand(deployed_),
+              StatusIs(kInvalid, HasSubstr("got both or neither")));
+}
+
+TEST_F(CommandsTest, SampleShapeOfAnotherModelIsASentence) {
+  deployed_.data = {};
+  deployed_.model_file = WriteKnowingModel();
+  deployed_.sample_shape = {1, kSide, kSide + 1};
+  EXPECT_THAT(
+      RunDeployedCommand(deployed_),
+      StatusIs(kInvalid, HasSubstr("model refuses an input of FP32[8,1,8,9]")));
+  deployed_.sample_shape = {1 << 20, 1 << 20};
+  EXPECT_THAT(RunDeployedCommand(deployed_),
+              StatusIs(kInvalid, HasSubstr("sample shape is out of range")));
+  EXPECT_TRUE(OnlyHolds({"data", "model.pt"}));
+}
+
 TEST_F(CommandsTest, FileThatIsNoModelIsASentence) {
   deployed_.model_file = scratch_ / "model.pt";
   EXPECT_THAT(RunDeployedCommand(deployed_),

@@ -145,9 +145,40 @@ TEST_F(DatasetTest, EmptySetIsInvalid) {
   EXPECT_THAT(LoadIdx(), StatusIs(kInvalid, HasSubstr("no samples")));
 }
 
+TEST_F(DatasetTest, LastFifthOfQueriesIsTheTestSet) {
+  WriteFile(scratch_ / "queries-000001.npy",
+            SerializeNpy({DataType::kUint8, {5, 2}, "aabbccddee"}));
+  WriteFile(scratch_ / "queries-000002.npy",
+            SerializeNpy({DataType::kUint8, {1, 2}, "ff"}));
+  const std::string source = "queries:" + scratch_.path();
+  PARM_ASSERT_OK_AND_ASSIGN(Dataset data,
+                            LoadDataset({.source = source, .num_classes = 3}));
+  EXPECT_FALSE(data.labelled);
+  EXPECT_EQ(data.num_classes, 3);
+  EXPECT_THAT(data.sample_shape, ElementsAre(2));
+  EXPECT_EQ(data.train.values, "aabbccdd");
+  EXPECT_EQ(data.train.size(), 4);
+  EXPECT_EQ(data.test.values, "eeff");
+  EXPECT_EQ(data.test.size(), 2);
+  // The test set is the same where nothing is to be learned.
+  PARM_ASSERT_OK_AND_ASSIGN(
+      data, LoadDataset({.source = source, .with_train = false}));
+  EXPECT_EQ(data.test.values, "eeff");
+  EXPECT_EQ(data.train.size(), 0);
+}
+
+TEST_F(DatasetTest, OneQueryIsNoTrainingSet) {
+  WriteFile(scratch_ / "q.npy", SerializeNpy({DataType::kUint8, {1, 2}, "aa"}));
+  const std::string source = "queries:" + scratch_.path();
+  EXPECT_THAT(LoadDataset({.source = source, .with_train = false}), IsOk());
+  EXPECT_THAT(LoadDataset({.source = source}),
+              StatusIs(kInvalid, HasSubstr("no samples")));
+}
+
 TEST_F(DatasetTest, UnknownSourceNamesTheForms) {
-  EXPECT_THAT(LoadDataset({.source = "csv:x"}),
-              StatusIs(kInvalid, HasSubstr("want idx:DIR or npy:DIR")));
+  EXPECT_THAT(
+      LoadDataset({.source = "csv:x"}),
+      StatusIs(kInvalid, HasSubstr("want idx:DIR, npy:DIR or queries:DIR")));
 }
 
 TEST_F(DatasetTest, WireSamplesConvertBytesToFloats) {

@@ -191,6 +191,9 @@ TEST(ManifestCheckTest, RefusesFiguresThatAreNoFigures) {
     return m.mutable_measured();
   };
   ExpectRefused(
+      Parity(), [&](auto& m) { measured(m)->set_truth("guesses"); },
+      "measured.truth: expected labels or deployed, got guesses");
+  ExpectRefused(
       Parity(), [&](auto& m) { measured(m)->set_a_a(88); },
       "measured.a_a: expected a fraction, 0 to 1, got 88");
   ExpectRefused(
