@@ -1,5 +1,6 @@
 #include "frontend/frontend_config.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -142,6 +143,54 @@ absl::Status ResolveDecode(const config::Decode& decode,
   return absl::OkStatus();
 }
 
+absl::Status ResolveHedge(const config::Hedge& hedge,
+                          const std::vector<Step>& model_path,
+                          const Source& source, core::ModelOptions* model) {
+  const auto error = [&](std::vector<Step> keys, absl::string_view text) {
+    std::vector<Step> path = model_path;
+    path.insert(path.end(), {"redundancy", "hedge"});
+    path.insert(path.end(), keys.begin(), keys.end());
+    return source.Error(path, text);
+  };
+  core::HedgeOptions& out = model->hedge;
+  const config::HedgeDelay& delay = hedge.delay();
+  if (delay.has_quantile()) out.quantile = delay.quantile();
+  out.max = DurationOr(delay.max(), model->deadline / 2);
+  if (*out.max > model->deadline) {
+    return error({"delay", "max"}, "max must not be above the deadline");
+  }
+  out.min = DurationOr(delay.min(), std::min(out.min, *out.max));
+  if (out.min <= Duration{0}) {
+    return error({"delay", "min"}, "min must be above 0");
+  }
+  if (out.min > *out.max) {
+    return error({"delay"}, "delay: min is above max");
+  }
+  if (hedge.has_max_extra_load()) {
+    out.budget.max_extra_load = hedge.max_extra_load();
+  }
+  if (hedge.has_min_per_second()) {
+    out.budget.min_per_second = hedge.min_per_second();
+  }
+  if (out.budget.max_extra_load == 0 && out.budget.min_per_second == 0) {
+    return error({"max_extra_load"},
+                 "max_extra_load and min_per_second are both 0: nothing would "
+                 "ever be hedged; policy none says so");
+  }
+  out.budget.burst = ValueOr(hedge.burst(), out.budget.burst);
+  if (hedge.max_concurrent() > 0) {
+    out.budget.max_concurrent = hedge.max_concurrent();
+  }
+  if (hedge.has_max_late_share()) out.max_late_share = hedge.max_late_share();
+  return absl::OkStatus();
+}
+
+core::PolicyKind PolicyNamed(absl::string_view name) {
+  if (name == "coded") return core::PolicyKind::kCoded;
+  if (name == "hedge") return core::PolicyKind::kHedge;
+  return core::PolicyKind::kNone;
+}
+
 absl::Status ResolveRedundancy(const config::Redundancy& redundancy,
                                const std::vector<Step>& model_path,
                                const Source& source,
@@ -152,8 +201,7 @@ absl::Status ResolveRedundancy(const config::Redundancy& redundancy,
     path.insert(path.end(), keys.begin(), keys.end());
     return source.Error(path, text);
   };
-  model->policy = redundancy.policy() == "coded" ? core::PolicyKind::kCoded
-                                                 : core::PolicyKind::kNone;
+  model->policy = PolicyNamed(redundancy.policy());
   model->mode = redundancy.mode() == "observe" ? core::PolicyMode::kObserve
                                                : core::PolicyMode::kAct;
   if (redundancy.has_code()) {
@@ -178,6 +226,8 @@ absl::Status ResolveRedundancy(const config::Redundancy& redundancy,
                  "group.timeout must be below the model's deadline");
   }
   model->pad_short_groups = redundancy.group().short_group() != "unprotected";
+  PARM_RETURN_IF_ERROR(
+      ResolveHedge(redundancy.hedge(), model_path, source, model));
   return ResolveDecode(redundancy.decode(), model_path, source, model);
 }
 

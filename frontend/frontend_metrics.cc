@@ -160,6 +160,51 @@ void AddCoding(const MetricsInput& in, PrometheusText& out) {
       .Value({{"where", "output"}}, in.loop.outputs_not_finite);
 }
 
+void AddHedging(const MetricsInput& in, PrometheusText& out) {
+  const auto counter = [&](absl::string_view name, absl::string_view help,
+                           uint64_t core::HedgeCounters::* field) {
+    out.Counter(name, help);
+    ForEachModel(in, [&](const std::string& model, const auto& counters) {
+      out.Value({{"model", model}}, counters.hedge.*field);
+    });
+  };
+  out.Counter("parm_hedged_requests_total", "Second copies sent.");
+  ForEachModel(in, [&](const std::string& model, const auto& counters) {
+    out.Value({{"model", model}},
+              counters.tasks[static_cast<size_t>(core::AttemptType::kHedge)]);
+  });
+  counter("parm_hedges_won_total", "Batches that a second copy answered.",
+          &core::HedgeCounters::won);
+  counter("parm_hedges_failed_total", "Second copies without an answer.",
+          &core::HedgeCounters::failed);
+  counter("parm_hedge_budget_exhausted_total",
+          "Hedges that were due but had no budget.",
+          &core::HedgeCounters::budget_exhausted);
+  counter("parm_hedges_insufficient_workers_total",
+          "Second copies that no other worker had a slot for.",
+          &core::HedgeCounters::insufficient_workers);
+  counter("parm_hedges_braked_total",
+          "Hedges that were due while most queries were late.",
+          &core::HedgeCounters::braked);
+  counter("parm_hedges_observed_total",
+          "Hedges that mode observe would have sent.",
+          &core::HedgeCounters::observed);
+  out.Histogram("parm_hedge_delay_seconds",
+                "From the first dispatch to the hedge.");
+  ForEachModel(in, [&](const std::string& model, const auto& counters) {
+    out.Values({{"model", model}}, counters.hedge.delay, kLatencyBounds);
+  });
+  out.Counter("parm_service_seconds_total",
+              "Estimated service time of what was dispatched under policy "
+              "hedge.");
+  ForEachModel(in, [&](const std::string& model, const auto& counters) {
+    out.Value({{"model", model}, {"work", "ordinary"}},
+              ToSeconds(counters.hedge.ordinary_service));
+    out.Value({{"model", model}, {"work", "extra"}},
+              ToSeconds(counters.hedge.extra_service));
+  });
+}
+
 void AddTasks(const MetricsInput& in, PrometheusText& out) {
   out.Counter("parm_tasks_total", "Tasks sent to workers.");
   ForEachModel(in, [&](const std::string& model, const auto& counters) {
@@ -259,6 +304,7 @@ std::string RenderMetrics(const MetricsInput& input) {
   PrometheusText out;
   AddQueries(input, out);
   AddCoding(input, out);
+  AddHedging(input, out);
   AddTasks(input, out);
   AddWorkers(input, out);
   return out.Text();

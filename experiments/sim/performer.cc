@@ -76,21 +76,24 @@ BufferId Performer::NewInput(QueryId query, Content value, uint32_t samples) {
 
 // Row r of a batch weighs 2r + 1.
 Content Performer::BatchContent(absl::Span<const BufferId> inputs,
-                                uint32_t* rows, bool dispatched) {
+                                uint32_t* rows) {
   Content content = 0;
   *rows = 0;
   for (const BufferId input : inputs) {
     content += buffers.Read(input, "a batch") * (2 * *rows + 1);
     *rows += buffers.Rows(input);
   }
-  if (!dispatched) return content;
+  return content;
+}
+
+void Performer::NoteDispatched(const core::DispatchTask& task,
+                               Content content) {
   uint32_t row = 0;
-  for (const BufferId input : inputs) {
+  for (const BufferId input : task.inputs) {
     if (Raw(input) >= query_of_input_.size()) continue;
-    queries.Dispatched(query_of_input_[Raw(input)], row, content);
+    queries.Dispatched(query_of_input_[Raw(input)], row, content, task);
     row += buffers.Rows(input);
   }
-  return content;
 }
 
 void Performer::On(const core::DispatchTask& a) {
@@ -108,7 +111,8 @@ void Performer::On(const core::DispatchTask& a) {
     task.input = buffers.Read(a.inputs[0], "a parity task");
     task.rows = buffers.Rows(a.inputs[0]);
   } else {
-    task.input = BatchContent(a.inputs, &task.rows, /*dispatched=*/true);
+    task.input = BatchContent(a.inputs, &task.rows);
+    NoteDispatched(a, task.input);
   }
   // On awaking, timers that are due for long run in one call.
   violations.Check(a.deadline >= now || now == awake_since_,
@@ -188,8 +192,7 @@ void Performer::On(const core::EncodeParity& a) {
   uint32_t rows = 0;
   for (size_t i = 0; i < a.members.size(); ++i) {
     uint32_t member_rows = 0;
-    record->members[i] =
-        BatchContent(a.members[i].inputs, &member_rows, /*dispatched=*/false);
+    record->members[i] = BatchContent(a.members[i].inputs, &member_rows);
     violations.Check(i == 0 || member_rows == rows, "members differ in size");
     rows = member_rows;
     parity += record->members[i];

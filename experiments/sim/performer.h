@@ -92,8 +92,8 @@ class Performer final : public core::ActionSink, public WorkerSurroundings {
   void On(const core::ReleaseBuffer& a);
   void On(const core::ProbeWorker& a);
   void On(const core::WakeAt& a);
-  Content BatchContent(absl::Span<const BufferId> inputs, uint32_t* rows,
-                       bool dispatched);
+  Content BatchContent(absl::Span<const BufferId> inputs, uint32_t* rows);
+  void NoteDispatched(const core::DispatchTask& task, Content content);
   GroupRecord& NewRecord(GroupId group);
   GroupRecord* FindRecord(GroupId group);
   bool ReplyToCoreEvent(const SimEvent& happened, core::Event* event);

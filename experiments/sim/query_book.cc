@@ -27,12 +27,18 @@ void QueryBook::Abandon(QueryId id) {
   ++num_abandoned_;
 }
 
-void QueryBook::Dispatched(QueryId id, uint32_t first_row, Content batch) {
+void QueryBook::Dispatched(QueryId id, uint32_t first_row, Content batch,
+                           const core::DispatchTask& task) {
   SimQuery* const query = Find(id);
   if (query == nullptr) return;
   violations_.Check(!query->dispatched || (query->first_row == first_row &&
                                            query->batch == batch),
                     "query moved between copies of its batch: ", Raw(id));
+  const uint64_t worker_bit = uint64_t{1} << (Raw(task.worker) % 64);
+  violations_.Check(task.attempt != core::AttemptType::kHedge ||
+                        (query->tried & worker_bit) == 0,
+                    "second copy at the same worker: query ", Raw(id));
+  query->tried |= worker_bit;
   query->dispatched = true;
   query->first_row = first_row;
   query->batch = batch;
@@ -75,6 +81,11 @@ void QueryBook::CheckOutput(const core::AnswerQuery& answer,
           !model.decode.floor ||
               (answer.confidence && *answer.confidence >= *model.decode.floor),
           "reconstruction below the floor: query ", id);
+      break;
+    case AnswerSource::kHedged:
+      violations_.Check(model.policy == core::PolicyKind::kHedge &&
+                            model.mode == core::PolicyMode::kAct,
+                        "hedged answer not allowed: query ", id);
       break;
     default:
       break;

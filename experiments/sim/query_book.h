@@ -28,7 +28,8 @@ struct SimQuery {
   uint32_t samples = 1;
   uint32_t first_row = 0;
   Content value = 0;
-  Content batch = 0;  // of the batch that it was dispatched in
+  Content batch = 0;   // of the batch that it was dispatched in
+  uint64_t tried = 0;  // bit i: worker i (mod 64) was sent a copy
   Time deadline{};
 };
 
@@ -41,7 +42,8 @@ class QueryBook {
   QueryId Add(SimQuery query);
   void Abandon(QueryId id);
   /// It travels in the batch of this content, from this row on.
-  void Dispatched(QueryId id, uint32_t first_row, Content batch);
+  void Dispatched(QueryId id, uint32_t first_row, Content batch,
+                  const core::DispatchTask& task);
   void Answered(const core::AnswerQuery& answer, Time now, BufferBook& buffers);
   void CheckAllEnded();
   /// The frontend stood still until then: answers due earlier come late.

@@ -48,6 +48,16 @@ class ScenarioDraws {
   uint64_t count_ = 0;
 };
 
+void DrawHedge(ScenarioDraws& draw, ModelOptions* model) {
+  core::HedgeOptions& hedge = model->hedge;
+  hedge.quantile = std::array{0.8, 0.9, 0.95, 0.97}[draw.Pick(0, 3)];
+  if (draw.Happens(0.5)) hedge.max = draw.Between(20, 150);
+  hedge.budget.max_extra_load = draw.Rate(0.02, 1);
+  hedge.budget.min_per_second = draw.Real(0.1, 50);
+  hedge.budget.burst = draw.Real(1, 20);
+  if (draw.Happens(0.3)) hedge.budget.max_concurrent = draw.Pick(1, 4);
+}
+
 ModelOptions DrawModel(uint32_t index, ScenarioDraws& draw) {
   ModelOptions model;
   model.name = absl::StrCat("model", index);
@@ -68,10 +78,16 @@ ModelOptions DrawModel(uint32_t index, ScenarioDraws& draw) {
     decode.min_confidence = 0.6F;
     if (draw.Happens(0.7)) decode.floor = 0.3F;
   }
-  if (draw.Happens(0.2)) return model;
-  model.policy = core::PolicyKind::kCoded;
   model.mode =
       draw.Happens(0.15) ? core::PolicyMode::kObserve : core::PolicyMode::kAct;
+  DrawHedge(draw, &model);
+  const uint32_t policy = draw.Pick(1, 10);
+  if (policy <= 1) return model;
+  if (policy <= 4) {
+    model.policy = core::PolicyKind::kHedge;
+    return model;
+  }
+  model.policy = core::PolicyKind::kCoded;
   const CodeSpec spec = {.scheme = draw.Happens(0.7) ? "sum" : "pack",
                          .k = static_cast<int>(draw.Pick(2, 4))};
   model.code = std::shared_ptr<const Code>(CreateCode(spec).value());
@@ -181,7 +197,7 @@ Scenario DrawScenario(uint64_t seed, uint64_t num_queries) {
     core.max_queries = 128;
     core.ledger_room = 4;
   }
-  if (draw.Happens(0.1)) scenario.decode_time = draw.Between(50, 4000);
+  if (draw.Happens(0.15)) scenario.decode_time = draw.Between(50, 6000);
   core.feedback_horizon = draw.Between(500, 5000);
   core.loser_sample_rate = std::array{0.05, 0.5}[draw.Pick(0, 1)];
   core.seed = seed;

@@ -16,6 +16,7 @@ namespace parm::core {
 
 /// Label `attempt_type` of the metrics.
 enum class AttemptType : uint8_t { kOriginal, kRetry, kHedge, kParity };
+inline constexpr size_t kNumAttemptTypes = 4;
 
 /// Send a task. The reply, Started or TaskNotSent comes back as an event.
 /// A batch task carries the inputs of its queries, concatenated on dimension 0

@@ -45,9 +45,11 @@ void Answers::Answer(const Turn& turn, Query& query, const Reply& reply) {
 }
 
 void Answers::AnswerExact(const Turn& turn, Batch& batch, AttemptType attempt) {
-  const AnswerSource source = attempt == AttemptType::kHedge
-                                  ? AnswerSource::kHedged
-                                  : AnswerSource::kExact;
+  const bool hedged = attempt == AttemptType::kHedge;
+  const AnswerSource source =
+      hedged ? AnswerSource::kHedged : AnswerSource::kExact;
+  if (hedged && batch.num_open > 0)
+    ++state_.model_counters(batch.model).hedge.won;
   for (Query* query = FirstQuery(batch); query != nullptr;
        query = NextQuery(*query)) {
     if (!query->open) continue;

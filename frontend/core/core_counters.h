@@ -8,12 +8,28 @@
 #include <vector>
 
 #include "base/latency_histogram.h"
+#include "base/time.h"
 #include "frontend/core/action.h"
 #include "frontend/core/rare_paths.h"
 
 namespace parm::core {
 
 inline constexpr size_t kNumSources = 7;
+
+/// Copies that a policy sent, or did not send.
+struct HedgeCounters {
+  uint64_t won = 0;                   // batches that a copy answered
+  uint64_t failed = 0;                // ended without an answer
+  uint64_t budget_exhausted = 0;      // due, but no budget
+  uint64_t insufficient_workers = 0;  // due, but no other worker had a slot
+  uint64_t braked = 0;                // due, but most queries were late
+  uint64_t observed = 0;              // mode observe: would have been sent
+  uint64_t losers_cancelled = 0;      // at the start of another copy
+  LatencyHistogram delay;             // first dispatch to hedge
+  // Estimated service time: of first dispatches, and of copies.
+  Duration ordinary_service{0};
+  Duration extra_service{0};
+};
 
 struct ModelCounters {
   std::array<uint64_t, kNumSources> answers{};        // by AnswerSource
@@ -39,7 +55,8 @@ struct ModelCounters {
   std::optional<double> agreement;        // nullopt: too few samples yet
   uint64_t observed_reconstructions = 0;  // mode observe: would have answered
   // Tasks by AttemptType.
-  std::array<uint64_t, 4> tasks{};
+  std::array<uint64_t, kNumAttemptTypes> tasks{};
+  HedgeCounters hedge;
   uint64_t undecodable_replies = 0;  // wrong shape or not finite
 };
 

@@ -17,6 +17,7 @@ CoreEngine::CoreEngine(CoreOptions options, const PolicyFactory& create_policy)
       answers_(state_, workers_, batcher_, dispatcher_),
       resolver_(state_, workers_, dispatcher_, answers_, *this),
       reviewer_(state_, dispatcher_, answers_, *this),
+      host_(state_, workers_, dispatcher_),
       worker_timers_(state_.options.num_workers) {
   for (const ModelOptions& model : state_.options.models) {
     policies_.push_back(create_policy(model));
@@ -182,6 +183,12 @@ void CoreEngine::On(const Turn& turn, const WorkerDraining& event) {
 
 void CoreEngine::On(const Turn& turn, const TaskStarted& event) {
   NoteHeard(turn, event.worker);
+  const Task* const task = state_.tasks.Find(Raw(event.task));
+  if (task == nullptr || task->worker != event.worker ||
+      task->batch == nullptr || task->batch->num_open == 0) {
+    return;
+  }
+  PolicyOf(task->model).OnStarted(turn, *task->batch, *task, host_);
 }
 
 void CoreEngine::On(const Turn& turn, const TaskReplied& event) {
@@ -267,8 +274,9 @@ void CoreEngine::Fire(const Turn& turn, const FiredTimer& fired) {
     case TimerKind::kPolicy: {
       Batch& batch = state_.batches.At(fired.record);
       batch.policy_timer = TimerHandle{};
+      if (batch.num_policy_timers < 255) ++batch.num_policy_timers;
       if (batch.num_open > 0) {
-        PolicyOf(batch.model).OnTimer(turn, batch, *this);
+        PolicyOf(batch.model).OnTimer(turn, batch, host_);
       }
       return;
     }
@@ -377,7 +385,7 @@ void CoreEngine::OnFirstDispatch(const Turn& turn, Batch& batch) {
       CloseGroup(turn, *group);
     }
   }
-  policy.OnFirstDispatch(turn, batch, *this);
+  policy.OnFirstDispatch(turn, batch, host_);
 }
 
 void CoreEngine::CloseGroup(const Turn& turn, Group& group) {
@@ -394,7 +402,7 @@ void CoreEngine::CloseGroup(const Turn& turn, Group& group) {
   const bool may_code =
       full || (model.pad_short_groups && model.code->supports_short_groups());
   const std::optional<uint8_t> priority =
-      may_code ? PolicyOf(group.key.model).AdmitParity(turn, group, *this)
+      may_code ? PolicyOf(group.key.model).AdmitParity(turn, group, host_)
                : std::nullopt;
   if (!priority) {
     state_.Mark(RarePath::kGroupUnprotected);
@@ -415,30 +423,11 @@ void CoreEngine::OnParityUnplaced(const Turn& /*turn*/, Parity& parity) {
 
 void CoreEngine::OnCopyFailed(const Turn& turn, Batch& batch,
                               AttemptType attempt) {
-  PolicyOf(batch.model).OnCopyFailed(turn, batch, attempt, *this);
+  PolicyOf(batch.model).OnCopyFailed(turn, batch, attempt, host_);
 }
 
 void CoreEngine::OnDecodeHeld(const Turn& turn, Batch& batch) {
-  PolicyOf(batch.model).OnDecodeHeld(turn, batch, *this);
-}
-
-bool CoreEngine::SendCopy(const Turn& turn, Batch& batch, AttemptType attempt,
-                          uint8_t priority) {
-  if (batch.stage != BatchStage::kSent || batch.num_open == 0 ||
-      batch.refused) {
-    return false;
-  }
-  return dispatcher_.SendCopy(turn, batch, attempt, priority,
-                              Dispatcher::Wait::kNever, batch.worker);
-}
-
-void CoreEngine::ArmTimer(Batch& batch, Time at) {
-  state_.timers.Arm(&batch.policy_timer, at, TimerKind::kPolicy,
-                    Slab<Batch>::IndexOf(batch));
-}
-
-double CoreEngine::BusyShare(BundleKey bundle) const {
-  return workers_.BusyShare(bundle);
+  PolicyOf(batch.model).OnDecodeHeld(turn, batch, host_);
 }
 
 }  // namespace parm::core

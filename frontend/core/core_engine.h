@@ -10,6 +10,7 @@
 
 #include "frontend/core/answers.h"
 #include "frontend/core/batcher.h"
+#include "frontend/core/core_policy_host.h"
 #include "frontend/core/core_state.h"
 #include "frontend/core/dispatcher.h"
 #include "frontend/core/frontend_core.h"
@@ -25,8 +26,7 @@ class CoreEngine final : public FrontendCore,
                          private BatchReceiver,
                          private DispatchObserver,
                          private CopyObserver,
-                         private HoldObserver,
-                         private PolicyHost {
+                         private HoldObserver {
  public:
   using PolicyFactory =
       std::function<std::unique_ptr<RedundancyPolicy>(const ModelOptions&)>;
@@ -75,11 +75,6 @@ class CoreEngine final : public FrontendCore,
                     AttemptType attempt) override;
   void OnDecodeHeld(const Turn& turn, Batch& batch) override;
 
-  bool SendCopy(const Turn& turn, Batch& batch, AttemptType attempt,
-                uint8_t priority) override;
-  void ArmTimer(Batch& batch, Time at) override;
-  double BusyShare(BundleKey bundle) const override;
-
   RedundancyPolicy& PolicyOf(ModelId model) { return *policies_[Raw(model)]; }
 
   CoreState state_;
@@ -90,6 +85,7 @@ class CoreEngine final : public FrontendCore,
   Answers answers_;
   Resolver resolver_;
   Reviewer reviewer_;
+  CorePolicyHost host_;
   std::vector<std::unique_ptr<RedundancyPolicy>> policies_;  // by model
   TimerQueue worker_timers_;
   Time wake_at_ = kNever;  // asked for and not come yet

@@ -13,7 +13,7 @@
 
 namespace parm::core {
 
-enum class PolicyKind : uint8_t { kNone, kCoded };
+enum class PolicyKind : uint8_t { kNone, kCoded, kHedge };
 enum class PolicyMode : uint8_t { kAct, kObserve };
 
 struct DecodeOptions {
@@ -35,6 +35,29 @@ struct DecodeOptions {
   double max_noise_gain = 100;
 };
 
+/// How much extra work a policy may cause; policies/work_budget.h.
+struct BudgetOptions {
+  /// Service time of copies, as a share of that of first dispatches.
+  double max_extra_load = 0.05;
+  /// Copies that are allowed beside, so that a rare query can be hedged too.
+  double min_per_second = 1;
+  /// Unused share that may be saved up, in copies.
+  double burst = 10;
+  /// Copies at the workers at once; unset: a tenth of the lanes, at least 2.
+  std::optional<uint32_t> max_concurrent;
+};
+
+/// When a second copy leaves. Below 32 known times nothing is hedged before
+/// `max`.
+struct HedgeOptions {
+  double quantile = 0.95;
+  Duration min = Milliseconds(1);
+  std::optional<Duration> max;  // unset: half of the model's deadline
+  BudgetOptions budget;
+  /// Brake: no hedge while more than this share of the queries is late.
+  double max_late_share = 0.5;
+};
+
 struct ModelOptions {
   std::string name;
   Duration deadline = Milliseconds(500);
@@ -46,6 +69,7 @@ struct ModelOptions {
   Duration group_timeout = Milliseconds(20);
   bool pad_short_groups = true;
   DecodeOptions decode;
+  HedgeOptions hedge;
   bool has_default_answer = false;
 };
 

@@ -74,6 +74,25 @@ absl::Status ValidateDecode(const ModelOptions& model) {
   return absl::OkStatus();
 }
 
+absl::Status ValidateHedge(const ModelOptions& model) {
+  const HedgeOptions& hedge = model.hedge;
+  if (!(hedge.quantile >= 0 && hedge.quantile < 1)) {
+    return Invalid(model, "hedge quantile must be in [0, 1)");
+  }
+  if (hedge.min <= Duration{0} || hedge.max.value_or(hedge.min) < hedge.min) {
+    return Invalid(model, "hedge delays must be 0 < min <= max");
+  }
+  if (!IsShare(hedge.budget.max_extra_load) || !IsShare(hedge.max_late_share)) {
+    return Invalid(model,
+                   "max_extra_load and max_late_share must be in [0, 1]");
+  }
+  if (!(hedge.budget.min_per_second >= 0) || !(hedge.budget.burst >= 1)) {
+    return Invalid(model,
+                   "min_per_second must not be negative, nor burst below 1");
+  }
+  return absl::OkStatus();
+}
+
 absl::Status ValidateModel(const ModelOptions& model) {
   if (model.deadline <= Duration{0}) {
     return Invalid(model, "deadline must be positive");
@@ -94,6 +113,7 @@ absl::Status ValidateModel(const ModelOptions& model) {
       return Invalid(model, "code has a k or r out of range");
     }
   }
+  PARM_RETURN_IF_ERROR(ValidateHedge(model));
   return ValidateDecode(model);
 }
 
@@ -150,6 +170,7 @@ CoreState::CoreState(CoreOptions core_options)
       timers(queries.capacity() + 2 * batches.capacity() + tasks.capacity() +
              groups.capacity()),
       num_arrived(options.models.size()),
+      in_flight(options.models.size()),
       random_counter_(MixBits(options.seed)) {
   counters.models.resize(options.models.size());
   for (const ModelOptions& model : options.models) {
@@ -157,9 +178,11 @@ CoreState::CoreState(CoreOptions core_options)
   }
   triggers_.resize(options.models.size());
   for (size_t i = 0; i < triggers_.size(); ++i) {
-    const double quantile = options.models[i].decode.trigger_quantile;
+    const LatencyTrigger::Quantiles quantiles = {
+        .decode = options.models[i].decode.trigger_quantile,
+        .hedge = options.models[i].hedge.quantile};
     triggers_[i] = std::vector<SizedTrigger>(
-        kMaxTriggerSizes, SizedTrigger{0, LatencyTrigger(quantile)});
+        kMaxTriggerSizes, SizedTrigger{0, LatencyTrigger(quantiles)});
   }
 }
 
@@ -180,9 +203,10 @@ Time CoreState::TriggerTime(Time now, const Batch& batch) {
        query = decltype(batch.queries)::Next(*query)) {
     latest = std::min(latest, query->deadline - decode.slack);
   }
-  std::optional<Duration> delay =
-      trigger(batch.model, batch.samples).Delay(now);
-  if (delay) delay = std::max(*delay, decode.trigger_min);
+  std::optional<Duration> delay;
+  if (const auto& delays = trigger(batch.model, batch.samples).DelaysAt(now)) {
+    delay = std::max(delays->decode, decode.trigger_min);
+  }
   if (decode.trigger_max) {
     delay = std::min(delay.value_or(*decode.trigger_max), *decode.trigger_max);
   }

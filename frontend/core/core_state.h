@@ -4,6 +4,7 @@
 // its full size from the start, so that a burst finds its memory there and
 // nothing grows with time.
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -70,6 +71,8 @@ struct CoreState {
   TimerQueue timers;
   std::vector<uint64_t> num_arrived;  // by ModelId
   std::vector<AgreementGate> gates;   // by ModelId
+  // Tasks that hold a slot, by ModelId and AttemptType.
+  std::vector<std::array<uint32_t, kNumAttemptTypes>> in_flight;
   uint32_t open_queries = 0;
   uint64_t buffered_bytes = 0;
   bool draining = false;

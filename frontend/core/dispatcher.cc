@@ -47,10 +47,12 @@ bool Dispatcher::SendCopy(const Turn& turn, Batch& batch, AttemptType attempt,
   Bundle& bundle = workers_.FindOrAdd(batch.deployed);
   Worker* worker = nullptr;
   if (HasTaskRecord()) {
-    worker = workers_.Pick(bundle, {.redundant = priority > 0,
-                                    .group = batch.group,
-                                    .avoid = avoid,
-                                    .now = turn.now});
+    worker = workers_.Pick(bundle,
+                           {.redundant = priority > 0,
+                            .group = batch.group,
+                            .copy_of = wait == Wait::kNever ? &batch : nullptr,
+                            .avoid = avoid,
+                            .now = turn.now});
   }
   if (worker != nullptr) {
     SendBatch(turn, batch, *worker, attempt, priority);
@@ -103,6 +105,7 @@ void Dispatcher::PrepareFirstDispatch(const Turn& turn, Batch& batch) {
     counters.dispatch_delay.Record(turn.now - query->arrived);
   }
   batch.num_queries = static_cast<uint32_t>(batch.queries.size());
+  batch.sent = turn.now;
   batch.trigger = state_.TriggerTime(turn.now, batch);
 }
 
@@ -123,6 +126,7 @@ Task& Dispatcher::NewTask(const Turn& turn, Worker& worker, ModelId model,
   worker.outstanding_samples += samples;
   worker.outstanding_redundant += task->redundant ? 1 : 0;
   ++state_.model_counters(model).tasks[static_cast<size_t>(attempt)];
+  ++state_.in_flight[Raw(model)][static_cast<size_t>(attempt)];
   state_.timers.Arm(
       &task->timer,
       std::max(turn.now, deadline) + state_.options.heartbeat_timeout,
@@ -141,6 +145,7 @@ void Dispatcher::SendBatch(const Turn& turn, Batch& batch, Worker& worker,
   task.trigger->Dispatched(task.copy, turn.now);
   batch.copies[batch.num_copies++] = &task;
   batch.worker = worker.id;
+  batch.tried[batch.num_sent % kMaxCopies] = worker.id;
   inputs_.clear();
   for (const Query* query = batch.queries.front(); query != nullptr;
        query = decltype(batch.queries)::Next(*query)) {
@@ -236,6 +241,7 @@ void Dispatcher::Orphan(Task& task) {
 void Dispatcher::FreeSlot(Task& task) {
   if (!task.holds_slot) return;
   task.holds_slot = false;
+  --state_.in_flight[Raw(task.model)][static_cast<size_t>(task.attempt)];
   Worker& worker = workers_.at(task.worker);
   --worker.outstanding;
   worker.outstanding_samples -= task.samples;

@@ -37,9 +37,10 @@ class Dispatcher {
   void Submit(const Turn& turn, Batch& batch);
 
   enum class Wait : uint8_t { kNever, kForSlot };
-  /// One more copy of a batch. `avoid` does not get it. With kForSlot it may
-  /// wait, at the head of the line, for a slot or for a worker to come back.
-  /// False if it was neither sent nor put in line.
+  /// One more copy of a batch. With kNever no worker that has had one gets it,
+  /// and one of another fault domain is preferred. With kForSlot only `avoid`
+  /// does not get it, and it may wait, at the head of the line, for a slot or
+  /// for a worker to come back. False if it was neither sent nor put in line.
   bool SendCopy(const Turn& turn, Batch& batch, AttemptType attempt,
                 uint8_t priority, Wait wait, WorkerId avoid);
 

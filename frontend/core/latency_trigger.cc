@@ -51,9 +51,10 @@ void LatencyTrigger::Record(Duration value) {
   ++since_refresh_;
 }
 
-std::optional<Duration> LatencyTrigger::Delay(Time now) {
+const std::optional<LatencyTrigger::Delays>& LatencyTrigger::DelaysAt(
+    Time now) {
   if (since_refresh_ >= kRefresh) Refresh(now);
-  return delay_;
+  return delays_;
 }
 
 void LatencyTrigger::Refresh(Time now) {
@@ -71,23 +72,21 @@ void LatencyTrigger::Refresh(Time now) {
     ++total;
   }
   if (total < kMinSamples) return;
-  const auto rank_of = [total](double quantile) {
-    return std::max<uint32_t>(
-        1, static_cast<uint32_t>(std::ceil(quantile * total)));
+  const auto value_at = [&](double quantile) {
+    const auto rank = static_cast<uint32_t>(std::ceil(quantile * total));
+    uint32_t seen = 0;
+    size_t bucket = 0;
+    for (; bucket + 1 < kNumBuckets; ++bucket) {
+      seen += counts[bucket];
+      if (seen >= std::max(1U, rank)) break;
+    }
+    return UpperBound(bucket);
   };
-  const uint32_t median_rank = rank_of(0.5);
-  const uint32_t quantile_rank = rank_of(quantile_);
-  uint32_t seen = 0;
-  std::optional<Duration> median;
-  std::optional<Duration> quantile;
-  for (size_t i = 0; i < kNumBuckets; ++i) {
-    seen += counts[i];
-    if (!median && seen >= median_rank) median = UpperBound(i);
-    if (!quantile && seen >= quantile_rank) quantile = UpperBound(i);
-    if (median && quantile) break;
-  }
-  median_ = *median;
-  delay_ = std::min(*quantile, kMedianFactor * median_);
+  median_ = value_at(0.5);
+  const Duration most = kMedianFactor * median_;
+  delays_ = {.decode = std::min(value_at(quantiles_.decode), most),
+             .hedge = std::min(value_at(quantiles_.hedge), most),
+             .median = median_};
 }
 
 }  // namespace parm::core

@@ -1,14 +1,15 @@
 #pragma once
 
 // When is a query late? The time from dispatch to reply of each copy, of one
-// model and batch size, gives the delay after which a held reconstruction may
-// be released. Built so that slow modes cannot push it up without end:
+// model and batch size, gives the delays after which a held reconstruction may
+// be released and a hedge is sent. Built so that slow modes cannot push them up
+// without end:
 //  - each copy's own time counts, never the winner's, so that what the trigger
 //    causes does not feed back into it;
 //  - a copy that is still out counts by its age, a cancelled or lost one by the
 //    age at which it ended, if that is above the median (below, it says
 //    nothing);
-//  - the delay is min(quantile, 3 x median): a slow mode that holds more than
+//  - a delay is min(quantile, 3 x median): a slow mode that holds more than
 //    1 - quantile of the copies cannot become the quantile.
 // Source: reference/tail-lessons.md 1, codes.md 7.1.
 
@@ -33,8 +34,18 @@ class LatencyTrigger {
   /// Fewer samples than this give no delay.
   static constexpr uint32_t kMinSamples = 32;
 
-  /// quantile: 0..1.
-  explicit LatencyTrigger(double quantile) : quantile_(quantile) {}
+  struct Quantiles {
+    double decode = 0.90;  // 0..1
+    double hedge = 0.95;
+  };
+  /// From dispatch to lateness, and the middle of all.
+  struct Delays {
+    Duration decode{0};
+    Duration hedge{0};
+    Duration median{0};
+  };
+
+  explicit LatencyTrigger(Quantiles quantiles) : quantiles_(quantiles) {}
 
   void Dispatched(Copy& copy, Time now);
   /// The copy's answer came.
@@ -42,9 +53,9 @@ class LatencyTrigger {
   /// The copy ended without an answer: cancelled, lost or refused.
   void Ended(Copy& copy, Time now);
 
-  /// From dispatch to lateness; nullopt while too few samples are known.
+  /// nullopt while too few samples are known.
   /// Cost: every 32nd sample a pass over the buckets and the oldest copies out.
-  std::optional<Duration> Delay(Time now);
+  const std::optional<Delays>& DelaysAt(Time now);
 
  private:
   // Sixteen buckets per power of two from 1 us to 68 s: relative error 1/16.
@@ -63,7 +74,7 @@ class LatencyTrigger {
   void Record(Duration value);
   void Refresh(Time now);
 
-  const double quantile_;
+  const Quantiles quantiles_;
   IntrusiveList<Copy, &Copy::link> out_;  // oldest first
   // Two windows: the older one is dropped when the newer one is full.
   Counts newer_{};
@@ -72,7 +83,7 @@ class LatencyTrigger {
   uint32_t num_older_ = 0;
   uint32_t since_refresh_ = 0;
   Duration median_{0};
-  std::optional<Duration> delay_;
+  std::optional<Delays> delays_;
 };
 
 }  // namespace parm::core

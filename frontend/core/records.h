@@ -93,7 +93,8 @@ struct Batch : SlabItem {
   bool got_output = false;
   bool output_decodable = false;
   uint8_t num_copies = 0;
-  uint8_t member = 0;  // position in its group
+  uint8_t member = 0;             // position in its group
+  uint8_t num_policy_timers = 0;  // that have fired; stays at 255
   AttemptType waiting_attempt = AttemptType::kOriginal;
   DecodeStage decode = DecodeStage::kNone;
   ArrivalMask decode_mask = 0;  // of the last decode
@@ -101,12 +102,16 @@ struct Batch : SlabItem {
   uint32_t num_decodable = 0;   // of those, not exact-only
   uint32_t num_queries = 0;
   WorkerId worker = kNoWorker;  // where its latest copy went
-  WorkerId avoid = kNoWorker;   // where a retry had better not go
+  // Where its latest copies went, each at num_sent % kMaxCopies.
+  std::array<WorkerId, kMaxCopies> tried = {kNoWorker, kNoWorker, kNoWorker,
+                                            kNoWorker};
+  WorkerId avoid = kNoWorker;  // where a retry had better not go
   TaskId failed_task{};
   BufferId output{};
   BufferId decoded{};
   std::optional<float> confidence;
   Time waiting_since{};
+  Time sent{};          // the first time
   Time trigger{};       // when its answer is late; from its dispatch on
   Time deadline{};      // the latest of its queries
   TimerHandle timer{};  // batch timeout, then decode trigger

@@ -13,6 +13,7 @@ namespace {
 // Orders candidates: the least wins.
 struct Rank {
   bool same_worker;
+  bool copy_in_domain;
   uint64_t wait;  // 0 if a lane is idle
   bool same_domain;
   uint64_t load;
@@ -36,6 +37,11 @@ bool AnyPartAt(const Group& group, Visit visit) {
     if (parity.worker != kNoWorker && visit(parity.worker)) return true;
   }
   return false;
+}
+
+bool HasHadCopy(const Worker& worker, const Batch& batch) {
+  return std::find(batch.tried.begin(), batch.tried.end(), worker.id) !=
+         batch.tried.end();
 }
 
 }  // namespace
@@ -122,18 +128,16 @@ bool WorkerTable::AnyTakesTasks(const Bundle& bundle, WorkerId except) {
                      });
 }
 
-double WorkerTable::BusyShare(BundleKey key) const {
+WorkerTable::Lanes WorkerTable::LanesOf(BundleKey key) const {
+  Lanes lanes;
   const Bundle* const bundle = Find(key);
-  if (bundle == nullptr) return 1;
-  uint64_t lanes = 0;
-  uint64_t busy = 0;
+  if (bundle == nullptr) return lanes;
   for (const Worker* worker : bundle->workers) {
     if (!worker->takes_tasks()) continue;
-    lanes += worker->lanes;
-    busy += std::min(worker->lanes, worker->outstanding);
+    lanes.all += worker->lanes;
+    lanes.busy += std::min(worker->lanes, worker->outstanding);
   }
-  return lanes == 0 ? 1
-                    : static_cast<double>(busy) / static_cast<double>(lanes);
+  return lanes;
 }
 
 bool WorkerTable::HasSlot(const Worker& worker, bool redundant) {
@@ -153,6 +157,13 @@ bool WorkerTable::HoldsPartOf(const Worker& worker, const Group& group) {
 bool WorkerTable::SharesDomain(const Worker& worker, const Group& group) const {
   return AnyPartAt(group, [&](WorkerId id) {
     return workers_[Raw(id)].fault_domain == worker.fault_domain;
+  });
+}
+
+bool WorkerTable::SharesDomain(const Worker& worker, const Batch& copy) const {
+  return std::any_of(copy.tried.begin(), copy.tried.end(), [&](WorkerId tried) {
+    return tried != kNoWorker &&
+           workers_[Raw(tried)].fault_domain == worker.fault_domain;
   });
 }
 
@@ -183,6 +194,7 @@ Worker* WorkerTable::Pick(Bundle& bundle, const PickOptions& pick) {
     if (position >= n) position -= n;
     Worker* const worker = bundle.workers[position];
     if (!HasSlot(*worker, pick.redundant) || worker->id == pick.avoid) continue;
+    if (pick.copy_of != nullptr && HasHadCopy(*worker, *pick.copy_of)) continue;
     if (worker->penalised_until > pick.now) {
       if (!bars_penalised) bars_penalised = BarsPenalised(bundle, pick.now);
       if (*bars_penalised) continue;
@@ -190,6 +202,8 @@ Worker* WorkerTable::Pick(Bundle& bundle, const PickOptions& pick) {
     const uint64_t load = LoadOf(*worker);
     Rank rank = {
         .same_worker = false,
+        .copy_in_domain =
+            pick.copy_of != nullptr && SharesDomain(*worker, *pick.copy_of),
         .wait = worker->outstanding < worker->lanes ? 0 : load,
         .same_domain = false,
         .load = load,

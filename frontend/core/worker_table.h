@@ -83,13 +83,19 @@ class WorkerTable {
   /// bundle, now or when it has a free slot.
   static bool AnyTakesTasks(const Bundle& bundle, WorkerId except = kNoWorker);
 
-  /// See PolicyHost::BusyShare.
-  double BusyShare(BundleKey key) const;
+  /// Of the workers that serve the bundle and take tasks.
+  struct Lanes {
+    uint64_t all = 0;
+    uint64_t busy = 0;
+  };
+  Lanes LanesOf(BundleKey key) const;
 
   struct PickOptions {
     bool redundant = false;
     const Group* group = nullptr;  // keep away from its workers and domains
-    WorkerId avoid = kNoWorker;    // never this one
+    // Never a worker that has had a copy of it.
+    const Batch* copy_of = nullptr;
+    WorkerId avoid = kNoWorker;  // never this one
     Time now{};
   };
 
@@ -98,7 +104,8 @@ class WorkerTable {
   /// only if nobody else takes tasks of the bundle; a worker that holds a
   /// part of the group comes after all others; among those with an idle lane
   /// another fault domain comes first. So keeping apart never costs a task
-  /// waiting time.
+  /// waiting time, but for a second copy of a batch, which goes to another
+  /// fault domain than the first where it can.
   /// Cost: O(workers of the bundle x size of the group).
   Worker* Pick(Bundle& bundle, const PickOptions& pick);
 
@@ -116,6 +123,7 @@ class WorkerTable {
   /// of this bundle.
   static bool BarsPenalised(const Bundle& bundle, Time now);
   bool SharesDomain(const Worker& worker, const Group& group) const;
+  bool SharesDomain(const Worker& worker, const Batch& copy) const;
   void Forget(Worker& worker);
 
   std::vector<Worker> workers_;

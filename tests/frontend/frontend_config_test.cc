@@ -39,6 +39,13 @@ models:
         floor: 0.25
         max_noise_gain: 20
         min_agreement: 0.8
+      hedge:
+        delay: {quantile: 0.9, min: 2ms, max: 90ms}
+        max_extra_load: 0.1
+        min_per_second: 3
+        burst: 4
+        max_concurrent: 5
+        max_late_share: 0.4
     default_answer: {values: [1, 2.5]}
   - name: plain
 http: {max_body_bytes: 2048, max_connections: 5, max_pipelined: 6,
@@ -81,6 +88,14 @@ TEST(FrontendConfigTest, ResolvesEveryField) {
   EXPECT_TRUE(options.catalog.models[0].needs_calibration);
   EXPECT_EQ(model.decode.max_noise_gain, 20);
   EXPECT_EQ(model.decode.min_agreement, 0.8);
+  EXPECT_EQ(model.hedge.quantile, 0.9);
+  EXPECT_EQ(model.hedge.min, Milliseconds(2));
+  EXPECT_EQ(model.hedge.max, Milliseconds(90));
+  EXPECT_EQ(model.hedge.budget.max_extra_load, 0.1);
+  EXPECT_EQ(model.hedge.budget.min_per_second, 3);
+  EXPECT_EQ(model.hedge.budget.burst, 4);
+  EXPECT_EQ(model.hedge.budget.max_concurrent, 5U);
+  EXPECT_EQ(model.hedge.max_late_share, 0.4);
   EXPECT_TRUE(model.has_default_answer);
   EXPECT_THAT(options.default_answers[0], ElementsAre(1, 2.5));
 
@@ -117,6 +132,21 @@ TEST(FrontendConfigTest, FillsInDefaults) {
   EXPECT_EQ(plain.decode.min_agreement, std::nullopt);
   EXPECT_FALSE(options.catalog.models[1].needs_calibration);
   EXPECT_FALSE(plain.has_default_answer);
+}
+
+TEST(FrontendConfigTest, HedgeNeedsNoNumbers) {
+  PARM_ASSERT_OK_AND_ASSIGN(
+      const FrontendOptions options,
+      ParseFrontendConfig("workers: [{endpoint: \"ipc:///a\"}]\n"
+                          "models: [{name: m, deadline: 80ms,\n"
+                          "          redundancy: {policy: hedge}}]\n",
+                          "f.yaml"));
+  const core::ModelOptions& model = options.core.models[0];
+  EXPECT_EQ(model.policy, core::PolicyKind::kHedge);
+  EXPECT_EQ(model.hedge.quantile, 0.95);
+  EXPECT_EQ(model.hedge.min, Milliseconds(1));
+  EXPECT_EQ(model.hedge.max, Milliseconds(40));
+  EXPECT_EQ(model.hedge.budget.max_extra_load, 0.05);
 }
 
 TEST(FrontendConfigTest, KeepsATriggerQuantileOfZero) {
@@ -156,7 +186,7 @@ TEST_P(FrontendConfigMistakeTest, IsRefusedWithFileAndLine) {
 INSTANTIATE_TEST_SUITE_P(
     All, FrontendConfigMistakeTest,
     ::testing::Values(
-        Mistake{"name: plain", "nam: plain", 21, "nam"},
+        Mistake{"name: plain", "nam: plain", 28, "nam"},
         Mistake{"deadline: 400ms", "deadline: 400", 6, "deadline"},
         Mistake{"policy: coded", "policy: codid", 9, "codid"},
         Mistake{"tcp://10.0.0.1:7001", "udp://10.0.0.1:7001", 2,
@@ -167,7 +197,7 @@ INSTANTIATE_TEST_SUITE_P(
                 "want tcp://HOST:PORT"},
         Mistake{"tcp://10.0.0.1:7001", "ipc:///tmp/w2", 3,
                 "endpoint given twice"},
-        Mistake{"name: plain", "name: fashion", 21, "model named twice"},
+        Mistake{"name: plain", "name: fashion", 28, "model named twice"},
         Mistake{"deadline: 400ms", "deadline: 0ms", 6,
                 "deadline must be above 0"},
         Mistake{"timeout: 2ms}", "timeout: 400ms}", 7, "batching.timeout"},
@@ -183,19 +213,27 @@ INSTANTIATE_TEST_SUITE_P(
                 "min_confidence"},
         Mistake{"min_agreement: 0.8", "min_agreement: 1", 19, "min_agreement"},
         Mistake{"slack: 7ms", "slack: 400ms", 15, "slack must be below"},
-        Mistake{"values: [1, 2.5]", "values: []", 20, "needs values"},
-        Mistake{"idle_timeout: 7s", "idle_timeout: 0s", 23,
+        Mistake{"min: 2ms", "min: 0ms", 21, "min must be above 0"},
+        Mistake{"min: 2ms", "min: 91ms", 21, "delay: min is above max"},
+        Mistake{"max: 90ms", "max: 401ms", 21, "not be above the deadline"},
+        Mistake{"max_extra_load: 0.1\n        min_per_second: 3",
+                "max_extra_load: 0\n        min_per_second: 0", 22,
+                "nothing would ever be hedged"},
+        Mistake{"max_extra_load: 0.1", "max_extra_load: 1.1", 22,
+                "max_extra_load"},
+        Mistake{"values: [1, 2.5]", "values: []", 27, "needs values"},
+        Mistake{"idle_timeout: 7s", "idle_timeout: 0s", 30,
                 "idle_timeout must be above 0"},
-        Mistake{"write_timeout: 8s", "write_timeout: 0s", 23,
+        Mistake{"write_timeout: 8s", "write_timeout: 0s", 30,
                 "write_timeout must be above 0"},
-        Mistake{"read_timeout: 9s", "read_timeout: 0s", 23,
+        Mistake{"read_timeout: 9s", "read_timeout: 0s", 30,
                 "read_timeout must be above 0"},
-        Mistake{"probe_interval: 20ms", "probe_interval: 0ms", 29,
+        Mistake{"probe_interval: 20ms", "probe_interval: 0ms", 36,
                 "probe_interval must be above 0"},
         // Workers decide how often they say that they live.
-        Mistake{"probe_interval: 20ms", "heartbeat_interval: 50ms", 29,
+        Mistake{"probe_interval: 20ms", "heartbeat_interval: 50ms", 36,
                 "heartbeat_interval"},
-        Mistake{"heartbeat_timeout: 300ms", "heartbeat_timeout: 0s", 28,
+        Mistake{"heartbeat_timeout: 300ms", "heartbeat_timeout: 0s", 35,
                 "heartbeat_timeout must be above 0"}));
 
 // One worker, and these models.
@@ -263,7 +301,7 @@ TEST(FrontendConfigTest, RefusesMoreQueriesThanTheCoreCanNumber) {
       kFull, {{"k: 3", "k: 4"}, {"max_queries: 9", "max_queries: 1000000"}});
   EXPECT_THAT(ParseFrontendConfig(yaml, "f.yaml"),
               StatusIs(absl::StatusCode::kInvalidArgument,
-                       AllOf(StartsWith("f.yaml:26: "),
+                       AllOf(StartsWith("f.yaml:33: "),
                              HasSubstr("max_queries is too large"))));
 }
 

@@ -1,4 +1,5 @@
 #include "frontend/core/policies/coded_policy.h"
+#include "frontend/core/policies/hedge_policy.h"
 #include "frontend/core/policies/redundancy_policy.h"
 
 namespace parm::core {
@@ -7,6 +8,8 @@ std::unique_ptr<RedundancyPolicy> CreatePolicy(const ModelOptions& model) {
   switch (model.policy) {
     case PolicyKind::kCoded:
       return std::make_unique<CodedPolicy>();
+    case PolicyKind::kHedge:
+      return std::make_unique<HedgePolicy>(model);
     case PolicyKind::kNone:
       break;
   }

@@ -20,15 +20,36 @@ class PolicyHost {
  public:
   virtual ~PolicyHost() = default;
 
-  /// Sends one more copy of the batch to another worker, if one has a slot now.
-  /// Its answer is labelled by the attempt: kHedge gives AnswerSource::kHedged.
+  /// Sends one more copy of the batch, if a worker that has had none of it has
+  /// a slot now, and one of another fault domain where that is possible. Its
+  /// answer is labelled by the attempt: kHedge gives AnswerSource::kHedged.
   /// Priority: 0 ordinary, 1 only when the worker has nothing ordinary.
+  /// False also if no copy can help: deadline passed, error believed.
   virtual bool SendCopy(const Turn& turn, Batch& batch, AttemptType attempt,
                         uint8_t priority) = 0;
 
+  /// Asks for the withdrawal of every copy but this one, unless that was asked
+  /// for `keep` itself before. Returns how many.
+  virtual uint32_t CancelOthers(const Turn& turn, Batch& batch,
+                                const Task& keep) = 0;
+
   /// OnTimer runs at `at`, once, if the batch is still unanswered; replaces
-  /// the time asked for before.
+  /// the time asked for before. How often it ran is in
+  /// Batch::num_policy_timers.
   virtual void ArmTimer(Batch& batch, Time at) = 0;
+
+  /// What copies of this batch's size take from dispatch to reply; nullopt
+  /// while too few are known.
+  virtual std::optional<LatencyTrigger::Delays> DelaysOf(
+      const Turn& turn, const Batch& batch) = 0;
+
+  /// Tasks of this kind that take a slot.
+  virtual uint32_t NumInFlight(ModelId model, AttemptType attempt) const = 0;
+
+  /// Of the workers that serve this bundle and take tasks.
+  virtual uint64_t NumLanes(BundleKey bundle) const = 0;
+
+  virtual HedgeCounters& CountersOf(ModelId model) = 0;
 
   /// Share of the lanes that serve this bundle and have work, 0..1; 1 if no
   /// worker takes tasks.
@@ -61,6 +82,10 @@ class RedundancyPolicy {
   /// The time asked for with ArmTimer has come.
   virtual void OnTimer(const Turn& /*turn*/, Batch& /*batch*/,
                        PolicyHost& /*host*/) {}
+
+  /// A worker has begun with one of the batch's copies, and queries still wait.
+  virtual void OnStarted(const Turn& /*turn*/, Batch& /*batch*/,
+                         const Task& /*task*/, PolicyHost& /*host*/) {}
 
   /// A copy ended without an answer, and queries still wait; the core has
   /// already sent its one retry if one was due.

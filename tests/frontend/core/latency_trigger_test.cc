@@ -10,7 +10,8 @@ namespace {
 // Feeds a trigger with copies that take what they are told to take.
 class Feed {
  public:
-  explicit Feed(double quantile) : trigger(quantile) {}
+  explicit Feed(double quantile)
+      : trigger({.decode = quantile, .hedge = 0.5}) {}
 
   void Reply(Duration took) {
     LatencyTrigger::Copy copy;
@@ -24,8 +25,8 @@ class Feed {
     trigger.Ended(copy, now + age);
   }
   double DelayMs() {
-    const std::optional<Duration> delay = trigger.Delay(now);
-    return delay ? ToSeconds(*delay) * 1e3 : -1;
+    const auto& delays = trigger.DelaysAt(now);
+    return delays ? ToSeconds(delays->decode) * 1e3 : -1;
   }
 
   LatencyTrigger trigger;
@@ -47,6 +48,16 @@ TEST(LatencyTriggerTest, DelayIsTheQuantileOfCopies) {
   for (int i = 1; i <= 1000; ++i) feed.Reply(Milliseconds(10 + i % 10));
   // 10 .. 19 ms in equal shares; buckets are 1/16 wide.
   EXPECT_NEAR(feed.DelayMs(), 18.5, 1.5);
+}
+
+TEST(LatencyTriggerTest, EachUseHasItsOwnQuantile) {
+  Feed feed(0.9);
+  for (int i = 1; i <= 1000; ++i) feed.Reply(Milliseconds(10 + i % 10));
+  const auto& delays = feed.trigger.DelaysAt(feed.now);
+  ASSERT_TRUE(delays);
+  EXPECT_NEAR(ToSeconds(delays->hedge), 0.0145, 0.001);
+  EXPECT_EQ(delays->median, delays->hedge);
+  EXPECT_GT(delays->decode, delays->hedge);
 }
 
 TEST(LatencyTriggerTest, SlowModeCannotBecomeTheQuantile) {

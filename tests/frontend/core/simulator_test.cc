@@ -22,7 +22,7 @@
 namespace parm::sim {
 namespace {
 
-constexpr uint64_t kShortSeeds = 60;
+constexpr uint64_t kShortSeeds = 80;
 constexpr uint64_t kShortQueries = 2'000;
 
 void ExpectHolds(const SimResult& result, uint64_t seed) {
@@ -108,6 +108,26 @@ TEST(SimulatorTest, ShortSeedsReachEveryRarePath) {
   for (size_t i = 0; i < hits.size(); ++i) {
     EXPECT_GT(hits[i], 0U) << "rare path " << i << " was never taken";
   }
+}
+
+TEST(SimulatorTest, ShortSeedsMeetEveryFateOfAHedge) {
+  core::HedgeCounters sum;
+  for (const SimResult& result : ShortRuns()) {
+    for (const core::ModelCounters& model : result.counters.models) {
+      sum.won += model.hedge.won;
+      sum.failed += model.hedge.failed;
+      sum.budget_exhausted += model.hedge.budget_exhausted;
+      sum.insufficient_workers += model.hedge.insufficient_workers;
+      sum.braked += model.hedge.braked;
+      sum.observed += model.hedge.observed;
+    }
+  }
+  EXPECT_GT(sum.won, 0U);
+  EXPECT_GT(sum.failed, 0U);
+  EXPECT_GT(sum.budget_exhausted, 0U);
+  EXPECT_GT(sum.insufficient_workers, 0U);
+  EXPECT_GT(sum.braked, 0U);
+  EXPECT_GT(sum.observed, 0U);
 }
 
 TEST(SimulatorTest, WorkerThatFailsAtOnceTakesFewTasks) {

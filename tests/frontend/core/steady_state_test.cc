@@ -198,10 +198,18 @@ TEST_P(SteadyStateTest, TablesStayAsSmallAsTheWork) {
 
 INSTANTIATE_TEST_SUITE_P(Policies, SteadyStateTest,
                          ::testing::Values(PolicyKind::kNone,
-                                           PolicyKind::kCoded),
+                                           PolicyKind::kCoded,
+                                           PolicyKind::kHedge),
                          [](const auto& tested) {
-                           return tested.param == PolicyKind::kNone ? "None"
-                                                                    : "Coded";
+                           switch (tested.param) {
+                             case PolicyKind::kNone:
+                               return "None";
+                             case PolicyKind::kCoded:
+                               return "Coded";
+                             case PolicyKind::kHedge:
+                               return "Hedge";
+                           }
+                           return "";
                          });
 
 }  // namespace

@@ -28,6 +28,16 @@ inline CoreOptions PlainOptions(uint32_t num_workers) {
   return options;
 }
 
+/// One model, hedged after `delay` until its own times are known.
+inline CoreOptions HedgeOptionsFor(uint32_t num_workers, Duration delay,
+                                   BudgetOptions budget = {}) {
+  CoreOptions options = PlainOptions(num_workers);
+  options.models[0].policy = PolicyKind::kHedge;
+  options.models[0].hedge.max = delay;
+  options.models[0].hedge.budget = budget;
+  return options;
+}
+
 /// One model, coded; a decode is released 50 ms after the dispatch.
 inline CoreOptions CodedOptions(uint32_t num_workers, CodeSpec spec) {
   CoreOptions options = PlainOptions(num_workers);

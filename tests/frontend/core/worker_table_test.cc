@@ -161,11 +161,27 @@ TEST_F(WorkerTableTest, BundlesNobodyServesAreForgotten) {
   EXPECT_NE(table.Find(kParity), nullptr);
 }
 
-TEST_F(WorkerTableTest, BusyShareCountsLanesWithWork) {
-  EXPECT_EQ(table.BusyShare(kDeployed), 1) << "nobody takes tasks";
+TEST_F(WorkerTableTest, LanesWithWorkAreBusy) {
+  EXPECT_EQ(table.LanesOf(kDeployed).all, 0U) << "nobody takes tasks";
   Load(Up(0, 0, /*lanes=*/2), 1);
   Load(Up(1, 0, /*lanes=*/2), 4);
-  EXPECT_DOUBLE_EQ(table.BusyShare(kDeployed), 0.75);
+  Up(2, 0, /*lanes=*/9).draining = true;
+  EXPECT_EQ(table.LanesOf(kDeployed).all, 4U);
+  EXPECT_EQ(table.LanesOf(kDeployed).busy, 3U);
+}
+
+TEST_F(WorkerTableTest, CopyGoesToAnotherWorkerAndDomain) {
+  Up(0, /*domain=*/1);
+  Up(1, /*domain=*/1);
+  Load(Up(2, /*domain=*/2), 3);
+  Batch batch;
+  batch.tried[0] = WorkerId{0};
+  EXPECT_EQ(Pick({.copy_of = &batch})->id, WorkerId{2})
+      << "though the other one is idle";
+  batch.tried[1] = WorkerId{2};
+  EXPECT_EQ(Pick({.copy_of = &batch})->id, WorkerId{1});
+  batch.tried[2] = WorkerId{1};
+  EXPECT_EQ(Pick({.copy_of = &batch}), nullptr) << "never the same worker";
 }
 
 }  // namespace

@@ -1,0 +1,57 @@
+#include "frontend/core/core_policy_host.h"
+
+namespace parm::core {
+
+bool CorePolicyHost::SendCopy(const Turn& turn, Batch& batch,
+                              AttemptType attempt, uint8_t priority) {
+  if (batch.stage != BatchStage::kSent || batch.num_open == 0 ||
+      batch.refused || batch.deadline <= turn.now) {
+    return false;
+  }
+  return dispatcher_.SendCopy(turn, batch, attempt, priority,
+                              Dispatcher::Wait::kNever, kNoWorker);
+}
+
+void CorePolicyHost::ArmTimer(Batch& batch, Time at) {
+  state_.timers.Arm(&batch.policy_timer, at, TimerKind::kPolicy,
+                    Slab<Batch>::IndexOf(batch));
+}
+
+uint32_t CorePolicyHost::CancelOthers(const Turn& turn, Batch& batch,
+                                      const Task& keep) {
+  if (keep.cancelled) return 0;
+  uint32_t cancelled = 0;
+  for (size_t i = 0; i < batch.num_copies; ++i) {
+    Task& copy = *batch.copies[i];
+    if (&copy == &keep || copy.cancelled) continue;
+    dispatcher_.Cancel(turn, copy);
+    ++cancelled;
+  }
+  return cancelled;
+}
+
+std::optional<LatencyTrigger::Delays> CorePolicyHost::DelaysOf(
+    const Turn& turn, const Batch& batch) {
+  return state_.trigger(batch.model, batch.samples).DelaysAt(turn.now);
+}
+
+uint32_t CorePolicyHost::NumInFlight(ModelId model, AttemptType attempt) const {
+  return state_.in_flight[Raw(model)][static_cast<size_t>(attempt)];
+}
+
+uint64_t CorePolicyHost::NumLanes(BundleKey bundle) const {
+  return workers_.LanesOf(bundle).all;
+}
+
+HedgeCounters& CorePolicyHost::CountersOf(ModelId model) {
+  return state_.model_counters(model).hedge;
+}
+
+double CorePolicyHost::BusyShare(BundleKey bundle) const {
+  const WorkerTable::Lanes lanes = workers_.LanesOf(bundle);
+  return lanes.all == 0
+             ? 1
+             : static_cast<double>(lanes.busy) / static_cast<double>(lanes.all);
+}
+
+}  // namespace parm::core

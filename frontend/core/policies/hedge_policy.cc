@@ -1,0 +1,90 @@
+#include "frontend/core/policies/hedge_policy.h"
+
+#include <algorithm>
+
+namespace parm::core {
+
+namespace {
+// Per sample, while the model's own service time is not known.
+constexpr Duration kUnknownService = Milliseconds(1);
+}  // namespace
+
+HedgePolicy::HedgePolicy(const ModelOptions& model)
+    : options_(model.hedge),
+      max_delay_(model.hedge.max.value_or(model.deadline / 2)),
+      observe_(model.mode == PolicyMode::kObserve),
+      budget_(model.hedge.budget) {}
+
+Duration HedgePolicy::ServiceOf(const Turn& turn, const Batch& batch,
+                                PolicyHost& host) {
+  const std::optional<LatencyTrigger::Delays> delays =
+      host.DelaysOf(turn, batch);
+  return delays ? delays->median : batch.samples * kUnknownService;
+}
+
+void HedgePolicy::OnFirstDispatch(const Turn& turn, Batch& batch,
+                                  PolicyHost& host) {
+  const std::optional<LatencyTrigger::Delays> delays =
+      host.DelaysOf(turn, batch);
+  const Duration service = ServiceOf(turn, batch, host);
+  budget_.Earn(service);
+  host.CountersOf(batch.model).ordinary_service += service;
+  late_share_.OnDispatch();
+  const Duration delay =
+      delays ? std::max(options_.min, delays->hedge) : max_delay_;
+  host.ArmTimer(batch, turn.now + std::min(delay, max_delay_));
+}
+
+void HedgePolicy::OnTimer(const Turn& turn, Batch& batch, PolicyHost& host) {
+  if (batch.num_policy_timers == 1) late_share_.OnLate();
+  if (Decide(turn, batch, host) != Verdict::kLater) return;
+  // Again when it has waited twice as long: budget and slots come back, and the
+  // number of tries stays small.
+  const Time next = turn.now + std::max(options_.min, turn.now - batch.sent);
+  if (next < batch.deadline) host.ArmTimer(batch, next);
+}
+
+HedgePolicy::Verdict HedgePolicy::Decide(const Turn& turn, Batch& batch,
+                                         PolicyHost& host) {
+  // What failed once is not hedged too: refusals come from full queues.
+  if (batch.retried || batch.deadline <= turn.now) return Verdict::kNever;
+  HedgeCounters& counters = host.CountersOf(batch.model);
+  if (late_share_.Exceeds(options_.max_late_share)) {
+    ++counters.braked;
+    return Verdict::kLater;
+  }
+  const Duration service = ServiceOf(turn, batch, host);
+  if (host.NumInFlight(batch.model, AttemptType::kHedge) >=
+      MaxConcurrent(batch, host)) {
+    ++counters.budget_exhausted;
+    return Verdict::kLater;
+  }
+  if (!budget_.CanCharge(turn.now, service)) {
+    ++counters.budget_exhausted;
+    return Verdict::kLater;
+  }
+  if (observe_) {
+    ++counters.observed;
+  } else if (!host.SendCopy(turn, batch, AttemptType::kHedge,
+                            /*priority=*/0)) {
+    ++counters.insufficient_workers;
+    return Verdict::kLater;
+  }
+  budget_.Charge(service);
+  counters.extra_service += service;
+  counters.delay.Record(turn.now - batch.sent);
+  return Verdict::kSent;
+}
+
+uint64_t HedgePolicy::MaxConcurrent(const Batch& batch,
+                                    const PolicyHost& host) const {
+  if (options_.budget.max_concurrent) return *options_.budget.max_concurrent;
+  return std::max<uint64_t>(2, host.NumLanes(batch.deployed) / 10);
+}
+
+void HedgePolicy::OnCopyFailed(const Turn& /*turn*/, Batch& batch,
+                               AttemptType attempt, PolicyHost& host) {
+  if (attempt == AttemptType::kHedge) ++host.CountersOf(batch.model).failed;
+}
+
+}  // namespace parm::core

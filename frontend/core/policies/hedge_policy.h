@@ -1,0 +1,38 @@
+#pragma once
+
+// Policy `hedge`: a second copy of a batch that is late, to another worker, as
+// far as a budget goes; the first answer wins and the other copy is withdrawn.
+// Lateness is a quantile of the copies' own dispatch-to-reply times, never of
+// the winners', so hedging does not feed its own trigger.
+// docs/policies/hedge.md has the mathematics and when it loses.
+
+#include "frontend/core/policies/late_share.h"
+#include "frontend/core/policies/redundancy_policy.h"
+#include "frontend/core/policies/work_budget.h"
+
+namespace parm::core {
+
+class HedgePolicy final : public RedundancyPolicy {
+ public:
+  explicit HedgePolicy(const ModelOptions& model);
+
+  void OnFirstDispatch(const Turn& turn, Batch& batch,
+                       PolicyHost& host) override;
+  void OnTimer(const Turn& turn, Batch& batch, PolicyHost& host) override;
+  void OnCopyFailed(const Turn& turn, Batch& batch, AttemptType attempt,
+                    PolicyHost& host) override;
+
+ private:
+  enum class Verdict : uint8_t { kSent, kNever, kLater };
+  Verdict Decide(const Turn& turn, Batch& batch, PolicyHost& host);
+  Duration ServiceOf(const Turn& turn, const Batch& batch, PolicyHost& host);
+  uint64_t MaxConcurrent(const Batch& batch, const PolicyHost& host) const;
+
+  const HedgeOptions options_;
+  const Duration max_delay_;
+  const bool observe_;
+  WorkBudget budget_;
+  LateShare late_share_;
+};
+
+}  // namespace parm::core

@@ -1,0 +1,101 @@
+#pragma once
+
+// A core whose workers answer by themselves, each task after as long as the
+// test says, in steps of a millisecond.
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <set>
+#include <utility>
+#include <vector>
+
+#include "tests/frontend/core/core_harness.h"
+
+namespace parm::core {
+
+class ServedWorld {
+ public:
+  /// nullopt: it is never answered.
+  using Service = std::function<std::optional<Duration>(const Sent&)>;
+
+  /// Every worker is its own fault domain.
+  ServedWorld(const CoreOptions& options, uint32_t max_in_flight,
+              Service service)
+      : core(options), service_(std::move(service)) {
+    for (uint32_t i = 0; i < options.num_workers; ++i) {
+      core.Up(i, {.domain = i, .max_in_flight = max_in_flight});
+      core.heard.push_back(i);
+    }
+  }
+
+  void set_service(Service service) { service_ = std::move(service); }
+
+  /// `per_ms` queries arrive each millisecond.
+  void Run(Duration span, int per_ms, Duration deadline = Milliseconds(500)) {
+    const Time end = core.now() + span;
+    while (core.now() < end) {
+      for (int i = 0; i < per_ms; ++i) {
+        core.Arrive({.deadline = deadline});
+        ++num_queries;
+      }
+      Schedule();
+      core.Advance(Milliseconds(1));
+      Schedule();
+      ReplyToDue();
+    }
+  }
+
+  /// No worker ever had two copies of one query.
+  void ExpectCopiesApart() const {
+    std::map<BufferId, std::set<WorkerId>> workers_of;
+    for (const Sent& sent : core.out.sent) {
+      for (const BufferId input : sent.inputs) {
+        EXPECT_TRUE(workers_of[input].insert(sent.task.worker).second)
+            << "input " << Raw(input) << " twice at worker "
+            << Raw(sent.task.worker);
+      }
+    }
+  }
+
+  /// Every query has exactly one answer.
+  void ExpectAnsweredOnce() const {
+    std::set<QueryId> answered;
+    for (const AnswerQuery& answer : core.out.answers) {
+      EXPECT_TRUE(answered.insert(answer.query).second);
+    }
+    EXPECT_EQ(answered.size(), num_queries);
+  }
+
+  uint64_t NumSent(AttemptType attempt) const {
+    return core.model().tasks[static_cast<size_t>(attempt)];
+  }
+
+  CoreHarness core;
+  uint64_t num_queries = 0;
+
+ private:
+  void Schedule() {
+    for (; num_seen_ < core.out.sent.size(); ++num_seen_) {
+      const Sent& sent = core.out.sent[num_seen_];
+      if (const auto takes = service_(sent)) {
+        due_.emplace(core.now() + *takes, sent);
+      }
+    }
+  }
+  void ReplyToDue() {
+    while (!due_.empty() && due_.begin()->first <= core.now()) {
+      const Sent sent = due_.begin()->second;
+      due_.erase(due_.begin());
+      core.Reply(sent);
+      Schedule();
+    }
+  }
+
+  Service service_;
+  size_t num_seen_ = 0;
+  std::multimap<Time, Sent> due_;
+};
+
+}  // namespace parm::core

@@ -1,0 +1,79 @@
+#include "frontend/core/policies/work_budget.h"
+
+#include "gtest/gtest.h"
+
+namespace parm::core {
+namespace {
+
+constexpr Duration kService = Milliseconds(20);
+
+struct Account {
+  explicit Account(const BudgetOptions& options) : budget(options) {}
+  // How many copies of this length are paid for until one is refused.
+  int Spend(Duration service = kService, int at_most = 1000) {
+    int paid = 0;
+    for (; paid < at_most && budget.CanCharge(now, service); ++paid) {
+      budget.Charge(service);
+    }
+    return paid;
+  }
+  void Dispatch(int count, Duration service = kService) {
+    for (int i = 0; i < count; ++i) budget.Earn(service);
+  }
+  WorkBudget budget;
+  Time now = Time{} + Milliseconds(1000);
+};
+
+TEST(WorkBudgetTest, ShareOfTheWorkIsAllowed) {
+  Account account({.max_extra_load = 0.05, .min_per_second = 0, .burst = 1000});
+  EXPECT_EQ(account.Spend(), 0) << "nothing was earned";
+  account.Dispatch(1000);
+  EXPECT_NEAR(account.Spend(), 50, 1);
+}
+
+TEST(WorkBudgetTest, WorkIsServiceTimeAndNotJobs) {
+  Account account({.max_extra_load = 0.1, .min_per_second = 0, .burst = 1000});
+  account.Dispatch(100, kService);
+  EXPECT_NEAR(account.Spend(4 * kService), 2, 1)
+      << "a copy four times as long costs four";
+}
+
+TEST(WorkBudgetTest, IdleTimeSavesUpNoMoreThanABurst) {
+  Account account({.max_extra_load = 0.5, .min_per_second = 0, .burst = 3});
+  account.Dispatch(1000);
+  EXPECT_EQ(account.Spend(), 3);
+}
+
+TEST(WorkBudgetTest, FloorAllowsCopiesOfRareQueries) {
+  Account account({.max_extra_load = 0, .min_per_second = 2, .burst = 10});
+  EXPECT_EQ(account.Spend(), 2);
+  account.now += Milliseconds(499);
+  EXPECT_EQ(account.Spend(), 0);
+  account.now += Milliseconds(2);
+  EXPECT_EQ(account.Spend(), 1);
+}
+
+TEST(WorkBudgetTest, SlowFloorStillAllowsWholeCopies) {
+  Account account({.max_extra_load = 0, .min_per_second = 0.1, .burst = 10});
+  EXPECT_EQ(account.Spend(), 1);
+  account.now += Milliseconds(10'001);
+  EXPECT_EQ(account.Spend(), 1);
+}
+
+TEST(WorkBudgetTest, ClockJumpBringsOneSecondsWorth) {
+  Account account({.max_extra_load = 0, .min_per_second = 5, .burst = 10});
+  account.Spend();
+  account.now += Milliseconds(10'000);
+  EXPECT_EQ(account.Spend(), 5);
+}
+
+TEST(WorkBudgetTest, ShareIsSpentBeforeTheFloor) {
+  Account account({.max_extra_load = 0.5, .min_per_second = 1, .burst = 10});
+  account.Dispatch(4);
+  EXPECT_EQ(account.Spend(), 3) << "two of the share, one of the floor";
+  account.Dispatch(2);
+  EXPECT_EQ(account.Spend(), 1);
+}
+
+}  // namespace
+}  // namespace parm::core
