@@ -188,6 +188,7 @@ absl::Status ResolveHedge(const config::Hedge& hedge,
 core::PolicyKind PolicyNamed(absl::string_view name) {
   if (name == "coded") return core::PolicyKind::kCoded;
   if (name == "hedge") return core::PolicyKind::kHedge;
+  if (name == "replicate") return core::PolicyKind::kReplicate;
   return core::PolicyKind::kNone;
 }
 
@@ -226,6 +227,9 @@ absl::Status ResolveRedundancy(const config::Redundancy& redundancy,
                  "group.timeout must be below the model's deadline");
   }
   model->pad_short_groups = redundancy.group().short_group() != "unprotected";
+  model->replicate_cancels = redundancy.replicate().cancel() == "start"
+                                 ? core::CancelLoser::kAtStart
+                                 : core::CancelLoser::kAtEnd;
   PARM_RETURN_IF_ERROR(
       ResolveHedge(redundancy.hedge(), model_path, source, model));
   return ResolveDecode(redundancy.decode(), model_path, source, model);

@@ -189,14 +189,17 @@ void AddHedging(const MetricsInput& in, PrometheusText& out) {
   counter("parm_hedges_observed_total",
           "Hedges that mode observe would have sent.",
           &core::HedgeCounters::observed);
+  counter("parm_losers_cancelled_total",
+          "Copies withdrawn because another one had begun.",
+          &core::HedgeCounters::losers_cancelled);
   out.Histogram("parm_hedge_delay_seconds",
                 "From the first dispatch to the hedge.");
   ForEachModel(in, [&](const std::string& model, const auto& counters) {
     out.Values({{"model", model}}, counters.hedge.delay, kLatencyBounds);
   });
   out.Counter("parm_service_seconds_total",
-              "Estimated service time of what was dispatched under policy "
-              "hedge.");
+              "Estimated service time of what was dispatched under policies "
+              "hedge and replicate.");
   ForEachModel(in, [&](const std::string& model, const auto& counters) {
     out.Value({{"model", model}, {"work", "ordinary"}},
               ToSeconds(counters.hedge.ordinary_service));

@@ -83,7 +83,8 @@ void QueryBook::CheckOutput(const core::AnswerQuery& answer,
           "reconstruction below the floor: query ", id);
       break;
     case AnswerSource::kHedged:
-      violations_.Check(model.policy == core::PolicyKind::kHedge &&
+      violations_.Check((model.policy == core::PolicyKind::kHedge ||
+                         model.policy == core::PolicyKind::kReplicate) &&
                             model.mode == core::PolicyMode::kAct,
                         "hedged answer not allowed: query ", id);
       break;

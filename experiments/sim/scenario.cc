@@ -83,8 +83,14 @@ ModelOptions DrawModel(uint32_t index, ScenarioDraws& draw) {
   DrawHedge(draw, &model);
   const uint32_t policy = draw.Pick(1, 10);
   if (policy <= 1) return model;
-  if (policy <= 4) {
+  if (policy <= 3) {
     model.policy = core::PolicyKind::kHedge;
+    return model;
+  }
+  if (policy <= 5) {
+    model.policy = core::PolicyKind::kReplicate;
+    model.replicate_cancels = draw.Happens(0.5) ? core::CancelLoser::kAtStart
+                                                : core::CancelLoser::kAtEnd;
     return model;
   }
   model.policy = core::PolicyKind::kCoded;

@@ -13,7 +13,7 @@
 
 namespace parm::core {
 
-enum class PolicyKind : uint8_t { kNone, kCoded, kHedge };
+enum class PolicyKind : uint8_t { kNone, kCoded, kHedge, kReplicate };
 enum class PolicyMode : uint8_t { kAct, kObserve };
 
 struct DecodeOptions {
@@ -58,6 +58,10 @@ struct HedgeOptions {
   double max_late_share = 0.5;
 };
 
+/// When the slower one of two replicas is withdrawn: once the other has begun,
+/// or once it has answered.
+enum class CancelLoser : uint8_t { kAtStart, kAtEnd };
+
 struct ModelOptions {
   std::string name;
   Duration deadline = Milliseconds(500);
@@ -70,6 +74,7 @@ struct ModelOptions {
   bool pad_short_groups = true;
   DecodeOptions decode;
   HedgeOptions hedge;
+  CancelLoser replicate_cancels = CancelLoser::kAtEnd;
   bool has_default_answer = false;
 };
 

@@ -134,6 +134,25 @@ TEST(FrontendConfigTest, FillsInDefaults) {
   EXPECT_FALSE(plain.has_default_answer);
 }
 
+TEST(FrontendConfigTest, ReplicateSaysWhenTheLoserGoes) {
+  for (const auto& [cancel, want] :
+       {std::pair{"", core::CancelLoser::kAtEnd},
+        std::pair{", replicate: {cancel: end}", core::CancelLoser::kAtEnd},
+        std::pair{", replicate: {cancel: start}",
+                  core::CancelLoser::kAtStart}}) {
+    PARM_ASSERT_OK_AND_ASSIGN(
+        const FrontendOptions options,
+        ParseFrontendConfig(
+            absl::StrCat("workers: [{endpoint: \"ipc:///a\"}]\n"
+                         "models: [{name: m,\n"
+                         "          redundancy: {policy: replicate",
+                         cancel, "}}]\n"),
+            "f.yaml"));
+    EXPECT_EQ(options.core.models[0].policy, core::PolicyKind::kReplicate);
+    EXPECT_EQ(options.core.models[0].replicate_cancels, want);
+  }
+}
+
 TEST(FrontendConfigTest, HedgeNeedsNoNumbers) {
   PARM_ASSERT_OK_AND_ASSIGN(
       const FrontendOptions options,

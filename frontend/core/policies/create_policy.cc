@@ -1,8 +1,16 @@
 #include "frontend/core/policies/coded_policy.h"
 #include "frontend/core/policies/hedge_policy.h"
 #include "frontend/core/policies/redundancy_policy.h"
+#include "frontend/core/policies/replicate_policy.h"
 
 namespace parm::core {
+
+Duration EstimatedService(const Turn& turn, const Batch& batch,
+                          PolicyHost& host) {
+  const std::optional<LatencyTrigger::Delays> delays =
+      host.DelaysOf(turn, batch);
+  return delays ? delays->median : batch.samples * Milliseconds(1);
+}
 
 std::unique_ptr<RedundancyPolicy> CreatePolicy(const ModelOptions& model) {
   switch (model.policy) {
@@ -10,6 +18,8 @@ std::unique_ptr<RedundancyPolicy> CreatePolicy(const ModelOptions& model) {
       return std::make_unique<CodedPolicy>();
     case PolicyKind::kHedge:
       return std::make_unique<HedgePolicy>(model);
+    case PolicyKind::kReplicate:
+      return std::make_unique<ReplicatePolicy>(model);
     case PolicyKind::kNone:
       break;
   }

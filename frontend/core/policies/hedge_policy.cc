@@ -4,29 +4,17 @@
 
 namespace parm::core {
 
-namespace {
-// Per sample, while the model's own service time is not known.
-constexpr Duration kUnknownService = Milliseconds(1);
-}  // namespace
-
 HedgePolicy::HedgePolicy(const ModelOptions& model)
     : options_(model.hedge),
       max_delay_(model.hedge.max.value_or(model.deadline / 2)),
       observe_(model.mode == PolicyMode::kObserve),
       budget_(model.hedge.budget) {}
 
-Duration HedgePolicy::ServiceOf(const Turn& turn, const Batch& batch,
-                                PolicyHost& host) {
-  const std::optional<LatencyTrigger::Delays> delays =
-      host.DelaysOf(turn, batch);
-  return delays ? delays->median : batch.samples * kUnknownService;
-}
-
 void HedgePolicy::OnFirstDispatch(const Turn& turn, Batch& batch,
                                   PolicyHost& host) {
   const std::optional<LatencyTrigger::Delays> delays =
       host.DelaysOf(turn, batch);
-  const Duration service = ServiceOf(turn, batch, host);
+  const Duration service = EstimatedService(turn, batch, host);
   budget_.Earn(service);
   host.CountersOf(batch.model).ordinary_service += service;
   late_share_.OnDispatch();
@@ -53,7 +41,7 @@ HedgePolicy::Verdict HedgePolicy::Decide(const Turn& turn, Batch& batch,
     ++counters.braked;
     return Verdict::kLater;
   }
-  const Duration service = ServiceOf(turn, batch, host);
+  const Duration service = EstimatedService(turn, batch, host);
   if (host.NumInFlight(batch.model, AttemptType::kHedge) >=
       MaxConcurrent(batch, host)) {
     ++counters.budget_exhausted;

@@ -25,7 +25,6 @@ class HedgePolicy final : public RedundancyPolicy {
  private:
   enum class Verdict : uint8_t { kSent, kNever, kLater };
   Verdict Decide(const Turn& turn, Batch& batch, PolicyHost& host);
-  Duration ServiceOf(const Turn& turn, const Batch& batch, PolicyHost& host);
   uint64_t MaxConcurrent(const Batch& batch, const PolicyHost& host) const;
 
   const HedgeOptions options_;

@@ -97,6 +97,11 @@ class RedundancyPolicy {
                             PolicyHost& /*host*/) {}
 };
 
+/// What one copy of the batch takes of a worker, as far as is known: the median
+/// from dispatch to reply; until that is known, 1 ms a sample.
+Duration EstimatedService(const Turn& turn, const Batch& batch,
+                          PolicyHost& host);
+
 /// The policy that a model's options name.
 std::unique_ptr<RedundancyPolicy> CreatePolicy(const ModelOptions& model);
 

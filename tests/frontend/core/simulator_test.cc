@@ -22,7 +22,7 @@
 namespace parm::sim {
 namespace {
 
-constexpr uint64_t kShortSeeds = 80;
+constexpr uint64_t kShortSeeds = 100;
 constexpr uint64_t kShortQueries = 2'000;
 
 void ExpectHolds(const SimResult& result, uint64_t seed) {
@@ -110,7 +110,7 @@ TEST(SimulatorTest, ShortSeedsReachEveryRarePath) {
   }
 }
 
-TEST(SimulatorTest, ShortSeedsMeetEveryFateOfAHedge) {
+TEST(SimulatorTest, ShortSeedsMeetEveryFateOfACopy) {
   core::HedgeCounters sum;
   for (const SimResult& result : ShortRuns()) {
     for (const core::ModelCounters& model : result.counters.models) {
@@ -120,6 +120,7 @@ TEST(SimulatorTest, ShortSeedsMeetEveryFateOfAHedge) {
       sum.insufficient_workers += model.hedge.insufficient_workers;
       sum.braked += model.hedge.braked;
       sum.observed += model.hedge.observed;
+      sum.losers_cancelled += model.hedge.losers_cancelled;
     }
   }
   EXPECT_GT(sum.won, 0U);
@@ -128,6 +129,7 @@ TEST(SimulatorTest, ShortSeedsMeetEveryFateOfAHedge) {
   EXPECT_GT(sum.insufficient_workers, 0U);
   EXPECT_GT(sum.braked, 0U);
   EXPECT_GT(sum.observed, 0U);
+  EXPECT_GT(sum.losers_cancelled, 0U);
 }
 
 TEST(SimulatorTest, WorkerThatFailsAtOnceTakesFewTasks) {

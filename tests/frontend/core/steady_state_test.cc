@@ -199,7 +199,8 @@ TEST_P(SteadyStateTest, TablesStayAsSmallAsTheWork) {
 INSTANTIATE_TEST_SUITE_P(Policies, SteadyStateTest,
                          ::testing::Values(PolicyKind::kNone,
                                            PolicyKind::kCoded,
-                                           PolicyKind::kHedge),
+                                           PolicyKind::kHedge,
+                                           PolicyKind::kReplicate),
                          [](const auto& tested) {
                            switch (tested.param) {
                              case PolicyKind::kNone:
@@ -208,6 +209,8 @@ INSTANTIATE_TEST_SUITE_P(Policies, SteadyStateTest,
                                return "Coded";
                              case PolicyKind::kHedge:
                                return "Hedge";
+                             case PolicyKind::kReplicate:
+                               return "Replicate";
                            }
                            return "";
                          });

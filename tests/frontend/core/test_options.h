@@ -38,6 +38,14 @@ inline CoreOptions HedgeOptionsFor(uint32_t num_workers, Duration delay,
   return options;
 }
 
+/// One model, every batch sent twice.
+inline CoreOptions ReplicateOptions(uint32_t num_workers, CancelLoser cancels) {
+  CoreOptions options = PlainOptions(num_workers);
+  options.models[0].policy = PolicyKind::kReplicate;
+  options.models[0].replicate_cancels = cancels;
+  return options;
+}
+
 /// One model, coded; a decode is released 50 ms after the dispatch.
 inline CoreOptions CodedOptions(uint32_t num_workers, CodeSpec spec) {
   CoreOptions options = PlainOptions(num_workers);
