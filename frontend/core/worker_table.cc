@@ -216,6 +216,7 @@ Worker* WorkerTable::Pick(Bundle& bundle, const PickOptions& pick) {
       best = worker;
       best_rank = rank;
       best_position = position;
+      if (rank == Rank{}) break;  // idle and apart: nobody beats it
     }
   }
   if (best != nullptr) {
