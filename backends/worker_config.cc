@@ -13,6 +13,29 @@
 namespace parm {
 namespace {
 
+PaceOptions MakePace(const config::Pace& message) {
+  PaceOptions pace;
+  pace.service = DurationOr(message.service(), Duration(0));
+  pace.spread = message.spread();
+  pace.per_extra_sample = DurationOr(message.per_extra_sample(), pace.service);
+  return pace;
+}
+
+// The steady clock's time at a time of the system clock, as both stand now.
+Time SteadyTimeAt(uint64_t unix_ms) {
+  const auto unix_now = std::chrono::system_clock::now().time_since_epoch();
+  return std::chrono::steady_clock::now() +
+         (Milliseconds(static_cast<int64_t>(unix_ms)) -
+          std::chrono::duration_cast<Duration>(unix_now));
+}
+
+absl::Status WithPath(const absl::Status& status, const std::string& path) {
+  return absl::Status(status.code(),
+                      absl::StrCat("bundle ", path, ": ", status.message()));
+}
+
+}  // namespace
+
 absl::StatusOr<FaultWindow> MakeFaultWindow(const config::FaultEvent& event) {
   FaultWindow window;
   window.start = DurationOr(event.start(), Duration(0));
@@ -45,29 +68,6 @@ absl::StatusOr<FaultWindow> MakeFaultWindow(const config::FaultEvent& event) {
   window.error_probability = event.error_probability();
   return window;
 }
-
-PaceOptions MakePace(const config::Pace& message) {
-  PaceOptions pace;
-  pace.service = DurationOr(message.service(), Duration(0));
-  pace.spread = message.spread();
-  pace.per_extra_sample = DurationOr(message.per_extra_sample(), pace.service);
-  return pace;
-}
-
-// The steady clock's time at a time of the system clock, as both stand now.
-Time SteadyTimeAt(uint64_t unix_ms) {
-  const auto unix_now = std::chrono::system_clock::now().time_since_epoch();
-  return std::chrono::steady_clock::now() +
-         (Milliseconds(static_cast<int64_t>(unix_ms)) -
-          std::chrono::duration_cast<Duration>(unix_now));
-}
-
-absl::Status WithPath(const absl::Status& status, const std::string& path) {
-  return absl::Status(status.code(),
-                      absl::StrCat("bundle ", path, ": ", status.message()));
-}
-
-}  // namespace
 
 absl::StatusOr<WorkerConfig> LoadWorkerConfig(const std::string& path) {
   config::WorkerConfig message;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "backends/faults.h"
 #include "backends/model.h"
 #include "backends/pacing.h"
 #include "backends/worker_loop.h"
@@ -31,6 +32,10 @@ struct WorkerConfig {
 /// Errors: as LoadStrictYaml; kInvalidArgument for what MakeWorkerConfig
 ///         refuses.
 absl::StatusOr<WorkerConfig> LoadWorkerConfig(const std::string& path);
+
+/// One fault event of the configuration, which simulations read too.
+/// Errors: kInvalidArgument if it states a condition in part.
+absl::StatusOr<FaultWindow> MakeFaultWindow(const config::FaultEvent& event);
 
 /// Needs:  a message that ParseStrictYaml accepted.
 /// Errors: kInvalidArgument if no bundle is listed, the address is not one of

@@ -1,5 +1,6 @@
 #include "experiments/sim/performer.h"
 
+#include <algorithm>
 #include <utility>
 #include <variant>
 
@@ -36,7 +37,8 @@ Performer::Performer(const Scenario& scenario, const Draws& draws)
       connections(scenario.workers.size()),
       scenario_(scenario),
       draws_(draws),
-      groups_(kGroupsRemembered) {}
+      groups_(std::max(kGroupsRemembered,
+                       kGroupsPerWorker * scenario.workers.size())) {}
 
 void Performer::Emit(const core::Action& action) {
   ++num_actions_;
@@ -65,13 +67,23 @@ void Performer::Disconnect(uint32_t worker) {
   ++connections[worker].epoch;
 }
 
-BufferId Performer::NewInput(QueryId query, Content value, uint32_t samples) {
-  const BufferId input = buffers.Add(value, samples);
+core::QueryArrived Performer::NewQuery(const SimQuery& query,
+                                       uint32_t signature) {
+  const QueryId id = queries.Add(query);
+  const BufferId input = buffers.Add(query.value, query.samples);
   if (query_of_input_.size() <= Raw(input)) {
     query_of_input_.resize(Raw(input) + 1);
   }
-  query_of_input_[Raw(input)] = query;
-  return input;
+  query_of_input_[Raw(input)] = id;
+  return {.query = id,
+          .model = query.model,
+          .deployed = DeployedBundle(Raw(query.model)),
+          .signature = signature,
+          .samples = query.samples,
+          .bytes = query.samples * scenario_.bytes_per_sample,
+          .input = input,
+          .deadline = query.deadline,
+          .mode = query.mode};
 }
 
 // Row r of a batch weighs 2r + 1.
@@ -167,7 +179,7 @@ void Performer::On(const core::CancelTask& a) {
 
 Performer::GroupRecord& Performer::NewRecord(GroupId group) {
   GroupRecord& record = groups_[next_group_];
-  next_group_ = (next_group_ + 1) % kGroupsRemembered;
+  next_group_ = (next_group_ + 1) % groups_.size();
   group_index_.erase(Raw(record.group));
   record = {.group = group};
   group_index_[Raw(group)] = static_cast<size_t>(&record - groups_.data());

@@ -45,7 +45,8 @@ class Performer final : public core::ActionSink, public WorkerSurroundings {
   /// A moment later, over the network.
   void Later(SimEvent event);
 
-  BufferId NewInput(QueryId query, Content value, uint32_t samples);
+  /// Books a query that arrives, and says what the core is told of it.
+  core::QueryArrived NewQuery(const SimQuery& query, uint32_t signature);
 
   /// Turns what happens at the frontend into the core's event. False if it was
   /// lost on the way.
@@ -82,6 +83,7 @@ class Performer final : public core::ActionSink, public WorkerSurroundings {
   };
   // Decodes come soon after their group; older groups are forgotten.
   static constexpr size_t kGroupsRemembered = 1U << 14;
+  static constexpr size_t kGroupsPerWorker = 16;
 
   void On(const core::DispatchTask& a);
   void On(const core::CancelTask& a);

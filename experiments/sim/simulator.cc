@@ -111,22 +111,15 @@ Duration Simulator::LongestDeadline() const {
 
 QueryId Simulator::Send(ModelId model, uint32_t signature, uint32_t samples,
                         core::AnswerMode mode, Duration deadline) {
-  const Content value = draws_.Bits(Purpose::kQuery, world_.queries.size()) | 1;
-  const QueryId id = world_.queries.Add({.mode = mode,
-                                         .model = model,
-                                         .samples = samples,
-                                         .value = value,
-                                         .deadline = world_.now + deadline});
-  Tell(core::QueryArrived{.query = id,
-                          .model = model,
-                          .deployed = DeployedBundle(Raw(model)),
-                          .signature = signature,
-                          .samples = samples,
-                          .bytes = samples * scenario_.bytes_per_sample,
-                          .input = world_.NewInput(id, value, samples),
-                          .deadline = world_.now + deadline,
-                          .mode = mode});
-  return id;
+  const core::QueryArrived query = world_.NewQuery(
+      {.mode = mode,
+       .model = model,
+       .samples = samples,
+       .value = draws_.Bits(Purpose::kQuery, world_.queries.size()) | 1,
+       .deadline = world_.now + deadline},
+      signature);
+  Tell(query);
+  return query.query;
 }
 
 void Simulator::Arrive() {

@@ -1,0 +1,173 @@
+// parm-sim: what policies would give under a scenario, on virtual time, with
+// the frontend's own core. Writes a run record. Exit status: 0 done, 1 could
+// not run, 2 wrong usage or a bad scenario, policy or trace file.
+
+#include <cstdio>
+#include <fstream>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "CLI/CLI.hpp"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "base/json_writer.h"
+#include "base/status_macros.h"
+#include "experiments/run_record.h"
+#include "experiments/sim/candidate.h"
+#include "experiments/sim/load_run.h"
+#include "experiments/sim/load_scenario.h"
+#include "experiments/utc_now.h"
+#include "proto/machine_name.h"
+
+namespace parm::sim {
+namespace {
+
+struct Flags {
+  std::string scenario;
+  std::vector<std::string> policies;
+  double load = 0;
+  uint32_t servers = 0;
+  uint64_t queries = 0;
+  uint64_t seed = 1;
+  std::string trace;
+  std::string commit;
+  std::string out;
+};
+
+void AddFlags(CLI::App& app, Flags& flags) {
+  app.set_version_flag("--version", "parm-sim " PARM_VERSION);
+  app.add_option("scenario", flags.scenario, "Scenario file")
+      ->required()
+      ->type_name("SCENARIO.yaml");
+  app.add_option("--policy", flags.policies,
+                 "Instead of the scenario's: a name in ../policies/, or the "
+                 "path of a frontend.yaml; several run one after the other")
+      ->type_name("POLICY");
+  app.add_option("--load", flags.load, "Instead of the scenario's")
+      ->check(CLI::Range(0.001, 2.0));
+  app.add_option("--servers", flags.servers,
+                 "All workers, instead of the scenario's")
+      ->check(CLI::Range(1, 10'000));
+  app.add_option("--queries", flags.queries,
+                 "Measured queries, instead of the scenario's")
+      ->check(CLI::Range(1, 10'000'000));
+  app.add_option("--seed", flags.seed, "Of arrivals, service times and faults")
+      ->capture_default_str();
+  app.add_option("--trace", flags.trace,
+                 "Recorded slow-downs, instead of the scenario's trace.file")
+      ->type_name("FILE");
+  app.add_option("--commit", flags.commit, "Record: commit");
+  app.add_option("--out", flags.out, "Run record to write")->type_name("FILE");
+}
+
+absl::StatusOr<LoadScenario> MakeScenario(const Flags& flags) {
+  PARM_ASSIGN_OR_RETURN(LoadScenario scenario,
+                        ReadLoadScenario(flags.scenario));
+  if (flags.load > 0) scenario.load = flags.load;
+  if (flags.servers > 0) scenario.num_workers = flags.servers;
+  if (flags.queries > 0) scenario.num_queries = flags.queries;
+  if (!flags.policies.empty()) scenario.policies = flags.policies;
+  PARM_RETURN_IF_ERROR(CheckWorkers(scenario));
+  PARM_RETURN_IF_ERROR(LoadTrace(flags.trace, &scenario));
+  return scenario;
+}
+
+std::string ConfigJson(const Flags& flags, const LoadScenario& scenario) {
+  std::string text;
+  JsonWriter json(&text);
+  json.BeginObject();
+  json.Key("simulated").Bool(true);
+  json.Key("scenario").String(flags.scenario);
+  json.Key("service_ms").Double(ToSeconds(scenario.pace.service) * 1e3);
+  json.Key("service_spread").Double(scenario.pace.spread);
+  json.Key("warmup_s").Double(ToSeconds(scenario.warm_up));
+  json.Key("trace").String(scenario.trace ? scenario.trace->file : "");
+  json.EndObject();
+  return text;
+}
+
+void PrintHeading() {
+  absl::PrintF("%-12s %6s %8s %8s %8s %18s %7s %7s %7s %7s\n", "policy", "load",
+               "p50 ms", "p99 ms", "p99.9 ms", "(95 % interval)", "rec. %",
+               "acc. %", "jobs +", "work +");
+}
+
+void PrintRun(const RunEntry& run) {
+  const auto text = [](const Figure& figure, double scale, int digits) {
+    return figure ? absl::StrFormat("%.*f", digits, *figure * scale)
+                  : std::string("-");
+  };
+  const LatencyFigures& latency = run.latency_ms;
+  const std::string interval =
+      absl::StrCat("(", text(latency.p99_9_low, 1, 1), " .. ",
+                   text(latency.p99_9_high, 1, 1), ")");
+  absl::PrintF("%-12s %6.3f %8s %8s %8s %18s %7.2f %7s %7s %7s\n", run.policy,
+               *run.load, text(latency.p50, 1, 2), text(latency.p99, 1, 2),
+               text(latency.p99_9, 1, 2), interval,
+               100.0 * static_cast<double>(run.answers.reconstructed) /
+                   static_cast<double>(run.queries),
+               text(run.accuracy.delivered, 100, 2),
+               text(run.extra_jobs_per_query, 1, 3),
+               text(run.extra_service_per_query, 1, 3));
+}
+
+absl::Status Write(const std::string& path, const RunRecord& record) {
+  if (path.empty()) return absl::OkStatus();
+  std::ofstream file(path, std::ios::binary);
+  file << ToJson(record) << "\n";
+  file.close();
+  if (!file) {
+    return absl::UnavailableError(absl::StrCat("cannot write: ", path));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Run(const Flags& flags) {
+  PARM_ASSIGN_OR_RETURN(const LoadScenario scenario, MakeScenario(flags));
+  // All are read before the first runs.
+  std::vector<Candidate> candidates;
+  for (const std::string& policy : scenario.policies) {
+    PARM_ASSIGN_OR_RETURN(Candidate candidate,
+                          ReadCandidate(CandidatePath(scenario, policy)));
+    PARM_RETURN_IF_ERROR(MakeWorld(scenario, candidate, flags.seed).status());
+    candidates.push_back(std::move(candidate));
+  }
+  RunRecord record{.name = "sim",
+                   .commit = flags.commit,
+                   .machine = MachineName(),
+                   .seed = flags.seed,
+                   .started = UtcNow(),
+                   .config_json = ConfigJson(flags, scenario)};
+  PrintHeading();
+  for (const Candidate& candidate : candidates) {
+    PARM_ASSIGN_OR_RETURN(const LoadRun run,
+                          RunLoadScenario(scenario, candidate, flags.seed));
+    PrintRun(run.entry);
+    record.runs.push_back(run.entry);
+  }
+  return Write(flags.out, record);
+}
+
+}  // namespace
+}  // namespace parm::sim
+
+int main(int argc, char** argv) {
+  CLI::App app(
+      "What policies would give under a scenario: the frontend's own core on "
+      "virtual time.");
+  parm::sim::Flags flags;
+  parm::sim::AddFlags(app, flags);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  const absl::Status status = parm::sim::Run(flags);
+  if (status.ok()) return 0;
+  std::fprintf(stderr, "parm-sim: %s\n", std::string(status.message()).c_str());
+  return status.code() == absl::StatusCode::kInvalidArgument ||
+                 status.code() == absl::StatusCode::kNotFound
+             ? 2
+             : 1;
+}

@@ -1,0 +1,110 @@
+"""parm-sim as a program: the committed scenarios, its record, its refusals."""
+
+import glob
+import json
+import os
+import subprocess
+import tempfile
+import unittest
+
+ROOT = os.environ["PARM_SOURCE"]
+BIN = os.environ["PARM_BIN"]
+SCENARIOS = os.path.join(ROOT, "experiments", "scenarios")
+
+
+def run(program, *arguments):
+    return subprocess.run([os.path.join(BIN, program), *arguments],
+                          capture_output=True, text=True, timeout=60,
+                          check=False)
+
+
+def scenario(name):
+    return os.path.join(SCENARIOS, name + ".yaml")
+
+
+class ParmSimTest(unittest.TestCase):
+
+    def setUp(self):
+        self._folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self._folder.cleanup)
+
+    def path(self, name):
+        return os.path.join(self._folder.name, name)
+
+    def write(self, name, text):
+        with open(self.path(name), "w", encoding="utf-8") as file:
+            file.write(text)
+        return self.path(name)
+
+    def expect_refused(self, want, *arguments):
+        result = run("parm-sim", *arguments)
+        self.assertEqual(result.returncode, 2, result.stderr)
+        self.assertIn(want, result.stderr)
+
+    def test_every_committed_scenario_leaves_a_record(self):
+        files = sorted(glob.glob(os.path.join(SCENARIOS, "*.yaml")))
+        self.assertGreater(len(files), 5)
+        for file in files:
+            with self.subTest(file=file):
+                record = self.path("record.json")
+                result = run("parm-sim", file, "--queries", "2000", "--out",
+                             record)
+                self.assertEqual(result.returncode, 0, result.stderr)
+                check = run("parm-load", "--check-record", record)
+                self.assertEqual(check.returncode, 0, check.stderr)
+                with open(record, encoding="utf-8") as opened:
+                    runs = json.load(opened)["runs"]
+                self.assertGreater(len(runs), 1)
+                for one in runs:
+                    self.assertEqual(one["queries"], 2000)
+                    self.assertEqual(one["answers"]["lost"], 0)
+
+    def test_flags_replace_what_the_scenario_says(self):
+        record = self.path("record.json")
+        result = run("parm-sim", scenario("slow_jobs_1"), "--policy", "coded",
+                     "--load", "0.2", "--servers", "9", "--queries", "500",
+                     "--seed", "5", "--out", record)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        with open(record, encoding="utf-8") as file:
+            document = json.load(file)
+        self.assertEqual(document["seed"], 5)
+        [one] = document["runs"]
+        self.assertEqual(
+            (one["policy"], one["code"]["k"], one["load"], one["workers"],
+             one["queries"]), ("coded", 2, 0.2, 9, 500))
+
+    def test_says_which_line_of_a_file_is_wrong(self):
+        bad = self.write("bad.yaml", "name: bad\nwrokers: 3\n")
+        self.expect_refused("bad.yaml:2:", bad)
+        self.expect_refused("cannot read", self.path("none.yaml"))
+        policy = self.write("policy.yaml", "workers: []\nmodels: []\n")
+        self.expect_refused("policy.yaml:1:", scenario("slow_jobs_1"),
+                            "--policy", policy)
+        self.expect_refused("want at least k + r", scenario("slow_jobs_1"),
+                            "--policy", "coded", "--servers", "2")
+        self.expect_refused("8 for 4 shuffles", scenario("shuffles"),
+                            "--servers", "7")
+        trace = self.write("trace.csv", "slowdown\n1\nx\n")
+        self.expect_refused("trace.csv:3:", scenario("trace"), "--trace",
+                            trace)
+        self.expect_refused("trace.yaml:", scenario("trace"), "--trace",
+                            self.path("none.csv"))
+        self.expect_refused("replays no trace", scenario("slow_jobs_1"),
+                            "--trace", trace)
+
+    def test_wrong_flags_are_wrong_usage(self):
+        self.assertEqual(run("parm-sim").returncode, 2)
+        self.assertEqual(
+            run("parm-sim", scenario("trace"), "--load", "7").returncode, 2)
+        self.assertEqual(run("parm-sim", "--help").returncode, 0)
+        self.assertIn("parm-sim ", run("parm-sim", "--version").stdout)
+
+    def test_a_record_that_cannot_be_written_is_no_success(self):
+        result = run("parm-sim", scenario("slow_jobs_1"), "--queries", "100",
+                     "--out", self.path("no/such/folder.json"))
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("cannot write", result.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
