@@ -1,5 +1,6 @@
 // parm-train as a program: exit statuses, Ctrl-C, resume.
 
+#include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/wait.h>
@@ -23,7 +24,10 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
-/// One run of parm-train; what it writes comes through one pipe.
+constexpr int kPipeBytes = 4096;
+
+/// One run of parm-train; what it writes comes through one pipe that holds a
+/// page, so that a run with more to say cannot end before it is read.
 class Program {
  public:
   explicit Program(std::vector<std::string> arguments) {
@@ -36,6 +40,7 @@ class Program {
     argv.push_back(nullptr);
     int ends[2];
     PARM_CHECK(pipe(ends) == 0);
+    PARM_CHECK(fcntl(ends[1], F_SETPIPE_SZ, kPipeBytes) == kPipeBytes);
     posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
@@ -57,13 +62,13 @@ class Program {
     close(output_fd_);
   }
 
-  /// Reads until the output holds `text` or ends; whether it does.
+  /// Reads until the output holds `text` or ends, not a byte further; whether
+  /// it does.
   bool ReadUntil(const std::string& text) {
     while (output_.find(text) == std::string::npos) {
-      char chunk[4096];
-      const ssize_t got = read(output_fd_, chunk, sizeof(chunk));
-      if (got <= 0) return false;
-      output_.append(chunk, static_cast<size_t>(got));
+      char byte = 0;
+      if (read(output_fd_, &byte, 1) != 1) return false;
+      output_.push_back(byte);
     }
     return true;
   }
@@ -90,14 +95,14 @@ class Program {
 
 class ProgramTest : public testing::Test {
  protected:
-  ProgramTest() { WriteIdxData(scratch_.path(), 2000, 40); }
+  ProgramTest() { WriteIdxData(scratch_.path(), 400, 40); }
 
   std::vector<std::string> Deployed(const std::string& out,
                                     std::vector<std::string> more = {}) const {
     std::vector<std::string> arguments = {
         "deployed",    "--data",      "idx:" + scratch_.path(),
         "--minibatch", "20",          "--epochs",
-        "20",          "--threads",   "1",
+        "120",         "--threads",   "1",
         "--out",       scratch_ / out};
     arguments.insert(arguments.end(), more.begin(), more.end());
     return arguments;
@@ -141,10 +146,13 @@ TEST_F(ProgramTest, ErrorIsStatusOneAndOneSentence) {
 }
 
 TEST_F(ProgramTest, InterruptedRunResumesToTheSameBytes) {
+  // A line per epoch: more than the pipe holds, so that the run waits for its
+  // reader and the signal comes in time.
   Program whole(Deployed("whole"));
   ASSERT_EQ(whole.ExitStatus(), 0) << whole.output();
+  ASSERT_GT(whole.output().size(), 1.5 * kPipeBytes);
   Program cut(Deployed("cut"));
-  ASSERT_TRUE(cut.ReadUntil("epoch 2/20"));
+  ASSERT_TRUE(cut.ReadUntil("epoch 2/120"));
   cut.Interrupt();
   ASSERT_EQ(cut.ExitStatus(), 130) << cut.output();
   EXPECT_THAT(cut.output(), HasSubstr("--resume to go on"));
@@ -157,7 +165,7 @@ TEST_F(ProgramTest, InterruptedRunResumesToTheSameBytes) {
 
   Program resumed(Deployed("cut", {"--resume"}));
   ASSERT_EQ(resumed.ExitStatus(), 0) << resumed.output();
-  EXPECT_EQ(resumed.output().find("epoch 1/20"), std::string::npos);
+  EXPECT_EQ(resumed.output().find("epoch 1/120"), std::string::npos);
   EXPECT_TRUE(ReadFile(scratch_ / "cut/model.pt") ==
               ReadFile(scratch_ / "whole/model.pt"));
   EXPECT_FALSE(std::filesystem::exists(scratch_ / "cut.checkpoint"));
