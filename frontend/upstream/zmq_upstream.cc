@@ -1,9 +1,7 @@
 #include "frontend/upstream/zmq_upstream.h"
 
-#include <zmq.h>
-
 #include <algorithm>
-#include <cstring>
+#include <optional>
 #include <random>
 #include <unordered_set>
 #include <utility>
@@ -11,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "boost/asio/steady_timer.hpp"
+#include "frontend/upstream/router_socket.h"
 #include "frontend/upstream/routing_id.h"
 #include "frontend/upstream/zmq_frame.h"
 #include "frontend/upstream/zmq_watcher.h"
@@ -19,38 +18,8 @@
 namespace parm {
 namespace {
 
-constexpr char kMonitorAddress[] = "inproc://upstream-monitor";
 constexpr int kMaxBackoffFactor = 8;
-constexpr int kReconnectMs = 50;
-constexpr int kMaxReconnectMs = 500;
-// A connection whose peer is gone without a word (power, partition) is noticed
-// by ZMTP pings; a stopped process keeps answering nothing and is found by the
-// core first, from the age of its heartbeats.
-constexpr int kPingMs = 2'000;
-constexpr int kPingTimeoutMs = 10'000;
-
 using Clock = std::chrono::steady_clock;
-
-struct CloseContext {
-  void operator()(void* context) const { zmq_ctx_term(context); }
-};
-struct CloseSocket {
-  void operator()(void* socket) const { zmq_close(socket); }
-};
-using ContextPtr = std::unique_ptr<void, CloseContext>;
-using SocketPtr = std::unique_ptr<void, CloseSocket>;
-
-absl::Status ZmqError(absl::string_view what) {
-  return absl::InternalError(
-      absl::StrCat(what, ": ", zmq_strerror(zmq_errno())));
-}
-
-absl::Status SetInt(void* socket, int option, int value) {
-  if (zmq_setsockopt(socket, option, &value, sizeof(value)) == 0) {
-    return absl::OkStatus();
-  }
-  return ZmqError(absl::StrCat("cannot set ZeroMQ option ", option));
-}
 
 std::string RandomRoutingId() {
   std::random_device device;
@@ -95,7 +64,7 @@ class Upstream final : public ZmqUpstream {
   }
 
  private:
-  absl::Status OpenSockets();
+  absl::Status OpenSocket();
   absl::Status Connect(Link& link);
   void Reconnect(WorkerId worker);
   void AskHello(WorkerId worker);
@@ -123,9 +92,7 @@ class Upstream final : public ZmqUpstream {
   UpstreamListener* const listener_;
   const std::string own_id_ = RandomRoutingId();
   boost::asio::io_context& loop_;
-  ContextPtr context_;  // Ends after its sockets.
-  SocketPtr router_;
-  SocketPtr monitor_;
+  std::unique_ptr<RouterSocket> socket_;
 
   std::vector<Link> links_;       // by WorkerId
   std::unordered_set<int> open_;  // descriptors of connections, hello or not
@@ -138,7 +105,7 @@ class Upstream final : public ZmqUpstream {
 };
 
 absl::Status Upstream::Start() {
-  PARM_RETURN_IF_ERROR(OpenSockets());
+  PARM_RETURN_IF_ERROR(OpenSocket());
   links_.resize(options_.workers.size());
   std::unordered_set<std::string> endpoints;
   for (size_t i = 0; i < links_.size(); ++i) {
@@ -152,65 +119,33 @@ absl::Status Upstream::Start() {
     AskHello(worker);
   }
   monitor_watcher_ = std::make_unique<ZmqWatcher>(
-      loop_, monitor_.get(), [this] { return DrainMonitor(); });
+      loop_, socket_->monitor(), [this] { return DrainMonitor(); });
   router_watcher_ = std::make_unique<ZmqWatcher>(
-      loop_, router_.get(), [this] { return DrainMessages(); });
+      loop_, socket_->router(), [this] { return DrainMessages(); });
   ArmHelloTimer();
   return absl::OkStatus();
 }
 
-absl::Status Upstream::OpenSockets() {
-  context_.reset(zmq_ctx_new());
-  router_.reset(zmq_socket(context_.get(), ZMQ_ROUTER));
-  monitor_.reset(zmq_socket(context_.get(), ZMQ_PAIR));
-  if (router_ == nullptr || monitor_ == nullptr) {
-    return ZmqError("cannot open a ZeroMQ socket");
-  }
+absl::Status Upstream::OpenSocket() {
   uint32_t max_in_flight = 1;
   for (const UpstreamWorker& worker : options_.workers) {
     max_in_flight = std::max(max_in_flight, worker.max_in_flight);
   }
-  void* router = router_.get();
   // libzmq returns credit in steps of half the mark, and cancels and probes
   // share the pipe with tasks.
-  const int high_water_mark = static_cast<int>(4 * max_in_flight + 16);
-  PARM_RETURN_IF_ERROR(SetInt(router, ZMQ_SNDHWM, high_water_mark));
-  PARM_RETURN_IF_ERROR(SetInt(router, ZMQ_RCVHWM, high_water_mark));
-  PARM_RETURN_IF_ERROR(SetInt(router, ZMQ_LINGER, 0));
-  PARM_RETURN_IF_ERROR(SetInt(router, ZMQ_ROUTER_MANDATORY, 1));
-  PARM_RETURN_IF_ERROR(SetInt(router, ZMQ_RECONNECT_IVL, kReconnectMs));
-  PARM_RETURN_IF_ERROR(SetInt(router, ZMQ_RECONNECT_IVL_MAX, kMaxReconnectMs));
-  PARM_RETURN_IF_ERROR(SetInt(router, ZMQ_HEARTBEAT_IVL, kPingMs));
-  PARM_RETURN_IF_ERROR(SetInt(router, ZMQ_HEARTBEAT_TIMEOUT, kPingTimeoutMs));
-  const int64_t max_bytes = options_.max_message_bytes;
-  if (zmq_setsockopt(router, ZMQ_MAXMSGSIZE, &max_bytes, sizeof(max_bytes)) ||
-      zmq_socket_monitor(router, kMonitorAddress,
-                         ZMQ_EVENT_CONNECTED | ZMQ_EVENT_DISCONNECTED) ||
-      zmq_connect(monitor_.get(), kMonitorAddress)) {
-    return ZmqError("cannot set up the ROUTER socket");
-  }
+  PARM_ASSIGN_OR_RETURN(
+      socket_, RouterSocket::Open(
+                   {.high_water_mark = static_cast<int>(4 * max_in_flight + 16),
+                    .max_message_bytes = options_.max_message_bytes}));
   return absl::OkStatus();
 }
 
-// Opens the link's next connection. Its routing ids are new ones on both sides:
-// libzmq must not see the old one again before its pipe has ended, and a worker
-// that still holds the old connection would ignore a second of the same name.
+// Opens the link's next connection, with new routing ids on both sides.
 absl::Status Upstream::Connect(Link& link) {
   const auto index = static_cast<uint32_t>(&link - links_.data());
   link.routing_id = EncodeRoutingId(WorkerId{index}, ++link.generation);
-  const std::string own_id = absl::StrCat(own_id_, ".", link.generation);
-  if (zmq_setsockopt(router_.get(), ZMQ_CONNECT_ROUTING_ID,
-                     link.routing_id.data(), link.routing_id.size()) != 0 ||
-      zmq_setsockopt(router_.get(), ZMQ_ROUTING_ID, own_id.data(),
-                     own_id.size()) != 0) {
-    return ZmqError("cannot set a routing id");
-  }
-  if (zmq_connect(router_.get(), link.endpoint.c_str()) != 0) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "not an endpoint that ZeroMQ can connect to: ", link.endpoint, " (",
-        zmq_strerror(zmq_errno()), ")"));
-  }
-  return absl::OkStatus();
+  return socket_->Connect(link.endpoint, link.routing_id,
+                          absl::StrCat(own_id_, ".", link.generation));
 }
 
 // Drops the connection with all that is queued in it (which would otherwise
@@ -220,7 +155,7 @@ void Upstream::Reconnect(WorkerId worker) {
   ++counters_.reconnects;
   link.up = false;
   link.descriptor = -1;
-  zmq_disconnect(router_.get(), link.endpoint.c_str());
+  socket_->Disconnect(link.endpoint);
   // The endpoint was accepted at start; a failure now (out of descriptors)
   // leaves the link down, and CheckHellos tries again when the hello is due.
   ExpectHello(link);
@@ -323,27 +258,18 @@ absl::Status Upstream::SendProbe(WorkerId worker) {
 
 absl::Status Upstream::Send(WorkerId worker, wire::Envelope envelope,
                             absl::Span<const oip::Tensor> tensors) {
-  const Link& link = links_[Raw(worker)];
-  ZmqFrame address = ZmqFrame::CopyOf(link.routing_id);
-  // ROUTER_MANDATORY: the address frame tells whether the message can be taken;
-  // the frames after it then always are.
-  if (zmq_msg_send(address.raw(), router_.get(), ZMQ_SNDMORE | ZMQ_DONTWAIT) <
-      0) {
-    ++counters_.sends_refused;
-    if (zmq_errno() == EAGAIN) {
-      return absl::ResourceExhaustedError("the worker's send queue is full");
-    }
-    return absl::UnavailableError(absl::StrCat("the worker cannot be reached: ",
-                                               zmq_strerror(zmq_errno())));
+  std::vector<ZmqFrame> frames;
+  frames.reserve(1 + tensors.size());
+  frames.push_back(
+      ZmqFrame::CopyOf(wire::SerializeEnvelope(std::move(envelope))));
+  for (const oip::Tensor& tensor : tensors) {
+    frames.push_back(ZmqFrame::FromBuffer(tensor.data));
   }
-  const int more = tensors.empty() ? 0 : ZMQ_SNDMORE;
-  ZmqFrame head =
-      ZmqFrame::CopyOf(wire::SerializeEnvelope(std::move(envelope)));
-  zmq_msg_send(head.raw(), router_.get(), more | ZMQ_DONTWAIT);
-  for (size_t i = 0; i < tensors.size(); ++i) {
-    ZmqFrame body = ZmqFrame::FromBuffer(tensors[i].data);
-    const int flags = i + 1 < tensors.size() ? ZMQ_SNDMORE : 0;
-    zmq_msg_send(body.raw(), router_.get(), flags | ZMQ_DONTWAIT);
+  const absl::Status sent =
+      socket_->Send(links_[Raw(worker)].routing_id, absl::MakeSpan(frames));
+  if (!sent.ok()) {
+    ++counters_.sends_refused;
+    return sent;
   }
   ++counters_.messages_sent;
   if (router_watcher_ != nullptr) router_watcher_->CheckSoon();
@@ -355,9 +281,7 @@ bool Upstream::DrainMessages() {
   constexpr size_t kMaxFrames = 2 + wire::kMaxTensors;
   for (int i = 0; i < options_.max_messages_per_slice; ++i) {
     bool truncated = false;
-    if (!ReceiveFrames(router_.get(), kMaxFrames, &frames_, &truncated)) {
-      return false;
-    }
+    if (!socket_->Receive(kMaxFrames, &frames_, &truncated)) return false;
     ++counters_.messages_received;
     HandleMessage(frames_, truncated);
   }
@@ -492,19 +416,13 @@ void Upstream::HandleMalformed(WorkerId worker, uint64_t task_id) {
 
 bool Upstream::DrainMonitor() {
   for (int i = 0; i < options_.max_messages_per_slice; ++i) {
-    std::vector<ZmqFrame> frames;
-    bool truncated = false;
-    if (!ReceiveFrames(monitor_.get(), 2, &frames, &truncated)) return false;
-    // Event number (16 bits) and value (32): the descriptor. The endpoint that
-    // follows is of no use, as it is numeric where ours has a host name.
-    if (frames.size() != 2 || frames[0].bytes().size() != 6) continue;
-    uint16_t event = 0;
-    int32_t descriptor = -1;
-    std::memcpy(&event, frames[0].bytes().data(), sizeof(event));
-    std::memcpy(&descriptor, frames[0].bytes().data() + sizeof(event),
-                sizeof(descriptor));
-    if (event == ZMQ_EVENT_CONNECTED) open_.insert(descriptor);
-    if (event == ZMQ_EVENT_DISCONNECTED) HandleDisconnect(descriptor);
+    const std::optional<ConnectionEvent> event = socket_->NextEvent();
+    if (!event) return false;
+    if (event->connected) {
+      open_.insert(event->descriptor);
+    } else {
+      HandleDisconnect(event->descriptor);
+    }
   }
   return true;
 }
