@@ -30,13 +30,14 @@ constexpr char kFashionMnist[] = "idx:/usr/share/datasets/fashion-mnist";
 constexpr int64_t kClasses = 10;
 
 struct IdentityCase {
-  std::string scheme;
-  int k;
+  CodeSpec code;
   DataType datatype;
+  int64_t rows = 1;  // pictures of each query
 };
 
 void PrintTo(const IdentityCase& c, std::ostream* out) {
-  *out << c.scheme << " k=" << c.k << " " << DataTypeName(c.datatype);
+  *out << ToString(c.code) << " " << DataTypeName(c.datatype)
+       << " rows=" << c.rows;
 }
 
 wire::TensorSpec Spec(const std::string& name, DataType datatype,
@@ -45,18 +46,18 @@ wire::TensorSpec Spec(const std::string& name, DataType datatype,
       {.name = name, .datatype = datatype, .shape = std::move(shape)});
 }
 
-// One worker that serves the deployed and the parity bundle, answers deployed
-// tasks with zeros, and keeps the parity query.
+// One worker that serves the deployed and the parity bundles, answers deployed
+// tasks with zeros, and keeps the parity queries.
 class CapturingWorker {
  public:
   explicit CapturingWorker(const IdentityCase& c) : case_(c) {}
 
   const std::string& endpoint() const { return worker_.endpoint(); }
 
-  /// Serves until a parity query came, or false after a generous while.
-  bool ServeUntilParity() {
+  /// Serves until every parity query came, or false after a generous while.
+  bool ServeUntilParities() {
     const auto give_up = std::chrono::steady_clock::now() + Process::kPatience;
-    while (!parity_frame) {
+    while (parities.size() < static_cast<size_t>(case_.code.r)) {
       if (std::chrono::steady_clock::now() > give_up) return false;
       const std::optional<FakeWorker::Message> message = worker_.Receive();
       if (message) Answer(*message);
@@ -69,8 +70,11 @@ class CapturingWorker {
     if (const auto message = worker_.Receive()) Answer(*message);
   }
 
-  std::optional<std::string> parity_frame;
-  TensorSpec parity_spec;
+  struct ParityQuery {
+    TensorSpec spec;
+    std::string bytes;
+  };
+  std::map<int, ParityQuery> parities;  // by parity index
 
  private:
   void Answer(const FakeWorker::Message& message) {
@@ -83,9 +87,10 @@ class CapturingWorker {
       worker_.Send(message.peer, envelope);
     } else if (message.envelope.has_infer()) {
       const wire::Infer& infer = message.envelope.infer();
-      if (infer.bundle_sha256() == kParitySha) {
-        parity_frame = message.frames.at(0);
-        parity_spec = wire::FromWire(infer.tensors(0));
+      for (int i = 0; i < case_.code.r; ++i) {
+        if (infer.bundle_sha256() != ParitySha(i)) continue;
+        parities[i] = {.spec = wire::FromWire(infer.tensors(0)),
+                       .bytes = message.frames.at(0)};
         return;
       }
       wire::Envelope envelope;
@@ -93,9 +98,12 @@ class CapturingWorker {
       reply->set_task_id(infer.task_id());
       reply->set_instance_nonce(kNonce);
       reply->set_status(wire::OK);
-      *reply->add_tensors() = Spec("logits", DataType::kFp32, {1, kClasses});
-      worker_.Send(message.peer, envelope,
-                   {std::string(kClasses * sizeof(float), '\0')});
+      *reply->add_tensors() =
+          Spec("logits", DataType::kFp32, {case_.rows, kClasses});
+      const int64_t values = case_.rows * kClasses;
+      worker_.Send(
+          message.peer, envelope,
+          {std::string(static_cast<size_t>(values) * sizeof(float), '\0')});
     }
   }
 
@@ -106,52 +114,59 @@ class CapturingWorker {
     hello->set_fault_domain("capturing");
     hello->set_instance_nonce(kNonce);
     hello->set_lanes(8);
-    for (const wire::Role role : {wire::DEPLOYED, wire::PARITY}) {
-      wire::BundleInfo* bundle = hello->add_bundles();
-      bundle->set_sha256(role == wire::PARITY ? kParitySha : kDeployedSha);
-      bundle->set_model("fashion");
-      bundle->set_version("1");
-      bundle->set_role(role);
-      const TensorSpec input = {.name = "pixels",
-                                .datatype = case_.datatype,
-                                .shape = {-1, 1, 28, 28}};
-      const TensorSpec output = {.name = "logits",
-                                 .datatype = DataType::kFp32,
-                                 .shape = {-1, kClasses}};
-      if (role == wire::DEPLOYED) {
-        *bundle->add_inputs() = wire::ToWire(input);
-        *bundle->add_outputs() = wire::ToWire(output);
-        continue;
-      }
-      const std::unique_ptr<const Code> coder =
-          *CreateCode({.scheme = case_.scheme, .k = case_.k});
-      *bundle->add_inputs() =
-          wire::ToWire(*coder->ParityQuerySpec(input, case_.k));
-      *bundle->add_outputs() = wire::ToWire(*coder->ParityOutputSpec(output));
-      bundle->mutable_lineage()->set_deployed_sha256(kDeployedSha);
-      wire::Code* code = bundle->mutable_lineage()->mutable_code();
-      code->set_scheme(case_.scheme);
-      code->set_k(static_cast<uint32_t>(case_.k));
-      code->set_r(1);
+    const TensorSpec input = {
+        .name = "pixels", .datatype = case_.datatype, .shape = {-1, 1, 28, 28}};
+    const TensorSpec output = {
+        .name = "logits", .datatype = DataType::kFp32, .shape = {-1, kClasses}};
+    AddBundle(kDeployedSha, wire::DEPLOYED, input, output, hello);
+    const std::unique_ptr<const Code> coder = *CreateCode(case_.code);
+    for (int i = 0; i < case_.code.r; ++i) {
+      wire::Lineage* lineage =
+          AddBundle(ParitySha(i), wire::PARITY,
+                    *coder->ParityQuerySpec(input, case_.code.k),
+                    *coder->ParityOutputSpec(output), hello)
+              ->mutable_lineage();
+      lineage->set_deployed_sha256(kDeployedSha);
+      lineage->set_parity_index(static_cast<uint32_t>(i));
+      lineage->mutable_code()->set_scheme(case_.code.scheme);
+      lineage->mutable_code()->set_k(static_cast<uint32_t>(case_.code.k));
+      lineage->mutable_code()->set_r(static_cast<uint32_t>(case_.code.r));
     }
     return envelope;
   }
 
+  static wire::BundleInfo* AddBundle(const std::string& sha256, wire::Role role,
+                                     const TensorSpec& input,
+                                     const TensorSpec& output,
+                                     wire::Hello* hello) {
+    wire::BundleInfo* bundle = hello->add_bundles();
+    bundle->set_sha256(sha256);
+    bundle->set_model("fashion");
+    bundle->set_version("1");
+    bundle->set_role(role);
+    *bundle->add_inputs() = wire::ToWire(input);
+    *bundle->add_outputs() = wire::ToWire(output);
+    return bundle;
+  }
+  static std::string ParitySha(int parity_index) {
+    return std::string(32, static_cast<char>('p' + parity_index));
+  }
+
   static constexpr uint64_t kNonce = 77;
   inline static const std::string kDeployedSha = std::string(32, 'd');
-  inline static const std::string kParitySha = std::string(32, 'p');
 
   const IdentityCase case_;
   FakeWorker worker_;
   bool said_hello_ = false;
 };
 
-std::string HttpRequest(DataType datatype, const HostTensor& picture) {
+std::string HttpRequest(DataType datatype, const HostTensor& pictures) {
   oip::InferRequest request;
   request.binary_outputs = true;
-  request.inputs.push_back(
-      {.spec = {.name = "pixels", .datatype = datatype, .shape = picture.shape},
-       .data = Buffer::FromString(picture.bytes)});
+  request.inputs.push_back({.spec = {.name = "pixels",
+                                     .datatype = datatype,
+                                     .shape = pictures.shape},
+                            .data = Buffer::FromString(pictures.bytes)});
   const auto encoded = oip::WriteInferRequest(request, /*binary_inputs=*/true);
   if (!encoded.ok()) return "";
   const oip::Body body = oip::Flatten(*encoded);
@@ -165,6 +180,23 @@ std::string HttpRequest(DataType datatype, const HostTensor& picture) {
           body.size));
 }
 
+// Bit by bit for bytes, else within 1e-5.
+void ExpectEqual(const CapturingWorker::ParityQuery& got,
+                 const HostTensor& want) {
+  EXPECT_EQ(got.spec.datatype, want.datatype);
+  EXPECT_EQ(got.spec.shape, want.shape);
+  ASSERT_EQ(got.bytes.size(), want.bytes.size());
+  if (want.datatype == DataType::kUint8) {
+    EXPECT_EQ(got.bytes, want.bytes);
+    return;
+  }
+  std::vector<float> values(want.floats().size());
+  std::memcpy(values.data(), got.bytes.data(), want.bytes.size());
+  for (size_t i = 0; i < values.size(); ++i) {
+    ASSERT_NEAR(values[i], want.floats()[i], 1e-5) << "pixel " << i;
+  }
+}
+
 class TrainServeIdentityTest : public testing::TestWithParam<IdentityCase> {};
 
 TEST_P(TrainServeIdentityTest, FrontendSendsTheTrainersParityQuery) {
@@ -172,13 +204,11 @@ TEST_P(TrainServeIdentityTest, FrontendSendsTheTrainersParityQuery) {
   DatasetOptions options{.source = kFashionMnist, .with_train = false};
   options.limit_test = 64;
   PARM_ASSERT_OK_AND_ASSIGN(const Dataset data, LoadDataset(options));
-  PARM_ASSERT_OK_AND_ASSIGN(const auto code,
-                            CreateCode({.scheme = c.scheme, .k = c.k}));
-  std::vector<int64_t> members;
-  for (int i = 0; i < c.k; ++i) members.push_back(7 * i + 3);
-  PARM_ASSERT_OK_AND_ASSIGN(const HostTensor want,
-                            EncodeGroups(*code, /*parity_index=*/0, data,
-                                         data.test, members, c.datatype));
+  PARM_ASSERT_OK_AND_ASSIGN(const auto code, CreateCode(c.code));
+  // The trainer encodes `rows` groups at once: the first picture of every query
+  // is the first group, and so on.
+  std::vector<int64_t> pictures;
+  for (int64_t i = 0; i < c.code.k * c.rows; ++i) pictures.push_back(7 * i + 3);
 
   CapturingWorker worker(c);
   const ScratchDirectory scratch;
@@ -187,9 +217,13 @@ TEST_P(TrainServeIdentityTest, FrontendSendsTheTrainersParityQuery) {
                                  "\"}]\nhealth: {heartbeat_timeout: 60s}\n"
                                  "models:\n  - name: fashion\n"
                                  "    deadline: 60s\n"
+                                 "    batching: {max_batch_size: ",
+                                 c.rows,
+                                 "}\n"
                                  "    redundancy: {policy: coded, group: "
                                  "{timeout: 30s}, code: {scheme: ",
-                                 c.scheme, ", k: ", c.k, "}}\n"));
+                                 c.code.scheme, ", k: ", c.code.k,
+                                 ", r: ", c.code.r, "}}\n"));
   PARM_ASSERT_OK_AND_ASSIGN(
       const auto frontend,
       Process::Start({ProgramPath("parm-frontend"), "--config", config,
@@ -214,42 +248,44 @@ TEST_P(TrainServeIdentityTest, FrontendSendsTheTrainersParityQuery) {
 
   // One connection, so that the pictures arrive, and join the group, in order.
   RawHttpClient client(port);
-  for (const int64_t member : members) {
-    const HostTensor picture = GatherSamples(
-        data, data.test, absl::MakeConstSpan(&member, 1), c.datatype);
-    ASSERT_TRUE(client.Send(HttpRequest(c.datatype, picture)));
+  const auto rows = static_cast<size_t>(c.rows);
+  for (size_t first = 0; first < pictures.size(); first += rows) {
+    const HostTensor query = GatherSamples(
+        data, data.test, absl::MakeConstSpan(pictures).subspan(first, rows),
+        c.datatype);
+    ASSERT_TRUE(client.Send(HttpRequest(c.datatype, query)));
   }
-  ASSERT_TRUE(worker.ServeUntilParity()) << frontend->Log();
+  ASSERT_TRUE(worker.ServeUntilParities()) << frontend->Log();
 
-  EXPECT_EQ(worker.parity_spec.datatype, c.datatype);
-  EXPECT_EQ(worker.parity_spec.shape, want.shape);
-  ASSERT_EQ(worker.parity_frame->size(), want.bytes.size());
-  if (c.datatype == DataType::kUint8) {
-    EXPECT_EQ(*worker.parity_frame, want.bytes);
-    return;
-  }
-  std::vector<float> got(want.floats().size());
-  std::memcpy(got.data(), worker.parity_frame->data(), want.bytes.size());
-  for (size_t i = 0; i < got.size(); ++i) {
-    ASSERT_NEAR(got[i], want.floats()[i], 1e-5) << "pixel " << i;
+  for (int parity_index = 0; parity_index < c.code.r; ++parity_index) {
+    SCOPED_TRACE(parity_index);
+    PARM_ASSERT_OK_AND_ASSIGN(const HostTensor want,
+                              EncodeGroups(*code, parity_index, data, data.test,
+                                           pictures, c.datatype));
+    ExpectEqual(worker.parities.at(parity_index), want);
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    SystematicCodes, TrainServeIdentityTest,
-    testing::Values(IdentityCase{"sum", 2, DataType::kFp32},
-                    IdentityCase{"sum", 4, DataType::kFp32},
-                    IdentityCase{"sum", 2, DataType::kUint8},
-                    IdentityCase{"sum", 3, DataType::kUint8},
-                    IdentityCase{"pack", 4, DataType::kFp32},
-                    IdentityCase{"pack", 2, DataType::kUint8},
-                    IdentityCase{"concat", 2, DataType::kFp32},
-                    IdentityCase{"concat", 4, DataType::kUint8},
-                    IdentityCase{"tile", 2, DataType::kUint8},
-                    IdentityCase{"tile", 3, DataType::kFp32},
-                    IdentityCase{"tile", 4, DataType::kFp32},
-                    IdentityCase{"stack", 2, DataType::kFp32},
-                    IdentityCase{"stack", 4, DataType::kUint8}));
+// Every scheme, with the datatypes and a k or two that it takes.
+std::vector<IdentityCase> Cases() {
+  std::vector<IdentityCase> cases;
+  for (const std::string& scheme : CodeSchemes()) {
+    for (const int r : {1, 2}) {
+      for (const int k : {2, 3, 4}) {
+        const CodeSpec code = {.scheme = scheme, .k = k, .r = r};
+        if (!Supports(code)) continue;
+        const DataType datatype = k == 3 ? DataType::kUint8 : DataType::kFp32;
+        cases.push_back({code, datatype});
+        if (k == 2) cases.push_back({code, DataType::kUint8, 2});
+        if (k == 4) cases.push_back({code, DataType::kFp32, 2});
+      }
+    }
+  }
+  return cases;
+}
+
+INSTANTIATE_TEST_SUITE_P(SystematicCodes, TrainServeIdentityTest,
+                         testing::ValuesIn(Cases()));
 
 }  // namespace
 }  // namespace parm
