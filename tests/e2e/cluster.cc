@@ -45,7 +45,8 @@ bool Eventually(Condition condition) {
 
 Cluster::Cluster(const CodeSpec& code, const std::vector<int64_t>& sample_shape,
                  const std::vector<ConfidenceStep>& confidence)
-    : model_{.seed = 3, .num_inputs = kInputs, .num_outputs = 4} {
+    : model_{.seed = 3, .num_inputs = kInputs, .num_outputs = 4},
+      retrained_{.seed = 4, .num_inputs = kInputs, .num_outputs = 4} {
   const LinearBundleOptions options{
       .model = model_, .sample_shape = sample_shape, .confidence = confidence};
   const Bundle deployed =
@@ -55,12 +56,13 @@ Cluster::Cluster(const CodeSpec& code, const std::vector<int64_t>& sample_shape,
     Must(WriteLinearParityBundle(directory_ / "second", options, deployed, code,
                                  1));
   }
-  // A parity model for a deployed one that nobody serves.
-  LinearBundleOptions other = options;
-  other.version = "2";
-  const Bundle unserved =
-      Must(WriteLinearBundle(directory_ / "unserved", other));
-  Must(WriteLinearParityBundle(directory_ / "alien", options, unserved, code));
+  LinearBundleOptions anew = options;
+  anew.model = retrained_;
+  anew.version = "2";
+  const Bundle retrained =
+      Must(WriteLinearBundle(directory_ / "retrained", anew));
+  Must(WriteLinearParityBundle(directory_ / "retrained_parity", anew, retrained,
+                               code));
 }
 
 size_t Cluster::AddWorker(Serves serves, const std::string& extra,
@@ -70,16 +72,25 @@ size_t Cluster::AddWorker(Serves serves, const std::string& extra,
   worker.name = absl::StrCat("w", index);
   worker.endpoint = absl::StrCat("ipc://", directory_ / worker.name, ".sock");
   worker.config_path = directory_ / (worker.name + ".yaml");
+  workers_.push_back(std::move(worker));
+  WriteWorkerConfig(index, serves, extra, faults);
+  return index;
+}
+
+void Cluster::WriteWorkerConfig(size_t index, Serves serves,
+                                const std::string& extra,
+                                const std::string& faults) {
+  const ClusterWorker& worker = workers_[index];
   const char* const bundle = serves == Serves::kDeployed       ? "deployed"
                              : serves == Serves::kParity       ? "parity"
                              : serves == Serves::kSecondParity ? "second"
-                                                               : "alien";
+                             : serves == Serves::kRetrained
+                                 ? "retrained"
+                                 : "retrained_parity";
   WriteFile(
       worker.config_path,
       absl::StrCat("id: ", worker.name, "\nbind: \"", worker.endpoint,
                    "\"\nbundles: [{path: ", bundle, extra, "}]\n", faults));
-  workers_.push_back(std::move(worker));
-  return index;
 }
 
 void Cluster::StartWorker(size_t index) {

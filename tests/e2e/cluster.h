@@ -50,11 +50,21 @@ class Cluster {
       : model_name_(std::move(model_name)),
         worker_program_(std::move(worker_program)) {}
 
-  enum class Serves { kDeployed, kParity, kSecondParity, kAlienParity };
+  enum class Serves {
+    kDeployed,
+    kParity,
+    kSecondParity,
+    kRetrained,        // the same model, trained anew: version 2
+    kRetrainedParity,  // made for that one
+  };
   /// Configures a worker; `extra` is further YAML of a bundle, such as
   /// ", pace: {service: 5ms}"; `faults` of the worker. Returns its position.
   size_t AddWorker(Serves serves, const std::string& extra = "",
                    const std::string& faults = "");
+  /// What it serves from its next start on.
+  void Reconfigure(size_t index, Serves serves) {
+    WriteWorkerConfig(index, serves, "", "");
+  }
   /// Starts it and waits for its ready line.
   void StartWorker(size_t index);
   void StartWorkers();
@@ -79,6 +89,9 @@ class Cluster {
   std::vector<float> Want(const std::vector<float>& sample) const {
     return LinearOutput(model_, sample);
   }
+  std::vector<float> WantOfRetrained(const std::vector<float>& sample) const {
+    return LinearOutput(retrained_, sample);
+  }
 
   /// Waits until GET /metrics shows `name` with at least `value`; false after
   /// a generous while.
@@ -93,10 +106,14 @@ class Cluster {
   const ScratchDirectory& directory() const { return directory_; }
 
  private:
+  void WriteWorkerConfig(size_t index, Serves serves, const std::string& extra,
+                         const std::string& faults);
+
   ScratchDirectory directory_;
   std::string model_name_ = "linear";
   std::string worker_program_ = "parm-test-worker";
   LinearModelSpec model_;
+  LinearModelSpec retrained_;
   std::vector<ClusterWorker> workers_;
   int num_frontends_ = 0;
 };

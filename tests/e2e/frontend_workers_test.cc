@@ -196,7 +196,7 @@ TEST(FrontendWorkersTest, RefusesAParityBundleOfAnotherLineage) {
   Cluster cluster;
   cluster.AddWorker(Serves::kDeployed);
   cluster.AddWorker(Serves::kDeployed);
-  cluster.AddWorker(Serves::kAlienParity);
+  cluster.AddWorker(Serves::kRetrainedParity);
   cluster.StartWorkers();
   const ClusterFrontend frontend = cluster.StartFrontend(kCoded);
   ASSERT_TRUE(Cluster::WaitForMetric(

@@ -1,5 +1,6 @@
-// Codes that cover two losses of one group, over real processes: two workers
-// are killed in the same instant, and both of their answers are rebuilt.
+// Codes that cover several losses of one group, over real processes: two
+// workers are killed in the same instant, or nobody but the parity worker
+// answers, and what is missing is rebuilt.
 
 #include <signal.h>
 
@@ -26,7 +27,8 @@ constexpr char kExact[] =
 
 // Groups close when they are full, reconstructions leave when they are there,
 // and a machine that is merely busy is no death.
-std::string CodedBy(const CodeSpec& code) {
+std::string CodedBy(const CodeSpec& code,
+                    const std::string& group_timeout = "20s") {
   return absl::StrCat(
       "    deadline: 25s\n"
       "    redundancy:\n"
@@ -34,10 +36,23 @@ std::string CodedBy(const CodeSpec& code) {
       "      code: {scheme: ",
       code.scheme, ", k: ", code.k, ", r: ", code.r,
       "}\n"
-      "      group: {timeout: 20s}\n"
+      "      group: {timeout: ",
+      group_timeout,
+      "}\n"
       "      decode: {trigger: {quantile: 0}}\n");
 }
 constexpr char kPatientHealth[] = "health: {heartbeat_timeout: 60s}\n";
+
+// Each box of 2 x 2 pixels has one value, so that nothing is lost when the
+// picture of 4 x 4 is shrunk.
+std::vector<float> PictureOf(uint64_t seed) {
+  const std::vector<float> boxes = Cluster::Sample(seed);
+  std::vector<float> picture;
+  for (size_t y = 0; y < 4; ++y) {
+    for (size_t x = 0; x < 4; ++x) picture.push_back(boxes[y / 2 * 2 + x / 2]);
+  }
+  return picture;
+}
 
 std::string TasksOf(const std::string& attempt_type) {
   return absl::StrCat("parm_tasks_total{model=\"linear\",attempt_type=\"",
@@ -115,19 +130,8 @@ TEST_F(LostMembersTest, TileRebuildsTwoOfFour) {
   const CodeSpec code = {.scheme = "tile", .k = 4, .r = 1};
   Cluster cluster(code, {1, 4, 4});
   const ClusterFrontend frontend = Start(cluster, code);
-  // Each box of 2 x 2 pixels has one value, so that nothing is lost when the
-  // picture is shrunk.
   std::vector<std::vector<float>> samples;
-  for (uint64_t i = 0; i < 4; ++i) {
-    const std::vector<float> boxes = Cluster::Sample(i);
-    std::vector<float> sample;
-    for (size_t y = 0; y < 4; ++y) {
-      for (size_t x = 0; x < 4; ++x) {
-        sample.push_back(boxes[y / 2 * 2 + x / 2]);
-      }
-    }
-    samples.push_back(sample);
-  }
+  for (uint64_t i = 0; i < 4; ++i) samples.push_back(PictureOf(i));
   EXPECT_THAT(KillTwoOfGroup(code, cluster, frontend, {1, 1, 4, 4}, samples),
               ::testing::UnorderedElementsAre("exact", "exact", "reconstructed",
                                               "reconstructed"));
@@ -142,6 +146,46 @@ TEST_F(LostMembersTest, WeightedWithTwoParitiesRebuildsAllOfTwo) {
       KillTwoOfGroup(code, cluster, frontend, {1, Cluster::kInputs},
                      {Cluster::Sample(5), Cluster::Sample(5)}),
       ::testing::UnorderedElementsAre("reconstructed", "reconstructed"));
+}
+
+// Three of four members, and their group is closed by its timer (or, should
+// this machine be held up, several groups are).
+TEST_F(LostMembersTest, ShortGroupsAreRebuiltFromTheirParity) {
+  for (const char* const scheme : {"tile", "pack"}) {
+    SCOPED_TRACE(scheme);
+    const CodeSpec code = {.scheme = scheme, .k = 4, .r = 1};
+    constexpr size_t kMembers = 3;
+    Cluster cluster(code, {1, 4, 4});
+    for (size_t i = 0; i < kMembers; ++i) cluster.AddWorker(Serves::kDeployed);
+    cluster.AddWorker(Serves::kParity);
+    cluster.StartWorkers();
+    const ClusterFrontend frontend =
+        cluster.StartFrontend(CodedBy(code, "100ms"), kPatientHealth);
+    for (size_t i = 0; i <= kMembers; ++i) {
+      EXPECT_TRUE(
+          Cluster::WaitForMetric(frontend, cluster.StateMetric(i, "up"), 1));
+    }
+    for (size_t i = 0; i < kMembers; ++i) cluster.SignalWorker(i, SIGSTOP);
+    std::deque<InferClient> clients;
+    for (uint64_t i = 0; i < kMembers; ++i) {
+      clients.emplace_back(frontend.http_port);
+      clients.back().Send("linear", {.spec = {.name = "x",
+                                              .datatype = DataType::kFp32,
+                                              .shape = {1, 1, 4, 4}},
+                                     .data = BytesOf(PictureOf(i))});
+    }
+    for (uint64_t i = 0; i < kMembers; ++i) {
+      const InferAnswer answer = clients[i].Receive();
+      EXPECT_EQ(answer.status, 200) << answer.error;
+      EXPECT_EQ(answer.source, "reconstructed");
+      EXPECT_THAT(answer.values,
+                  Pointwise(FloatNear(1e-3F), cluster.Want(PictureOf(i))));
+    }
+    EXPECT_GE(
+        MetricValue(Cluster::Metrics(frontend),
+                    "parm_groups_total{model=\"linear\",outcome=\"short\"}"),
+        1);
+  }
 }
 
 }  // namespace
