@@ -40,8 +40,9 @@ Group* GroupBuilder::Join(const Turn& turn, Batch& batch,
   }
   if (group == nullptr) group = oldest;
   if (group == nullptr) return nullptr;
-  if (oldest != nullptr && group != oldest)
+  if (oldest != nullptr && group != oldest) {
     state_.Mark(RarePath::kGroupKeptApart);
+  }
   batch.group = group;
   batch.member = group->num_members;
   group->members[group->num_members++] = &batch;
