@@ -16,11 +16,14 @@
 #include "frontend/error_texts.h"
 #include "frontend/frontend_metrics.h"
 #include "frontend/loop_counters.h"
+#include "frontend/model_directory.h"
+#include "frontend/model_notices.h"
 #include "frontend/query_capture.h"
 #include "frontend/query_validation.h"
 #include "frontend/reply_checker.h"
 #include "frontend/tensor_rows.h"
 #include "frontend/wake_timer.h"
+#include "frontend/worker_board.h"
 #include "spdlog/spdlog.h"
 
 namespace parm {
@@ -30,6 +33,22 @@ using Clock = std::chrono::steady_clock;
 
 constexpr int kRetryAfterSeconds = 1;
 
+std::vector<std::string> EndpointsOf(const UpstreamOptions& options) {
+  std::vector<std::string> endpoints;
+  for (const UpstreamWorker& worker : options.workers) {
+    endpoints.push_back(worker.endpoint);
+  }
+  return endpoints;
+}
+
+size_t LargestInput(const TensorSet& inputs) {
+  size_t largest = 0;
+  for (const oip::Tensor& tensor : inputs.tensors) {
+    largest = std::max(largest, tensor.data.size());
+  }
+  return largest;
+}
+
 class Loop final : public FrontendLoop,
                    public UpstreamListener,
                    public PerformerHost {
@@ -38,7 +57,11 @@ class Loop final : public FrontendLoop,
       : options_(std::move(options)),
         loop_(loop),
         timer_(loop, [this] { Run(core::TimerFired{}); }),
-        catalog_(options_.catalog) {}
+        catalog_(options_.catalog),
+        workers_(EndpointsOf(options_.upstream),
+                 options_.core.heartbeat_timeout),
+        directory_(options_.core.models, catalog_, workers_),
+        notices_(options_.core.models, options_.default_answers) {}
   ~Loop() override { *alive_ = false; }
 
   absl::Status Start();
@@ -83,19 +106,13 @@ class Loop final : public FrontendLoop,
   absl::Status Admit(QueryHandle handle, oip::InferRequest request, Done& done);
   absl::StatusOr<QueryReply> BuildReply(const AnsweredQuery& about,
                                         const core::AnswerQuery& answer);
-  absl::Status CheckInputBytes(ModelId model, const TensorSet& inputs) const;
   void CountRejection(core::AnswerError error);
   void Reply(QueryHandle handle, QueryReply reply);
   void PostFlush();
   void Flush();
   // Runs the core on an event and on all that follows from it.
   void Run(const core::Event& event);
-  void CheckDefaults();
-  void NoteGate(ModelId model);
-  bool HasLiveWorker(ModelId model) const;
   void UpdateVoters(Time now);
-  absl::StatusOr<ModelId> Find(const std::string& model,
-                               const std::string& version) const;
 
   // Constant after Start.
   const FrontendOptions options_;
@@ -105,19 +122,17 @@ class Loop final : public FrontendLoop,
 
   WakeTimer timer_;
   ModelCatalog catalog_;
-  // By ModelId: the bundle that the default answer was held against last.
-  std::vector<const CatalogBundle*> default_checked_;
   BufferTable buffers_;
   TaskLedger ledger_;
-  std::vector<WorkerStatus> workers_;
-  uint64_t smallest_message_limit_ = UINT64_MAX;  // that a worker ever had
+  WorkerBoard workers_;
+  const ModelDirectory directory_;
+  ModelNotices notices_;
   Time next_voters_update_{};
   std::unique_ptr<ZmqUpstream> upstream_;
   std::unique_ptr<ActionPerformer> performer_;
   std::unique_ptr<core::FrontendCore> core_;
   std::unique_ptr<QueryCapture> capture_;  // null: nothing is captured
   bool handling_ = false;
-  std::vector<bool> gate_closed_;  // by ModelId, as logged
 
   uint64_t last_query_ = 0;
   std::unordered_map<uint64_t, PendingQuery> pending_;
@@ -139,9 +154,6 @@ class Loop final : public FrontendLoop,
 absl::Status Loop::Start() {
   PARM_ASSIGN_OR_RETURN(core_, core::FrontendCore::Create(options_.core));
   PARM_ASSIGN_OR_RETURN(capture_, QueryCapture::Create(options_.captures));
-  for (const UpstreamWorker& worker : options_.upstream.workers) {
-    workers_.push_back({.endpoint = worker.endpoint});
-  }
   PARM_ASSIGN_OR_RETURN(upstream_,
                         ZmqUpstream::Create(loop_, options_.upstream, this));
   ActionPerformer::Parts parts{
@@ -156,8 +168,6 @@ absl::Status Loop::Start() {
     parts.codes.push_back(model.code);
   }
   counters_.uncoded.resize(options_.core.models.size());
-  default_checked_.resize(options_.core.models.size());
-  gate_closed_.resize(options_.core.models.size());
   performer_ = std::make_unique<ActionPerformer>(std::move(parts));
   return absl::OkStatus();
 }
@@ -171,7 +181,8 @@ void Loop::Run(const core::Event& event) {
     const core::Event next = performer_->TakeEvent();
     core_->Handle(Clock::now(), next, *performer_);
     if (const auto* compared = std::get_if<core::OutputsCompared>(&next)) {
-      NoteGate(compared->model);
+      notices_.NoteGate(compared->model,
+                        core_->counters().models[Raw(compared->model)]);
     }
   }
   handling_ = false;
@@ -180,20 +191,6 @@ void Loop::Run(const core::Event& event) {
   } else {
     Flush();
   }
-}
-
-void Loop::NoteGate(ModelId model) {
-  const core::ModelCounters& counters = core_->counters().models[Raw(model)];
-  const bool closed = counters.gate_closed > counters.gate_opened;
-  if (closed == gate_closed_[Raw(model)]) return;
-  gate_closed_[Raw(model)] = closed;
-  const core::ModelOptions& options = options_.core.models[Raw(model)];
-  spdlog::log(
-      closed ? spdlog::level::err : spdlog::level::info,
-      "model '{}': reconstructions {}: late originals agree with {:.3f} "
-      "of them, decode.min_agreement is {}",
-      options.name, closed ? "stop" : "are back",
-      counters.agreement.value_or(0), options.decode.min_agreement.value_or(0));
 }
 
 // ---- Clients -------------------------------------------------------------
@@ -220,7 +217,7 @@ QueryHandle Loop::Infer(oip::InferRequest request, Done done) {
 absl::Status Loop::Admit(QueryHandle handle, oip::InferRequest request,
                          Done& done) {
   const absl::StatusOr<ModelId> model =
-      Find(request.model_name, request.model_version);
+      directory_.Find(request.model_name, request.model_version);
   if (!model.ok()) {
     ++counters_.queries_not_found;
     return model.status();
@@ -249,7 +246,8 @@ absl::Status Loop::Admit(QueryHandle handle, oip::InferRequest request,
     return absl::ResourceExhaustedError(
         "parm-frontend: too many bytes of queries and answers are held");
   }
-  const absl::Status sendable = CheckInputBytes(*model, query->inputs);
+  const absl::Status sendable =
+      directory_.CheckTensorBytes(*model, LargestInput(query->inputs));
   if (!sendable.ok()) {
     ++counters_.queries_too_large;
     return sendable;
@@ -298,28 +296,6 @@ void Loop::OnAnswer(const core::AnswerQuery& answer) {
     reply = QueryReply{.status = reply.status()};
   }
   Reply(handle, *std::move(reply));
-}
-
-// A worker ends the connection over a frame that is too large for it.
-absl::Status Loop::CheckInputBytes(ModelId model,
-                                   const TensorSet& inputs) const {
-  size_t largest = 0;
-  for (const oip::Tensor& tensor : inputs.tensors) {
-    largest = std::max(largest, tensor.data.size());
-  }
-  if (largest <= smallest_message_limit_) return absl::OkStatus();
-  for (size_t i = 0; i < workers_.size(); ++i) {
-    const uint64_t limit = workers_[i].max_message_bytes;
-    if (limit == 0 || largest <= limit ||
-        !catalog_.Serves(WorkerId{static_cast<uint32_t>(i)}, model)) {
-      continue;
-    }
-    return absl::OutOfRangeError(absl::StrCat(
-        "parm-frontend: an input is larger than the workers of model '",
-        options_.core.models[Raw(model)].name, "' take: got ", largest,
-        " bytes, want at most ", limit));
-  }
-  return absl::OkStatus();
 }
 
 // Of an error inside Infer: at admission. Overload is counted by the core.
@@ -387,68 +363,22 @@ void Loop::Drain(std::function<void()> drained) {
 // ---- Workers -------------------------------------------------------------
 
 void Loop::OnHello(WorkerId worker, const wire::Hello& hello) {
-  WorkerStatus& status = workers_[Raw(worker)];
-  const bool restarted =
-      status.nonce != 0 && status.nonce != hello.instance_nonce();
-  if (restarted) ledger_.DropWorker(worker);
-  if (!status.connected || restarted) {
-    spdlog::info("worker '{}' at {} is up{}: {} bundles, {} lanes",
-                 hello.worker_id(), status.endpoint,
-                 restarted ? " (restarted)" : "", hello.bundles_size(),
-                 hello.lanes());
-  }
-  status.id = hello.worker_id();
-  status.connected = true;
-  status.hello_refused = false;
-  if (restarted) status.draining = false;
-  status.nonce = hello.instance_nonce();
-  status.max_message_bytes = hello.max_message_bytes();
-  if (status.max_message_bytes > 0) {
-    smallest_message_limit_ =
-        std::min(smallest_message_limit_, status.max_message_bytes);
-  }
-  status.last_heard = Clock::now();
+  if (workers_.OnHello(worker, hello, Clock::now())) ledger_.DropWorker(worker);
   Run(catalog_.OnHello(worker, hello));
-  if (status.draining) catalog_.SetTakesTasks(worker, false);
-  CheckDefaults();
+  if (workers_.Get(worker).draining) catalog_.SetTakesTasks(worker, false);
+  counters_.defaults_misfit += notices_.CheckDefaults(catalog_);
   for (const core::WorkerUp& revised : catalog_.TakeRevised()) {
     // One that drains takes nothing anyway, and must not seem up again.
-    if (!workers_[Raw(revised.worker)].draining) Run(revised);
-  }
-}
-
-// The configuration cannot tell what a model answers; the first hello does.
-void Loop::CheckDefaults() {
-  for (size_t i = 0; i < options_.core.models.size(); ++i) {
-    const CatalogBundle* bundle =
-        catalog_.Current(ModelId{static_cast<uint32_t>(i)});
-    if (!options_.core.models[i].has_default_answer || bundle == nullptr ||
-        bundle == std::exchange(default_checked_[i], bundle)) {
-      continue;
-    }
-    const absl::Status fits =
-        CheckDefault(*bundle, options_.default_answers[i]);
-    if (fits.ok()) continue;
-    ++counters_.defaults_misfit;
-    spdlog::error("model '{}' has no default answer: {}",
-                  options_.core.models[i].name, std::string(fits.message()));
+    if (!workers_.Get(revised.worker).draining) Run(revised);
   }
 }
 
 void Loop::OnHelloRefused(WorkerId worker, const std::string& why) {
-  WorkerStatus& status = workers_[Raw(worker)];
-  // It is asked again and again, and would say the same.
-  if (std::exchange(status.hello_refused, true)) return;
-  spdlog::error("the worker at {} says no hello that can be read: {}",
-                status.endpoint, why);
+  workers_.OnHelloRefused(worker, why);
 }
 
 void Loop::OnLost(WorkerId worker) {
-  WorkerStatus& status = workers_[Raw(worker)];
-  status.connected = false;
-  status.queue_depth = 0;
-  status.in_flight = 0;
-  spdlog::warn("worker '{}' at {} is lost", status.id, status.endpoint);
+  workers_.OnLost(worker);
   ledger_.DropWorker(worker);
   catalog_.OnLost(worker);
   Run(core::WorkerDown{.worker = worker});
@@ -456,13 +386,11 @@ void Loop::OnLost(WorkerId worker) {
 
 void Loop::OnHeartbeat(WorkerId worker, uint32_t queue_depth,
                        uint32_t in_flight) {
-  WorkerStatus& status = workers_[Raw(worker)];
-  status.last_heard = Clock::now();
-  status.queue_depth = queue_depth;
-  status.in_flight = in_flight;
-  ledger_.Expire(status.last_heard);
-  UpdateVoters(status.last_heard);
-  catalog_.SetTakesTasks(worker, !status.draining);
+  const Time now = Clock::now();
+  workers_.OnHeartbeat(worker, queue_depth, in_flight, now);
+  ledger_.Expire(now);
+  UpdateVoters(now);
+  catalog_.SetTakesTasks(worker, !workers_.Get(worker).draining);
   Run(core::WorkerHeard{.worker = worker,
                         .has_depths = true,
                         .queue_depth = queue_depth,
@@ -470,12 +398,7 @@ void Loop::OnHeartbeat(WorkerId worker, uint32_t queue_depth,
 }
 
 void Loop::OnDraining(WorkerId worker) {
-  WorkerStatus& status = workers_[Raw(worker)];
-  if (!status.draining) {
-    spdlog::info("worker '{}' at {} is draining", status.id, status.endpoint);
-  }
-  status.draining = true;
-  status.last_heard = Clock::now();
+  workers_.OnDraining(worker, Clock::now());
   catalog_.SetTakesTasks(worker, false);
   Run(core::WorkerDraining{.worker = worker});
 }
@@ -486,20 +409,19 @@ void Loop::UpdateVoters(Time now) {
   if (now < next_voters_update_) return;
   next_voters_update_ = now + options_.core.heartbeat_timeout / 4;
   for (size_t i = 0; i < workers_.size(); ++i) {
-    catalog_.SetTakesTasks(
-        WorkerId{static_cast<uint32_t>(i)},
-        workers_[i].state(now, options_.core.heartbeat_timeout) ==
-            WorkerState::kUp);
+    const WorkerId worker{static_cast<uint32_t>(i)};
+    catalog_.SetTakesTasks(worker,
+                           workers_.StateOf(worker, now) == WorkerState::kUp);
   }
 }
 
 void Loop::OnStarted(WorkerId worker, TaskId task) {
-  workers_[Raw(worker)].last_heard = Clock::now();
+  workers_.OnHeard(worker, Clock::now());
   Run(core::TaskStarted{.task = task, .worker = worker});
 }
 
 void Loop::OnReply(WorkerId worker, WorkerReply reply) {
-  workers_[Raw(worker)].last_heard = Clock::now();
+  workers_.OnHeard(worker, Clock::now());
   const std::optional<core::TaskReplied> event =
       checker_.Check(worker, std::move(reply));
   if (event.has_value()) Run(*event);
@@ -507,76 +429,22 @@ void Loop::OnReply(WorkerId worker, WorkerReply reply) {
 
 // ---- What is known -------------------------------------------------------
 
-absl::StatusOr<ModelId> Loop::Find(const std::string& model,
-                                   const std::string& version) const {
-  const std::optional<ModelId> found = catalog_.FindModel(model);
-  if (!found.has_value()) {
-    return absl::NotFoundError(
-        absl::StrCat("parm-frontend: unknown model '", model, "'"));
-  }
-  const CatalogBundle* bundle = catalog_.LastKnown(*found);
-  if (!version.empty() && (bundle == nullptr || bundle->version != version)) {
-    return absl::NotFoundError(absl::StrCat("parm-frontend: unknown version '",
-                                            version, "' of model '", model,
-                                            "'"));
-  }
-  return *found;
-}
-
-bool Loop::HasLiveWorker(ModelId model) const {
-  const Time now = Clock::now();
-  for (size_t i = 0; i < workers_.size(); ++i) {
-    if (workers_[i].state(now, options_.core.heartbeat_timeout) ==
-            WorkerState::kUp &&
-        catalog_.Serves(WorkerId{static_cast<uint32_t>(i)}, model)) {
-      return true;
-    }
-  }
-  return false;
-}
-
 bool Loop::Ready() const {
-  if (draining_) return false;
-  for (size_t i = 0; i < options_.core.models.size(); ++i) {
-    if (!HasLiveWorker(ModelId{static_cast<uint32_t>(i)})) return false;
-  }
-  return true;
+  return !draining_ && directory_.Ready(Clock::now());
 }
 
 absl::StatusOr<bool> Loop::ModelReady(const std::string& model,
                                       const std::string& version) const {
-  PARM_ASSIGN_OR_RETURN(const ModelId found, Find(model, version));
-  return !draining_ && HasLiveWorker(found);
+  PARM_ASSIGN_OR_RETURN(const ModelId found, directory_.Find(model, version));
+  return !draining_ && directory_.HasLiveWorker(found, Clock::now());
 }
 
 absl::StatusOr<ModelMetadata> Loop::Metadata(const std::string& model,
                                              const std::string& version) const {
-  PARM_ASSIGN_OR_RETURN(const ModelId found, Find(model, version));
-  const CatalogBundle* bundle = catalog_.LastKnown(found);
-  if (bundle == nullptr) {
-    return absl::UnavailableError(absl::StrCat(
-        "parm-frontend: no worker serves model '", model, "' yet"));
-  }
-  ModelMetadata metadata{
-      .name = model,
-      .platform = "parm",
-      .inputs = bundle->inputs,
-      .outputs = bundle->outputs,
-      // 0: it takes no batches.
-      .max_batch_size = bundle->batched
-                            ? options_.core.models[Raw(found)].max_batch_size
-                            : 0};
-  if (!bundle->version.empty()) metadata.versions.push_back(bundle->version);
-  return metadata;
+  return directory_.Metadata(model, version);
 }
 
-std::vector<std::string> Loop::ModelNames() const {
-  std::vector<std::string> names;
-  for (const core::ModelOptions& model : options_.core.models) {
-    names.push_back(model.name);
-  }
-  return names;
-}
+std::vector<std::string> Loop::ModelNames() const { return directory_.Names(); }
 
 std::string Loop::MetricsText() {
   std::string text =
@@ -587,7 +455,7 @@ std::string Loop::MetricsText() {
                      .catalog = catalog_.counters(),
                      .performer = performer_->counters(),
                      .loop = counters_,
-                     .workers = workers_,
+                     .workers = workers_.workers(),
                      .now = Clock::now(),
                      .heartbeat_timeout = options_.core.heartbeat_timeout,
                      .queries_waiting = pending_.size(),

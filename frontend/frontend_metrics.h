@@ -15,6 +15,7 @@
 #include "frontend/query_capture.h"
 #include "frontend/serve/http_counters.h"
 #include "frontend/upstream/zmq_upstream.h"
+#include "frontend/worker_board.h"
 
 namespace parm {
 

@@ -5,10 +5,8 @@
 
 #include <array>
 #include <cstdint>
-#include <string>
 #include <vector>
 
-#include "base/time.h"
 #include "frontend/model_catalog.h"
 
 namespace parm {
@@ -30,29 +28,6 @@ struct LoopCounters {
   uint64_t replies_early = 0;       // EXIT stages, which nothing here uses
   uint64_t defaults_misfit = 0;     // bundles that the default is not of
   uint64_t answers_misfit = 0;      // a default or rows that do not fit
-};
-
-/// Label `state` of parm_worker_state.
-enum class WorkerState : uint8_t { kDown, kSilent, kDraining, kUp };
-
-/// What is known of one configured worker.
-struct WorkerStatus {
-  std::string endpoint;
-  std::string id;  // as it calls itself; empty before its first Hello
-  bool connected = false;
-  bool draining = false;
-  bool hello_refused = false;  // and logged
-  uint64_t nonce = 0;
-  Time last_heard{};
-  uint64_t max_message_bytes = 0;  // of one tensor to it; 0: not said
-  uint32_t queue_depth = 0;
-  uint32_t in_flight = 0;
-
-  WorkerState state(Time now, Duration heartbeat_timeout) const {
-    if (!connected) return WorkerState::kDown;
-    if (now - last_heard > heartbeat_timeout) return WorkerState::kSilent;
-    return draining ? WorkerState::kDraining : WorkerState::kUp;
-  }
 };
 
 }  // namespace parm

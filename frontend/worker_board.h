@@ -1,0 +1,77 @@
+#pragma once
+
+// Which of the configured workers are there, by what they said last: the loop
+// notes each message here, readiness and the metrics are read off it. What a
+// worker serves is in the model catalog; whether it gets tasks the core says.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/time.h"
+#include "proto/envelope.pb.h"
+
+namespace parm {
+
+/// Label `state` of parm_worker_state.
+enum class WorkerState : uint8_t { kDown, kSilent, kDraining, kUp };
+
+/// What is known of one configured worker.
+struct WorkerStatus {
+  std::string endpoint;
+  std::string id;  // as it calls itself; empty before its first Hello
+  bool connected = false;
+  bool draining = false;
+  bool hello_refused = false;  // and logged
+  uint64_t nonce = 0;
+  Time last_heard{};
+  uint64_t max_message_bytes = 0;  // of one tensor to it; 0: not said
+  uint32_t queue_depth = 0;
+  uint32_t in_flight = 0;
+
+  WorkerState state(Time now, Duration heartbeat_timeout) const {
+    if (!connected) return WorkerState::kDown;
+    if (now - last_heard > heartbeat_timeout) return WorkerState::kSilent;
+    return draining ? WorkerState::kDraining : WorkerState::kUp;
+  }
+};
+
+/// Logs what changes. Needs: workers below size().
+class WorkerBoard {
+ public:
+  /// Endpoints by WorkerId. A worker that was not heard for longer than
+  /// `heartbeat_timeout` is silent.
+  WorkerBoard(const std::vector<std::string>& endpoints,
+              Duration heartbeat_timeout);
+
+  /// Returns whether it is another process than the one heard before.
+  bool OnHello(WorkerId worker, const wire::Hello& hello, Time now);
+  /// It says a Hello that cannot be read. Logged once until one can be.
+  void OnHelloRefused(WorkerId worker, const std::string& why);
+  void OnHeartbeat(WorkerId worker, uint32_t queue_depth, uint32_t in_flight,
+                   Time now);
+  void OnDraining(WorkerId worker, Time now);
+  /// Any other sign of life.
+  void OnHeard(WorkerId worker, Time now);
+  void OnLost(WorkerId worker);
+
+  WorkerState StateOf(WorkerId worker, Time now) const {
+    return Get(worker).state(now, heartbeat_timeout_);
+  }
+  const WorkerStatus& Get(WorkerId worker) const {
+    return workers_.at(Raw(worker));
+  }
+  const std::vector<WorkerStatus>& workers() const { return workers_; }
+  size_t size() const { return workers_.size(); }
+
+  /// The smallest max_message_bytes that a worker ever had.
+  uint64_t smallest_message_limit() const { return smallest_message_limit_; }
+
+ private:
+  const Duration heartbeat_timeout_;
+  std::vector<WorkerStatus> workers_;  // by WorkerId
+  uint64_t smallest_message_limit_ = UINT64_MAX;
+};
+
+}  // namespace parm
