@@ -103,7 +103,8 @@ class Loop final : public FrontendLoop,
     AnsweredQuery about;
   };
 
-  absl::Status Admit(QueryHandle handle, oip::InferRequest request, Done& done);
+  absl::Status Admit(QueryHandle handle, Time arrived,
+                     oip::InferRequest request, Done& done);
   absl::StatusOr<QueryReply> BuildReply(const AnsweredQuery& about,
                                         const core::AnswerQuery& answer);
   void CountRejection(core::AnswerError error);
@@ -199,7 +200,8 @@ QueryHandle Loop::Infer(oip::InferRequest request, Done done) {
   const QueryHandle handle{++last_query_};
   // The promise of QueryService: `done` never runs inside this call.
   in_infer_ = true;
-  const absl::Status admitted = Admit(handle, std::move(request), done);
+  const absl::Status admitted =
+      Admit(handle, Clock::now(), std::move(request), done);
   if (!admitted.ok()) {
     pending_[Raw(handle)] = {.done = std::move(done)};
     QueryReply reply{.status = admitted};
@@ -214,8 +216,8 @@ QueryHandle Loop::Infer(oip::InferRequest request, Done done) {
   return handle;
 }
 
-absl::Status Loop::Admit(QueryHandle handle, oip::InferRequest request,
-                         Done& done) {
+absl::Status Loop::Admit(QueryHandle handle, Time arrived,
+                         oip::InferRequest request, Done& done) {
   const absl::StatusOr<ModelId> model =
       directory_.Find(request.model_name, request.model_version);
   if (!model.ok()) {
@@ -253,7 +255,7 @@ absl::Status Loop::Admit(QueryHandle handle, oip::InferRequest request,
     return sendable;
   }
   if (capture_ != nullptr) {
-    capture_->Offer(*model, *bundle, query->inputs, Clock::now());
+    capture_->Offer(*model, *bundle, query->inputs, arrived);
   }
   about.rows = query->inputs.rows;
   about.deadline = query->deadline;
@@ -272,7 +274,7 @@ absl::Status Loop::Admit(QueryHandle handle, oip::InferRequest request,
                            .signature = layout.signature,
                            .samples = static_cast<uint32_t>(query->inputs.rows),
                            .bytes = query->bytes,
-                           .deadline = Clock::now() + query->deadline,
+                           .deadline = arrived + query->deadline,
                            .mode = query->mode};
   event.input = buffers_.Add(std::move(query->inputs));
   pending_[Raw(handle)] = {.done = std::move(done), .about = std::move(about)};

@@ -531,6 +531,22 @@ TEST_F(FrontendLoopTest, SaysSoWhenTheDeadlinePasses) {
                                  "30000 us")));
 }
 
+TEST_F(FrontendLoopTest, RefusesQueriesThatExpireOnTheirWayIn) {
+  // To look at so many values takes more than a microsecond anywhere.
+  constexpr int64_t kValues = int64_t{1} << 18;
+  input_shape_ = {-1, kValues};
+  output_shape_ = {-1, 2};
+  Start({"d"}, kCoded);
+  oip::InferRequest request = RequestOf(std::vector<float>(kValues, 1.0F),
+                                        {{"parm_deadline_us", int64_t{1}}});
+  request.inputs[0].spec.shape = {1, kValues};
+  Ask("a", std::move(request));
+  EXPECT_THAT(ReplyOf("a").status,
+              StatusIs(absl::StatusCode::kDeadlineExceeded,
+                       HasSubstr("no answer by the deadline of 1 us")));
+  EXPECT_EQ(Metric("parm_queries_rejected_total{reason=\"expired\"}"), 1);
+}
+
 TEST_F(FrontendLoopTest, GivesTheConfiguredDefaultAtTheDeadline) {
   Start({"d"},
         "    deadline: 30ms\n    redundancy: {decode: {slack: 1ms}}\n"
