@@ -162,7 +162,9 @@ TEST(LoadRunTest, RunsTenThousandWorkers) {
   PARM_ASSERT_OK_AND_ASSIGN(const LoadRun run,
                             RunLoadScenario(scenario, Coded(), 1));
   EXPECT_EQ(run.entry.queries, 4'000);
-  EXPECT_THAT(run.entry.latency_ms.p99_9, Optional(Lt(60.0)));
+  EXPECT_EQ(run.entry.answers.error, 0);
+  EXPECT_EQ(run.entry.workers, 10'000);
+  EXPECT_THAT(run.entry.latency_ms.p50, Optional(DoubleNear(22, 0.4)));
 }
 
 TEST(LoadRunTest, RefusesAnImpossibleScenario) {
