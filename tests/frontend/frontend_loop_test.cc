@@ -7,10 +7,13 @@
 #include <limits>
 #include <map>
 #include <memory>
+#include <sstream>
 
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "spdlog/sinks/ostream_sink.h"
+#include "spdlog/spdlog.h"
 #include "tests/frontend/upstream/fake_worker.h"
 #include "tests/support/infer_client.h"
 #include "tests/support/matchers.h"
@@ -140,6 +143,9 @@ class FrontendLoopTest : public ::testing::Test {
       *hello.mutable_bundles(0)->mutable_inputs(0) = Spec("x", input_shape_);
       *hello.mutable_bundles(0)->mutable_outputs(0) = Spec("y", output_shape_);
     }
+    if (has_second_input_) {
+      *hello.mutable_bundles(0)->add_inputs() = Spec("z", {-1, -1});
+    }
     return envelope;
   }
 
@@ -236,6 +242,7 @@ class FrontendLoopTest : public ::testing::Test {
   // Of every worker's first bundle, if not empty.
   std::vector<int64_t> input_shape_;
   std::vector<int64_t> output_shape_;
+  bool has_second_input_ = false;  // z [-1,-1], of every worker's first bundle
 
   boost::asio::io_context loop_;
   std::vector<std::unique_ptr<FakeWorker>> workers_;
@@ -393,6 +400,59 @@ TEST_F(FrontendLoopTest, BatchesQueriesThatCannotBeCoded) {
   EXPECT_EQ(Metric("parm_table_entries{table=\"open_groups\"}"), 0);
 }
 
+// What is logged while it lives.
+class LoggedText {
+ public:
+  LoggedText() {
+    spdlog::set_default_logger(std::make_shared<spdlog::logger>(
+        "test", std::make_shared<spdlog::sinks::ostream_sink_st>(text_)));
+  }
+  LoggedText(const LoggedText&) = delete;
+  LoggedText& operator=(const LoggedText&) = delete;
+  ~LoggedText() { spdlog::set_default_logger(before_); }
+
+  int Count(const std::string& line) const {
+    const std::string text = text_.str();
+    int count = 0;
+    for (size_t at = text.find(line); at != std::string::npos;
+         at = text.find(line, at + 1)) {
+      ++count;
+    }
+    return count;
+  }
+
+ private:
+  const std::shared_ptr<spdlog::logger> before_ = spdlog::default_logger();
+  std::ostringstream text_;
+};
+
+TEST_F(FrontendLoopTest, PassesQueriesOfSeveralInputsThrough) {
+  const LoggedText log;
+  has_second_input_ = true;
+  Start({"d", "d"}, kCoded);
+  for (const int64_t size : {1, 2}) {  // two layouts
+    const std::string name = absl::StrCat("query ", size);
+    oip::InferRequest request = RequestOf({1, 2});
+    request.inputs.push_back(
+        {.spec = {.name = "z", .datatype = DataType::kFp32, .shape = {1, size}},
+         .data = Buffer::FromString(
+             BytesOf(std::vector<float>(static_cast<size_t>(size), 7)))});
+    Ask(name, std::move(request));
+    const auto [worker, task] = NextTask();
+    ASSERT_EQ(task.frames.size(), 2U);
+    EXPECT_EQ(task.frames[0], BytesOf({1, 2}));
+    EXPECT_EQ(task.frames[1].size(), static_cast<size_t>(size) * sizeof(float));
+    Answer(worker, task, {3, 4});
+    EXPECT_THAT(ValuesOf(name), ElementsAre(3, 4));
+    EXPECT_EQ(ReplyOf(name).source, "exact");
+  }
+  EXPECT_EQ(
+      Metric(
+          "parm_queries_uncoded_total{model=\"m\",reason=\"several_tensors\"}"),
+      2);
+  EXPECT_EQ(log.Count("queries of model 'm' are not coded"), 1);
+}
+
 TEST_F(FrontendLoopTest, TakesInputsThatHaveNoRows) {
   input_shape_ = {2};
   output_shape_ = {-1};
@@ -469,6 +529,41 @@ TEST_F(FrontendLoopTest, LeavesInputsThatAreNotFiniteUncoded) {
       1);
   EXPECT_EQ(Metric("parm_not_finite_total{where=\"output\"}"), 1);
   EXPECT_EQ(Metric("parm_table_entries{table=\"open_groups\"}"), 0);
+}
+
+TEST_F(FrontendLoopTest, DecodesNothingWithAnswersThatAreNotFinite) {
+  Start({"d", "d", "p"}, kCoded);
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  int num_bad = 0;
+  for (const bool bad_parity : {false, true}) {
+    const std::string a = absl::StrCat("a", num_bad);
+    const std::string b = absl::StrCat("b", num_bad);
+    Ask(a, RequestOf({1, 2}, {{"parm_mode", "fast"}}));
+    Ask(b, RequestOf({3, 4}, {{"parm_mode", "fast"}}));
+    std::pair<size_t, FakeWorker::Message> last;
+    for (int i = 0; i < 3; ++i) {
+      auto [worker, task] = NextTask();
+      const bool is_parity = task.envelope.infer().priority() == 1;
+      if (!is_parity && task.frames[0] == BytesOf({3, 4})) {
+        last = {worker, std::move(task)};
+        continue;
+      }
+      Answer(worker, task, {is_parity == bad_parity ? nan : 1, 1});
+    }
+    // All that a decode would need is there but for the value.
+    ++num_bad;
+    EXPECT_TRUE(RunUntil([&] {
+      return Metric("parm_in_flight") == 1 &&
+             Metric("parm_undecodable_replies_total{model=\"m\"}") == num_bad;
+    }));
+    EXPECT_EQ(ReplyOf(a).source, "exact");
+    EXPECT_EQ(replies_.count(b), 0U);
+    Answer(last.first, last.second, {5, 6});
+    EXPECT_THAT(ValuesOf(b), ElementsAre(5, 6));
+    EXPECT_EQ(ReplyOf(b).source, "exact");
+  }
+  EXPECT_EQ(Metric("parm_not_finite_total{where=\"output\"}"), 2);
+  EXPECT_EQ(Metric("parm_decodes_total{model=\"m\",outcome=\"made\"}"), 0);
 }
 
 TEST_F(FrontendLoopTest, TriesElsewhereAfterAReplyOfTheWrongShape) {

@@ -409,6 +409,8 @@ TEST(HttpServerTest, RefusesBodiesBeyondTheLimit) {
       client.Ask(InferRequestText("Content-Encoding: gzip\r\n", bomb));
   EXPECT_EQ(reply.status, 413);
   EXPECT_THAT(reply.body, HasSubstr("decompressed"));
+  EXPECT_EQ(harness.Counters().rejected_frames, 1u);
+  EXPECT_EQ(harness.Counters().rejected_bodies, 1u);
 }
 
 TEST(HttpServerTest, BoundsWhatTheLoopMustReadItself) {
@@ -424,6 +426,7 @@ TEST(HttpServerTest, BoundsWhatTheLoopMustReadItself) {
       Compress(ContentCoding::kGzip, {.json = std::string(401, ' ')})));
   EXPECT_EQ(bomb.status, 413);
   EXPECT_THAT(bomb.body, HasSubstr("want at most 400"));
+  EXPECT_EQ(harness.Counters().rejected_bodies, 2u);
   // Tensors that come as bytes are no text.
   const std::string head =
       R"({"inputs":[{"name":"INPUT","datatype":"FP32","shape":[100,4],)"
