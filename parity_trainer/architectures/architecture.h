@@ -27,9 +27,9 @@ struct NetworkSpec {
   /// With several heads, one per member of a coding group, the answer is
   /// [num_heads, batch, num_outputs].
   int64_t num_heads = 0;
-  /// Members lie in the picture as a grid: head i sees the features of cell i
-  /// alone, row by row. 1 x 1: every head sees the whole. Networks without
-  /// feature maps show every head everything.
+  /// Members lie in the picture as a grid, whose rows and columns divide its
+  /// sides: head i sees cell i alone, row by row. 1 x 1: every head sees the
+  /// whole.
   int64_t grid_rows = 1;
   int64_t grid_columns = 1;
   /// Share of the channels, in (0, 1]: narrower networks for `pack`.

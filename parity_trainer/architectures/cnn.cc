@@ -28,8 +28,8 @@ constexpr Layer kLayers[] = {{"first", 32, 1},
 absl::StatusOr<torch::jit::Module> BuildCnn(const NetworkSpec& spec) {
   PARM_RETURN_IF_ERROR(CheckPictureShape("cnn", spec, kMinSide));
   torch::jit::Module network("cnn");
-  AddNormalisation(&network, spec);
-  std::string forward = "def forward(self, x):\n    x = self.normalise(x)\n";
+  AddPictureInput(&network, spec);
+  std::string forward = "def forward(self, x):\n    x = self.pictures(x)\n";
   int64_t channels = spec.sample_shape[0];
   for (const Layer& layer : kLayers) {
     const Convolution convolution = {.inputs = channels,

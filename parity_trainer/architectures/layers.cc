@@ -64,6 +64,29 @@ void AddNormalisation(torch::jit::Module* network, const NetworkSpec& spec) {
                    ") * self.input_scale + self.input_shift\n"));
 }
 
+int64_t NumCells(const NetworkSpec& spec) {
+  return spec.num_heads == 0 ? 1 : spec.grid_rows * spec.grid_columns;
+}
+
+void AddPictureInput(torch::jit::Module* network, const NetworkSpec& spec) {
+  AddNormalisation(network, spec);
+  std::string cut;
+  if (NumCells(spec) > 1) {
+    const int64_t channels = spec.sample_shape[0];
+    const int64_t height = spec.sample_shape[1] / spec.grid_rows;
+    const int64_t width = spec.sample_shape[2] / spec.grid_columns;
+    cut = absl::StrCat(
+        "    x = torch.reshape(x, [-1, ", channels, ", ", spec.grid_rows, ", ",
+        height, ", ", spec.grid_columns, ", ", width,
+        "])\n"
+        "    x = torch.flatten(torch.permute(x, [2, 4, 0, 1, 3, 5]), 0, 1)\n"
+        "    x = torch.flatten(torch.narrow(x, 0, 0, ",
+        spec.num_heads, "), 0, 1)\n");
+  }
+  network->define("def pictures(self, x):\n    x = self.normalise(x)\n" + cut +
+                  "    return x\n");
+}
+
 void AddHeads(torch::jit::Module* network, const NetworkSpec& spec,
               int64_t features) {
   if (spec.num_heads == 0) {
@@ -82,33 +105,25 @@ def answer(self, x):
                    .requires_grad_());
   AddParameter(network, "head_bias",
                torch::zeros({heads, spec.num_outputs}).requires_grad_());
-  // x: [batch, features], the same for all heads, or [heads, batch, features].
-  network->define(R"(
-def answer(self, x):
-    return torch.matmul(x, torch.transpose(self.head_weight, 1, 2)) + torch.unsqueeze(self.head_bias, 1)
-)");
+  std::string by_head;
+  if (NumCells(spec) > 1) {
+    by_head = absl::StrCat("    x = torch.reshape(x, [", heads, ", -1, ",
+                           features, "])\n");
+  }
+  network->define(
+      absl::StrCat("def answer(self, x):\n", by_head,
+                   "    weight = torch.transpose(self.head_weight, 1, 2)\n"
+                   "    bias = torch.unsqueeze(self.head_bias, 1)\n"
+                   "    return torch.matmul(x, weight) + bias\n"));
 }
 
 void AddPooledHeads(torch::jit::Module* network, const NetworkSpec& spec,
                     int64_t features) {
   AddHeads(network, spec, features);
-  const int64_t rows = spec.num_heads == 0 ? 1 : spec.grid_rows;
-  const int64_t columns = spec.num_heads == 0 ? 1 : spec.grid_columns;
-  if (rows * columns == 1) {
-    network->define(R"(
+  network->define(R"(
 def pooled_answer(self, x):
     return self.answer(torch.mean(x, [2, 3]))
 )");
-    return;
-  }
-  network->define(
-      absl::StrCat("def pooled_answer(self, x):\n"
-                   "    x = torch.adaptive_avg_pool2d(x, [",
-                   rows, ", ", columns,
-                   "])\n"
-                   "    x = torch.permute(torch.flatten(x, 2), [2, 0, 1])\n"
-                   "    return self.answer(torch.narrow(x, 0, 0, ",
-                   spec.num_heads, "))\n"));
 }
 
 int64_t Widened(int64_t channels, const NetworkSpec& spec) {

@@ -36,13 +36,23 @@ std::string AddConvolution(torch::jit::Module* network, const std::string& name,
 /// wire tensor of any datatype.
 void AddNormalisation(torch::jit::Module* network, const NetworkSpec& spec);
 
+/// Cells that a sample is cut into; 1: it is not cut.
+int64_t NumCells(const NetworkSpec& spec);
+
+/// AddNormalisation, and the method `pictures`, which normalises and, where the
+/// spec has a grid, cuts the heads' cells out: [heads * batch, channels, height
+/// / rows, width / columns], head by head. No feature mixes members then.
+/// Needs: with a grid, picture samples whose sides it divides.
+void AddPictureInput(torch::jit::Module* network, const NetworkSpec& spec);
+
 /// Registers `head` and the method `answer`, which makes logits as the spec
-/// says of features [batch, features].
+/// says of features [batch, features], or of [heads * batch, features] if
+/// `pictures` cut cells out.
 void AddHeads(torch::jit::Module* network, const NetworkSpec& spec,
               int64_t features);
 
-/// Likewise of feature maps [batch, features, height, width]: their mean over
-/// the picture, or over each member's cell.
+/// Likewise the method `pooled_answer`, of feature maps [..., features, height,
+/// width], by their mean over height and width.
 void AddPooledHeads(torch::jit::Module* network, const NetworkSpec& spec,
                     int64_t features);
 

@@ -19,13 +19,14 @@ absl::StatusOr<torch::jit::Module> BuildMlp(const NetworkSpec& spec) {
   const int64_t first = Widened(kFirstWidth, spec);
   const int64_t second = Widened(kSecondWidth, spec);
   torch::jit::Module network("mlp");
-  AddNormalisation(&network, spec);
-  AddLinear(&network, "first", inputs, first);
+  AddPictureInput(&network, spec);
+  // A cell has its share of the inputs.
+  AddLinear(&network, "first", inputs / NumCells(spec), first);
   AddLinear(&network, "second", first, second);
   AddHeads(&network, spec, second);
   network.define(R"(
 def forward(self, x):
-    x = torch.flatten(self.normalise(x), 1)
+    x = torch.flatten(self.pictures(x), 1)
     x = torch.relu(torch.linear(x, self.first_weight, self.first_bias))
     x = torch.relu(torch.linear(x, self.second_weight, self.second_bias))
     return self.answer(x)

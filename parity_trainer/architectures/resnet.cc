@@ -42,10 +42,10 @@ absl::StatusOr<torch::jit::Module> Build(const Design& design,
                                          const NetworkSpec& spec) {
   PARM_RETURN_IF_ERROR(CheckPictureShape(design.name, spec, kMinSide));
   torch::jit::Module network(design.name);
-  AddNormalisation(&network, spec);
+  AddPictureInput(&network, spec);
   int64_t channels = Widened(design.stages[0], spec);
   std::string forward = absl::StrCat(
-      "def forward(self, x):\n    x = self.normalise(x)\n    x = torch.relu(",
+      "def forward(self, x):\n    x = self.pictures(x)\n    x = torch.relu(",
       AddConvolution(&network, "first",
                      {.inputs = spec.sample_shape[0], .outputs = channels},
                      "x"),
