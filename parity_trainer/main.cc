@@ -6,8 +6,10 @@
 #include "CLI/CLI.hpp"
 #include "absl/status/statusor.h"
 #include "parity_trainer/architectures/architecture.h"
+#include "parity_trainer/backup_command.h"
 #include "parity_trainer/deployed_command.h"
 #include "parity_trainer/evaluate_command.h"
+#include "parity_trainer/frontier_command.h"
 #include "parity_trainer/model_runner.h"
 #include "parity_trainer/parity_command.h"
 
@@ -126,6 +128,21 @@ void AddParity(CLI::App* command, ParityOptions* options) {
   command->add_option("--out", options->out, "the bundle to write")->required();
 }
 
+void AddBackup(CLI::App* command, BackupOptions* options) {
+  AddData(command, &options->data)->required();
+  AddTraining(command, &options->training);
+  command->add_option("--deployed", options->deployed, "the deployed bundle")
+      ->required();
+  command->add_option("--arch", options->arch,
+                      "network to train; default: the deployed model's");
+  command
+      ->add_option("--work-fraction", options->work_fraction,
+                   "multiplications over the deployed model's, about")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  command->add_option("--out", options->out, "the bundle to write")->required();
+}
+
 void AddEvaluate(CLI::App* command, EvaluateOptions* options) {
   AddData(command, &options->data)->required();
   command->add_option("--deployed", options->deployed, "the deployed bundle")
@@ -143,26 +160,48 @@ void AddEvaluate(CLI::App* command, EvaluateOptions* options) {
                       "write the deployed model's test outputs, .npy");
 }
 
+void AddFrontier(CLI::App* command, FrontierOptions* options) {
+  AddData(command, &options->data)->required();
+  command->add_option("--deployed", options->deployed, "the deployed bundle")
+      ->required();
+  command
+      ->add_option("--parity", options->parities,
+                   "parity bundles; pack of the deployed model comes by itself")
+      ->required();
+  command->add_option("--json", options->json_file,
+                      "write cost, bytes and accuracies of every unit");
+  command->add_option("--picture", options->picture_file,
+                      "write accuracy against extra server time, SVG");
+}
+
 int Main(int argc, char** argv) {
   CLI::App app(kDescription, "parm-train");
   app.set_version_flag("--version", "parm-train " PARM_VERSION);
   app.require_subcommand(1);
   DeployedOptions deployed;
   ParityOptions parity;
+  BackupOptions backup;
   EvaluateOptions evaluate;
+  FrontierOptions frontier;
   uint64_t seed = 1;
   int threads = 1;
   CLI::App* const deployed_command =
       app.add_subcommand("deployed", "make a deployed bundle");
   CLI::App* const parity_command =
       app.add_subcommand("parity", "make a parity bundle for a deployed one");
+  CLI::App* const backup_command = app.add_subcommand(
+      "backup", "distil a narrower model, for pack and as a rival");
   CLI::App* const evaluate_command =
       app.add_subcommand("evaluate", "measure A_a and A_d on the test set");
+  CLI::App* const frontier_command = app.add_subcommand(
+      "frontier", "compare units of redundancy: cost, bytes, accuracy");
   AddDeployed(deployed_command, &deployed);
   AddParity(parity_command, &parity);
+  AddBackup(backup_command, &backup);
   AddEvaluate(evaluate_command, &evaluate);
-  for (CLI::App* command :
-       {deployed_command, parity_command, evaluate_command}) {
+  AddFrontier(frontier_command, &frontier);
+  for (CLI::App* command : {deployed_command, parity_command, backup_command,
+                            evaluate_command, frontier_command}) {
     command->add_option("--seed", seed, "of all that is random")
         ->capture_default_str();
     command->add_option("--threads", threads, "for one operator")
@@ -178,10 +217,13 @@ int Main(int argc, char** argv) {
   SetNumThreads(threads);
   deployed.training.seed = seed;
   parity.training.seed = seed;
+  backup.training.seed = seed;
   const absl::StatusOr<std::string> line =
-      deployed_command->parsed() ? RunDeployedCommand(deployed)
-      : parity_command->parsed() ? RunParityCommand(parity)
-                                 : RunEvaluateCommand(evaluate);
+      deployed_command->parsed()   ? RunDeployedCommand(deployed)
+      : parity_command->parsed()   ? RunParityCommand(parity)
+      : backup_command->parsed()   ? RunBackupCommand(backup)
+      : frontier_command->parsed() ? RunFrontierCommand(frontier)
+                                   : RunEvaluateCommand(evaluate);
   if (!line.ok()) {
     std::fprintf(stderr, "parm-train: %s\n",
                  std::string(line.status().message()).c_str());

@@ -1,11 +1,6 @@
 #include "parity_trainer/parity_command.h"
 
-#include <unistd.h>
-
-#include <algorithm>
-#include <cstdio>
 #include <memory>
-#include <numeric>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -15,15 +10,15 @@
 #include "absl/strings/str_join.h"
 #include "base/status_macros.h"
 #include "encoder/code.h"
-#include "parity_trainer/architectures/architecture.h"
 #include "parity_trainer/bundle_parts.h"
 #include "parity_trainer/calibration.h"
 #include "parity_trainer/cost.h"
 #include "parity_trainer/deployed_model.h"
+#include "parity_trainer/distillation.h"
 #include "parity_trainer/evaluation.h"
 #include "parity_trainer/group_encoder.h"
+#include "parity_trainer/parity_evaluation.h"
 #include "parity_trainer/parity_training.h"
-#include "parity_trainer/recipe_file.h"
 #include "proto/machine_name.h"
 
 namespace parm {
@@ -61,80 +56,6 @@ absl::Status CheckTrainable(const Code& code) {
   return absl::InvalidArgumentError(absl::StrCat(
       "no parity model can be trained for this scheme: got ",
       code.spec().scheme, ", want one of ", absl::StrJoin(trainable, ", ")));
-}
-
-/// The architecture asked for, or that of the deployed bundle if it is ours.
-absl::StatusOr<std::string> ChooseArchitecture(const ParityOptions& options,
-                                               const DeployedModel& deployed) {
-  const std::vector<std::string> known = ArchitectureNames();
-  const std::string& name = options.arch.empty()
-                                ? deployed.bundle.manifest.training().arch()
-                                : options.arch;
-  if (std::find(known.begin(), known.end(), name) != known.end()) return name;
-  return absl::InvalidArgumentError(absl::StrCat(
-      "architecture of the parity model is not known: got \"", name,
-      "\", want --arch with one of ", absl::StrJoin(known, ", ")));
-}
-
-absl::StatusOr<TrainingSettings> MakeSettings(const ParityOptions& options,
-                                              const ParityTrainingInput& input,
-                                              const DeployedModel& deployed,
-                                              const std::string& checkpoint) {
-  TrainingSettings settings{.seed = options.training.seed,
-                            .checkpoint_path = checkpoint,
-                            .resume = options.training.resume};
-  PARM_ASSIGN_OR_RETURN(settings.recipe,
-                        ChooseRecipe(DefaultRecipe(), options.training));
-  settings.fingerprint = absl::StrCat(
-      "parity ", ToString(input.code->spec()), " arch=", input.architecture,
-      " deployed=", ToHex(deployed.bundle.id), " data=", input.data->source,
-      " samples=", input.data->train.size(), " seed=", settings.seed, " ",
-      Describe(settings.recipe));
-  return settings;
-}
-
-absl::StatusOr<TrainedModel> Train(const ParityOptions& options,
-                                   const Code& code, const Dataset& data,
-                                   const DeployedModel& deployed,
-                                   const std::string& checkpoint,
-                                   bundle::Training* recipe) {
-  PARM_ASSIGN_OR_RETURN(const std::string architecture,
-                        ChooseArchitecture(options, deployed));
-  PARM_ASSIGN_OR_RETURN(
-      const HostTensor logits,
-      deployed.runner.RunAll(data, data.train, deployed.input.datatype));
-  ParityTrainingInput input{.code = &code,
-                            .data = &data,
-                            .wire_datatype = deployed.input.datatype,
-                            .deployed_logits = &logits,
-                            .architecture = architecture};
-  PARM_ASSIGN_OR_RETURN(const TrainingSettings settings,
-                        MakeSettings(options, input, deployed, checkpoint));
-  if (settings.recipe.init == "deployed") {
-    input.warm_start_model = deployed.model_bytes;
-  }
-  ProgressReporter progress("parity", stderr, ::isatty(STDERR_FILENO) == 1);
-  PARM_ASSIGN_OR_RETURN(TrainedModel trained,
-                        TrainParity(input, settings, &progress));
-  *recipe = DescribeTraining(architecture, settings, trained);
-  return trained;
-}
-
-/// What a frontend will send for one group at batch 1.
-struct ParityExample {
-  HostTensor member;
-  HostTensor query;
-};
-
-absl::StatusOr<ParityExample> MakeExample(const Code& code, const Dataset& data,
-                                          DataType datatype) {
-  std::vector<int64_t> members(static_cast<size_t>(code.spec().k));
-  std::iota(members.begin(), members.end(), int64_t{0});
-  ParityExample example;
-  example.member = GatherSamples(data, data.test, {0}, datatype);
-  PARM_ASSIGN_OR_RETURN(
-      example.query, EncodeGroups(code, 0, data, data.test, members, datatype));
-  return example;
 }
 
 /// Inputs and outputs are what a frontend computes from the deployed model's.
@@ -179,14 +100,18 @@ void SetConfidence(const ErasureResult& erasures, bundle::Measured* measured) {
 absl::Status Measure(const DeployedModel& deployed, const ModelRunner& runner,
                      const Code& code, const Dataset& data,
                      const HostTensor& deployed_logits,
-                     const ParityExample& example, bundle::Measured* measured) {
+                     bundle::Measured* measured) {
   PARM_ASSIGN_OR_RETURN(
       const ErasureResult erasures,
       EvaluateErasures(code, {&runner}, data, deployed.input.datatype,
                        deployed_logits));
-  PARM_ASSIGN_OR_RETURN(const double cost,
-                        MeasureRelativeCost(runner, example.query,
-                                            deployed.runner, example.member));
+  PARM_ASSIGN_OR_RETURN(const HostTensor query,
+                        ExampleQuery(code, data, deployed.input.datatype));
+  PARM_ASSIGN_OR_RETURN(
+      const double cost,
+      MeasureRelativeCost(
+          runner, query, deployed.runner,
+          GatherSamples(data, data.test, {0}, deployed.input.datatype)));
   measured->set_data(data.source);
   measured->set_samples(data.test.size());
   measured->set_truth(std::string(TruthOf(data)));
@@ -230,8 +155,12 @@ absl::StatusOr<std::string> RunParityCommand(const ParityOptions& options) {
   bundle::Training recipe;
   if (train) {
     PARM_ASSIGN_OR_RETURN(
-        trained, Train(options, *code, data, deployed, checkpoint, &recipe));
-    if (trained.interrupted) return InterruptedError(checkpoint);
+        trained, RunDistillation({.label = "parity",
+                                  .code = code.get(),
+                                  .arch = options.arch,
+                                  .defaults = DefaultRecipe(),
+                                  .checkpoint = checkpoint},
+                                 options.training, deployed, data, &recipe));
   } else if (options.model_file.empty()) {
     trained.model_bytes = deployed.model_bytes;
     recipe = deployed.bundle.manifest.training();
@@ -244,12 +173,10 @@ absl::StatusOr<std::string> RunParityCommand(const ParityOptions& options) {
   PARM_ASSIGN_OR_RETURN(
       const HostTensor logits,
       deployed.runner.RunAll(data, data.test, deployed.input.datatype));
-  PARM_ASSIGN_OR_RETURN(const ParityExample example,
-                        MakeExample(*code, data, deployed.input.datatype));
   PARM_ASSIGN_OR_RETURN(bundle::Manifest manifest,
                         DescribeParity(deployed, *code));
   *manifest.mutable_training() = recipe;
-  PARM_RETURN_IF_ERROR(Measure(deployed, runner, *code, data, logits, example,
+  PARM_RETURN_IF_ERROR(Measure(deployed, runner, *code, data, logits,
                                manifest.mutable_measured()));
   PARM_ASSIGN_OR_RETURN(
       const Bundle bundle,

@@ -24,8 +24,8 @@ struct ParityOptions {
 /// Returns a line for the user.
 /// Errors: kInvalidArgument for a scheme that cannot be trained;
 /// kAlreadyExists as CheckOutput; kCancelled if interrupted (the checkpoint
-/// holds the work); else as LoadBundle, CreateCode, LoadDataset, TrainParity,
-/// EvaluateErasures and WriteBundle.
+/// holds the work); else as LoadBundle, CreateCode, LoadDataset,
+/// RunDistillation, EvaluateErasures and WriteBundle.
 absl::StatusOr<std::string> RunParityCommand(const ParityOptions& options);
 
 }  // namespace parm

@@ -1,0 +1,84 @@
+#include "parity_trainer/distillation.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "base/status_macros.h"
+#include "parity_trainer/architectures/architecture.h"
+#include "parity_trainer/parity_training.h"
+#include "parity_trainer/progress.h"
+#include "parity_trainer/recipe_file.h"
+
+namespace parm {
+namespace {
+
+/// The architecture asked for, or that of the deployed bundle if it is ours.
+absl::StatusOr<std::string> ChooseArchitecture(const std::string& asked,
+                                               const DeployedModel& deployed) {
+  const std::vector<std::string> known = ArchitectureNames();
+  const std::string& name =
+      asked.empty() ? deployed.bundle.manifest.training().arch() : asked;
+  if (std::find(known.begin(), known.end(), name) != known.end()) return name;
+  return absl::InvalidArgumentError(absl::StrCat(
+      "architecture of the network to train is not known: got \"", name,
+      "\", want --arch with one of ", absl::StrJoin(known, ", ")));
+}
+
+absl::StatusOr<TrainingSettings> MakeSettings(const DistillationJob& job,
+                                              const TrainingOptions& options,
+                                              const DeployedModel& deployed,
+                                              const Dataset& data,
+                                              const std::string& architecture) {
+  TrainingSettings settings{.seed = options.seed,
+                            .checkpoint_path = job.checkpoint,
+                            .resume = options.resume};
+  PARM_ASSIGN_OR_RETURN(settings.recipe, ChooseRecipe(job.defaults, options));
+  // Weights of another width fit nowhere.
+  if (job.width != 1) settings.recipe.init = "scratch";
+  settings.fingerprint = absl::StrCat(
+      job.label, " ", ToString(job.code->spec()), " arch=", architecture,
+      " width=", job.width, " deployed=", ToHex(deployed.bundle.id),
+      " data=", data.source, " samples=", data.train.size(),
+      " seed=", settings.seed, " ", Describe(settings.recipe));
+  return settings;
+}
+
+}  // namespace
+
+absl::StatusOr<TrainedModel> RunDistillation(const DistillationJob& job,
+                                             const TrainingOptions& options,
+                                             const DeployedModel& deployed,
+                                             const Dataset& data,
+                                             bundle::Training* training) {
+  PARM_ASSIGN_OR_RETURN(const std::string architecture,
+                        ChooseArchitecture(job.arch, deployed));
+  PARM_ASSIGN_OR_RETURN(
+      const TrainingSettings settings,
+      MakeSettings(job, options, deployed, data, architecture));
+  PARM_ASSIGN_OR_RETURN(
+      const HostTensor logits,
+      deployed.runner.RunAll(data, data.train, deployed.input.datatype));
+  ParityTrainingInput input{.code = job.code,
+                            .data = &data,
+                            .wire_datatype = deployed.input.datatype,
+                            .deployed_logits = &logits,
+                            .architecture = architecture,
+                            .width = job.width};
+  if (settings.recipe.init == "deployed") {
+    input.warm_start_model = deployed.model_bytes;
+  }
+  ProgressReporter progress(job.label, stderr, ::isatty(STDERR_FILENO) == 1);
+  PARM_ASSIGN_OR_RETURN(TrainedModel trained,
+                        TrainParity(input, settings, &progress));
+  if (trained.interrupted) return InterruptedError(job.checkpoint);
+  *training = DescribeTraining(architecture, settings, trained);
+  if (job.width != 1) training->set_width(job.width);
+  return trained;
+}
+
+}  // namespace parm
