@@ -7,6 +7,7 @@
 #include "absl/status/statusor.h"
 #include "parity_trainer/architectures/architecture.h"
 #include "parity_trainer/backup_command.h"
+#include "parity_trainer/berrut_command.h"
 #include "parity_trainer/deployed_command.h"
 #include "parity_trainer/evaluate_command.h"
 #include "parity_trainer/frontier_command.h"
@@ -174,6 +175,20 @@ void AddFrontier(CLI::App* command, FrontierOptions* options) {
                       "write accuracy against extra server time, SVG");
 }
 
+void AddBerrut(CLI::App* command, BerrutCommandOptions* options) {
+  AddData(command, &options->data)->required();
+  command->add_option("--deployed", options->deployed, "the deployed bundle")
+      ->required();
+  command->add_option("--k", options->k, "queries of a group")
+      ->capture_default_str();
+  command
+      ->add_option("--stragglers", options->stragglers,
+                   "workers beyond k, and answers that are missing")
+      ->capture_default_str();
+  command->add_option("--json", options->json_file,
+                      "write the accuracies and their standard errors");
+}
+
 int Main(int argc, char** argv) {
   CLI::App app(kDescription, "parm-train");
   app.set_version_flag("--version", "parm-train " PARM_VERSION);
@@ -183,6 +198,7 @@ int Main(int argc, char** argv) {
   BackupOptions backup;
   EvaluateOptions evaluate;
   FrontierOptions frontier;
+  BerrutCommandOptions berrut;
   uint64_t seed = 1;
   int threads = 1;
   CLI::App* const deployed_command =
@@ -195,13 +211,17 @@ int Main(int argc, char** argv) {
       app.add_subcommand("evaluate", "measure A_a and A_d on the test set");
   CLI::App* const frontier_command = app.add_subcommand(
       "frontier", "compare units of redundancy: cost, bytes, accuracy");
+  CLI::App* const berrut_command = app.add_subcommand(
+      "berrut", "measure a training-free code, which no frontend serves");
   AddDeployed(deployed_command, &deployed);
   AddParity(parity_command, &parity);
   AddBackup(backup_command, &backup);
   AddEvaluate(evaluate_command, &evaluate);
   AddFrontier(frontier_command, &frontier);
-  for (CLI::App* command : {deployed_command, parity_command, backup_command,
-                            evaluate_command, frontier_command}) {
+  AddBerrut(berrut_command, &berrut);
+  for (CLI::App* command :
+       {deployed_command, parity_command, backup_command, evaluate_command,
+        frontier_command, berrut_command}) {
     command->add_option("--seed", seed, "of all that is random")
         ->capture_default_str();
     command->add_option("--threads", threads, "for one operator")
@@ -218,11 +238,13 @@ int Main(int argc, char** argv) {
   deployed.training.seed = seed;
   parity.training.seed = seed;
   backup.training.seed = seed;
+  berrut.seed = seed;
   const absl::StatusOr<std::string> line =
       deployed_command->parsed()   ? RunDeployedCommand(deployed)
       : parity_command->parsed()   ? RunParityCommand(parity)
       : backup_command->parsed()   ? RunBackupCommand(backup)
       : frontier_command->parsed() ? RunFrontierCommand(frontier)
+      : berrut_command->parsed()   ? RunBerrutCommand(berrut)
                                    : RunEvaluateCommand(evaluate);
   if (!line.ok()) {
     std::fprintf(stderr, "parm-train: %s\n",

@@ -1,5 +1,5 @@
-// The commands that set parity models beside their rivals: backup and
-// frontier.
+// The commands that set parity models beside their rivals: backup, frontier,
+// berrut.
 
 #include <filesystem>
 #include <string>
@@ -7,6 +7,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "parity_trainer/backup_command.h"
+#include "parity_trainer/berrut_command.h"
 #include "parity_trainer/frontier_command.h"
 #include "proto/bundle.h"
 #include "tests/parity_trainer/commands_fixture.h"
@@ -74,6 +75,46 @@ TEST_F(RivalCommandsTest, FrontierComparesUnitsWithExactPacks) {
   EXPECT_THAT(ReadFile(frontier.picture_file), HasSubstr("pack k=2"));
   frontier.deployed = parity_.out;
   EXPECT_THAT(RunFrontierCommand(frontier), StatusIs(kInvalid));
+}
+
+TEST_F(RivalCommandsTest, BerrutFittedToALinearModelIsNearlyExact) {
+  // Whatever the nodes: k of the k + 1 coded outputs determine the others.
+  deployed_.model_file = WriteKnowingModel();
+  ASSERT_THAT(RunDeployedCommand(deployed_), IsOk());
+  BerrutCommandOptions berrut = {.data = data_,
+                                 .deployed = deployed_.out,
+                                 .k = 4,
+                                 .json_file = scratch_ / "berrut.json"};
+  PARM_ASSERT_OK_AND_ASSIGN(const std::string text, RunBerrutCommand(berrut));
+  EXPECT_THAT(text, HasSubstr("berrut k=4, 5 workers, 1 missing"));
+  EXPECT_THAT(text, HasSubstr("\npublished "));
+  EXPECT_THAT(text, HasSubstr("calibrated   100.00 +- 0.00 %"));
+  const std::string json = ReadFile(berrut.json_file);
+  EXPECT_THAT(json, HasSubstr("\"samples\":41,\"a_a\":1,"));
+  EXPECT_THAT(json, HasSubstr("\"weights\":\"fitted\",\"accuracy\":1,"));
+}
+
+TEST_F(RivalCommandsTest, BerrutRefusesWhatItCannotCode) {
+  deployed_.datatype = "uint8";
+  ASSERT_THAT(RunDeployedCommand(deployed_), IsOk());
+  BerrutCommandOptions berrut = {.data = data_, .deployed = deployed_.out};
+  EXPECT_THAT(RunBerrutCommand(berrut),
+              StatusIs(kInvalid, HasSubstr("input is UINT8, want FP32")));
+  for (const int stragglers : {0, 4}) {
+    berrut.stragglers = stragglers;
+    EXPECT_THAT(RunBerrutCommand(berrut),
+                StatusIs(kInvalid, HasSubstr("want 1 to 3")));
+  }
+  berrut.stragglers = 1;
+  berrut.k = 16;
+  EXPECT_THAT(RunBerrutCommand(berrut), StatusIs(kInvalid));
+  deployed_.datatype = "fp32";
+  deployed_.training.force = true;
+  ASSERT_THAT(RunDeployedCommand(deployed_), IsOk());
+  berrut.k = 8;
+  berrut.data.limit_test = 7;
+  EXPECT_THAT(RunBerrutCommand(berrut),
+              StatusIs(kInvalid, HasSubstr("smaller than a group")));
 }
 
 }  // namespace

@@ -1,0 +1,34 @@
+#pragma once
+
+// `parm-train berrut`: what a training-free code would answer with a deployed
+// bundle. Its coded queries replace the members and every worker runs the
+// deployed model, so nothing is trained, and every answer is approximate.
+// Measured only: no frontend serves it.
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "parity_trainer/command_options.h"
+
+namespace parm {
+
+struct BerrutCommandOptions {
+  DataOptions data;
+  uint64_t seed = 1;     // of the calibration groups
+  std::string deployed;  // a bundle's directory
+  int k = 4;
+  int stragglers = 1;  // workers beyond k, and answers that are missing
+  std::string json_file;
+};
+
+/// Accuracy over all queries and all patterns of missing answers: as published,
+/// with better nodes and weights, and with a decoder fitted on training groups
+/// besides. Returns a line for each.
+/// Errors: kInvalidArgument for a k or number of stragglers that the code does
+/// not take, a data set smaller than a group or a model whose input is not
+/// FP32; else as LoadDeployedModel, LoadDataFor, ModelRunner::Run and
+/// WriteFileAtomically.
+absl::StatusOr<std::string> RunBerrutCommand(
+    const BerrutCommandOptions& options);
+
+}  // namespace parm
