@@ -129,6 +129,12 @@ class ProcessSet:
                     f"{name} ended with status {child.returncode}\n"
                     f"{self.log_tail(name)}")
 
+    def signal(self, name, number):
+        """Nothing if it is gone."""
+        child = self._children.get(name)
+        if child is not None and child.poll() is None:
+            child.send_signal(number)
+
     def kill(self, name):
         """kill -9, as a machine that dies."""
         child = self._children.pop(name)

@@ -1,9 +1,11 @@
-"""The demo's table and picture."""
+"""Table and picture of runs side by side."""
 
 import csv
 
 # The policies in fixed order take fixed colours, also in later reports.
-_COLOURS = {"none": "#4C566A", "coded": "#C44E52"}
+_COLOURS = {"none": "#4C566A", "hedge": "#4C72B0", "replicate": "#8172B3",
+            "backup": "#CCB974", "parm": "#DD8452", "coded": "#C44E52",
+            "hybrid": "#55A868"}
 
 
 def _number(value, digits=1):

@@ -6,9 +6,6 @@ import time
 
 from experiments.harness.frontend import Metrics, wait_until_ready
 
-# parm-load reads its data before it sends.
-_READ_DATA_S = 1
-
 
 def write_json(path, document):
     """A configuration file: JSON is YAML. Returns the path."""
@@ -19,6 +16,9 @@ def write_json(path, document):
 
 class ServedLoad:
     """Its files lie in `folder`, its processes belong to `processes`."""
+
+    # parm-load reads its data before it sends.
+    LOAD_STARTUP_S = 1
 
     def __init__(self, processes, bin_dir, folder):
         self._processes = processes
@@ -72,7 +72,7 @@ class ServedLoad:
             "--out", self._path("record.json"),
             "--cdf", self._path("cdf.csv"), *arguments])
         self._load_started = time.monotonic()
-        self._measured_from_s = warm_up_s + _READ_DATA_S
+        self._measured_from_s = warm_up_s + self.LOAD_STARTUP_S
         self._ends_after_s = warm_up_s + seconds
 
     def sleep_until(self, seconds_into_load):

@@ -42,7 +42,6 @@ class JobPlans final : public JobLaw {
   };
 
   double SlowFactor(Duration now, uint32_t worker) const;
-  bool Shuffles(Duration now, uint32_t worker) const;
 
   const LoadScenario& scenario_;
   const Draws& draws_;

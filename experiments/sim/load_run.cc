@@ -9,6 +9,7 @@
 #include "base/status_macros.h"
 #include "experiments/sim/draws.h"
 #include "experiments/sim/job_plans.h"
+#include "experiments/sim/joint_faults.h"
 #include "experiments/sim/performer.h"
 #include "experiments/sim/worker_side.h"
 #include "frontend/core/frontend_core.h"
@@ -165,8 +166,7 @@ void LoadSimulator::OnAnswer(const core::AnswerQuery& answer) {
 }
 
 void LoadSimulator::Pause(const SimEvent& event) {
-  const auto domain = static_cast<uint32_t>(
-      draws_.Bits(Purpose::kFault, event.id) % scenario_.fault_domains);
+  const uint32_t domain = PausedDomain(scenario_, draws_, event.id);
   for (uint32_t i = domain; i < scenario_.num_workers;
        i += scenario_.fault_domains) {
     worker_side_.workers()[i].Pause();

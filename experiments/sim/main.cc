@@ -15,6 +15,7 @@
 #include "base/status_macros.h"
 #include "experiments/run_record.h"
 #include "experiments/sim/candidate.h"
+#include "experiments/sim/live_plan.h"
 #include "experiments/sim/load_run.h"
 #include "experiments/sim/load_scenario.h"
 #include "experiments/utc_now.h"
@@ -33,6 +34,8 @@ struct Flags {
   std::string trace;
   std::string commit;
   std::string out;
+  std::string plan;
+  double seconds = 60;
 };
 
 void AddFlags(CLI::App& app, Flags& flags) {
@@ -59,6 +62,15 @@ void AddFlags(CLI::App& app, Flags& flags) {
       ->type_name("FILE");
   app.add_option("--commit", flags.commit, "Record: commit");
   app.add_option("--out", flags.out, "Run record to write")->type_name("FILE");
+  app.add_option("--plan", flags.plan,
+                 "Simulates nothing: writes what real processes are to do for "
+                 "this scenario, JSON (experiments/live)")
+      ->type_name("FILE")
+      ->excludes("--out");
+  app.add_option("--seconds", flags.seconds,
+                 "With --plan: the measured part of a live run")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 86'400));
 }
 
 absl::StatusOr<LoadScenario> MakeScenario(const Flags& flags) {
@@ -112,10 +124,9 @@ void PrintRun(const RunEntry& run) {
                text(run.extra_service_per_query, 1, 3));
 }
 
-absl::Status Write(const std::string& path, const RunRecord& record) {
-  if (path.empty()) return absl::OkStatus();
+absl::Status Write(const std::string& path, const std::string& json) {
   std::ofstream file(path, std::ios::binary);
-  file << ToJson(record) << "\n";
+  file << json << "\n";
   file.close();
   if (!file) {
     return absl::UnavailableError(absl::StrCat("cannot write: ", path));
@@ -133,6 +144,12 @@ absl::Status Run(const Flags& flags) {
     PARM_RETURN_IF_ERROR(MakeWorld(scenario, candidate, flags.seed).status());
     candidates.push_back(std::move(candidate));
   }
+  if (!flags.plan.empty()) {
+    PARM_ASSIGN_OR_RETURN(const std::string plan,
+                          LivePlanJson(scenario, candidates, flags.seed,
+                                       FromSeconds(flags.seconds)));
+    return Write(flags.plan, plan);
+  }
   RunRecord record{.name = "sim",
                    .commit = flags.commit,
                    .machine = MachineName(),
@@ -146,7 +163,8 @@ absl::Status Run(const Flags& flags) {
     PrintRun(run.entry);
     record.runs.push_back(run.entry);
   }
-  return Write(flags.out, record);
+  return flags.out.empty() ? absl::OkStatus()
+                           : Write(flags.out, ToJson(record));
 }
 
 }  // namespace

@@ -1,0 +1,66 @@
+"""What parm-sim plans for a live run of a scenario: roles of the workers, their
+faults, pauses, rates. Here only typed access; parm-sim checks everything.
+"""
+
+import json
+import os
+import subprocess
+
+
+class BadScenario(Exception):
+    """The sentence of parm-sim, with file and line."""
+
+
+def make_plan(bin_dir, scenario, seed, seconds, out, *, policies=(), load=None,
+              workers=None, trace=None):
+    """The plan as a dictionary, which also lies in the file `out`."""
+    command = [os.path.join(bin_dir, "parm-sim"), scenario,
+               "--plan", out, "--seed", str(seed), "--seconds", str(seconds)]
+    for policy in policies:
+        command += ["--policy", policy]
+    for flag, value in (("--load", load), ("--servers", workers),
+                        ("--trace", trace)):
+        if value is not None:
+            command += [flag, str(value)]
+    result = subprocess.run(command, capture_output=True, text=True,
+                            check=False)
+    if result.returncode == 2:
+        raise BadScenario(result.stderr.strip())
+    if result.returncode != 0:
+        raise RuntimeError(result.stderr.strip())
+    with open(out, encoding="utf-8") as file:
+        return json.load(file)
+
+
+def worker_config(plan, candidate, index, paths, epoch_unix_ms):
+    """worker.yaml of worker `index`, without address."""
+    pace = plan["pace"]
+    slower = {"deployed": 1, "parity": candidate["parity_cost"]}
+    role = candidate["roles"][index]
+    roles = ("deployed", "parity") if role == "both" else (role,)
+    worker = plan["workers"][index]
+    return {
+        # As the simulator calls it: luck is drawn by name.
+        "id": worker["id"],
+        "fault_domain": worker["fault_domain"],
+        "bundles": [{
+            "path": paths[each],
+            "pace": {
+                "service": f"{pace['service_us'] * slower[each]:.0f}us",
+                "spread": pace["spread"],
+                "per_extra_sample":
+                    f"{pace['per_extra_sample_us'] * slower[each]:.0f}us"},
+        } for each in roles],
+        "faults": {"seed": plan["seed"], "epoch_unix_ms": epoch_unix_ms,
+                   "events": worker["events"]},
+    }
+
+
+def frontend_config(candidate_config, endpoints, model):
+    """The candidate's own frontend.yaml with these workers and this model."""
+    like = candidate_config["workers"][0]
+    config = {**candidate_config,
+              "workers": [{**like, "endpoint": endpoint}
+                          for endpoint in endpoints]}
+    config["models"] = [{**config["models"][0], "name": model}]
+    return config

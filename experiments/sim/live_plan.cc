@@ -1,0 +1,198 @@
+#include "experiments/sim/live_plan.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "absl/strings/str_cat.h"
+#include "base/json_writer.h"
+#include "base/status_macros.h"
+#include "experiments/sim/draws.h"
+#include "experiments/sim/joint_faults.h"
+#include "experiments/sim/scenario.h"
+
+namespace parm::sim {
+
+namespace {
+
+// Faults go on a little after the last query.
+constexpr Duration kAfterwards = Milliseconds(5000);
+
+class LivePlan {
+ public:
+  LivePlan(const LoadScenario& scenario, uint64_t seed, Duration measured)
+      : scenario_(scenario),
+        seed_(seed),
+        draws_(seed),
+        until_(scenario.warm_up + measured + kAfterwards) {}
+
+  absl::StatusOr<std::string> Json(const std::vector<Candidate>& candidates);
+
+ private:
+  void WritePace();
+  void WriteWorker(uint32_t worker);
+  void WriteWindow(const FaultWindow& window);
+  void WriteSlowMode(Duration start, Duration length, double factor);
+  void WritePauses();
+  absl::Status WriteCandidate(const Candidate& candidate);
+  void Span(absl::string_view key, Duration value) {
+    json_.Key(key).String(
+        absl::StrCat(std::llround(ToSeconds(value) * 1e6), "us"));
+  }
+
+  const LoadScenario& scenario_;
+  const uint64_t seed_;
+  const Draws draws_;
+  const Duration until_;
+  std::string text_;
+  JsonWriter json_{&text_};
+};
+
+void LivePlan::WritePace() {
+  json_.Key("pace").BeginObject();
+  json_.Key("service_us").Double(ToSeconds(scenario_.pace.service) * 1e6);
+  json_.Key("per_extra_sample_us")
+      .Double(ToSeconds(scenario_.pace.per_extra_sample) * 1e6);
+  json_.Key("spread").Double(scenario_.pace.spread);
+  json_.EndObject();
+}
+
+void LivePlan::WriteWindow(const FaultWindow& window) {
+  json_.BeginObject();
+  Span("start", window.start);
+  if (window.length < until_) Span("length", window.length);
+  if (window.slow_job_probability > 0) {
+    json_.Key("slow_jobs").BeginObject();
+    json_.Key("probability").Double(window.slow_job_probability);
+    json_.Key("factor").Double(window.slow_job_factor).EndObject();
+  }
+  if (window.slow_mode_factor > 1) {
+    json_.Key("slow_mode").BeginObject();
+    json_.Key("factor").Double(window.slow_mode_factor).EndObject();
+  }
+  if (window.reply_delay_probability > 0) {
+    json_.Key("reply_delay").BeginObject();
+    json_.Key("probability").Double(window.reply_delay_probability);
+    Span("delay", window.reply_delay);
+    json_.EndObject();
+  }
+  json_.EndObject();
+}
+
+void LivePlan::WriteSlowMode(Duration start, Duration length, double factor) {
+  WriteWindow({.start = start, .length = length, .slow_mode_factor = factor});
+}
+
+void LivePlan::WriteWorker(uint32_t worker) {
+  json_.BeginObject();
+  json_.Key("id").String(absl::StrCat("worker", worker));
+  json_.Key("fault_domain")
+      .String(absl::StrCat("domain", worker % scenario_.fault_domains));
+  json_.Key("events").BeginArray();
+  for (const FaultWindow& window : scenario_.faults) WriteWindow(window);
+  if (const auto& mode = scenario_.roving_slow_mode) {
+    for (uint64_t period = 0;; ++period) {
+      const Duration start = static_cast<int64_t>(period) * mode->every;
+      if (start >= until_) break;
+      if (SlowWorker(scenario_, draws_, period) == worker) {
+        WriteSlowMode(start, mode->length, mode->factor);
+      }
+    }
+  }
+  if (const auto& trace = scenario_.trace) {
+    for (uint64_t period = 0;; ++period) {
+      const Duration start = static_cast<int64_t>(period) * trace->dwell;
+      if (start >= until_) break;
+      // A live worker cannot be made faster than its pace.
+      const double factor =
+          std::max(1.0, RecordedSlowdown(scenario_, draws_, period, worker));
+      if (factor > 1) WriteSlowMode(start, trace->dwell, factor);
+    }
+  }
+  json_.EndArray().EndObject();
+}
+
+void LivePlan::WritePauses() {
+  json_.Key("pauses").BeginArray();
+  const auto& pause = scenario_.domain_pause;
+  for (uint64_t period = 1; pause; ++period) {
+    const Duration start = static_cast<int64_t>(period) * pause->every;
+    if (start >= until_ - kAfterwards) break;
+    json_.BeginObject().Key("at_s").Double(ToSeconds(start));
+    json_.Key("length_s").Double(ToSeconds(pause->length));
+    json_.Key("workers").BeginArray();
+    for (uint32_t i = PausedDomain(scenario_, draws_, period);
+         i < scenario_.num_workers; i += scenario_.fault_domains) {
+      json_.Uint(i);
+    }
+    json_.EndArray().EndObject();
+  }
+  json_.EndArray();
+}
+
+absl::Status LivePlan::WriteCandidate(const Candidate& candidate) {
+  PARM_ASSIGN_OR_RETURN(const Scenario world,
+                        MakeWorld(scenario_, candidate, seed_));
+  json_.BeginObject();
+  json_.Key("policy").String(candidate.policy);
+  json_.Key("file").String(candidate.file);
+  json_.Key("deadline_ms").Double(ToSeconds(candidate.model().deadline) * 1e3);
+  json_.Key("parity_cost").Double(UnitOf(scenario_, candidate).cost);
+  json_.Key("code");
+  if (const auto label = LabelOf(candidate)) {
+    json_.BeginObject().Key("scheme").String(label->scheme);
+    json_.Key("k").Int(label->k).Key("r").Int(label->r).EndObject();
+  } else {
+    json_.Null();
+  }
+  json_.Key("roles").BeginArray();
+  for (const SimWorkerSpec& worker : world.workers) {
+    const auto serves = [&](core::BundleRole role) {
+      return std::any_of(
+          worker.bundles.begin(), worker.bundles.end(),
+          [&](const core::ServedBundle& each) { return each.role == role; });
+    };
+    json_.String(!serves(core::BundleRole::kParity)     ? "deployed"
+                 : !serves(core::BundleRole::kDeployed) ? "parity"
+                                                        : "both");
+  }
+  json_.EndArray().EndObject();
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::string> LivePlan::Json(
+    const std::vector<Candidate>& candidates) {
+  json_.BeginObject();
+  json_.Key("scenario").String(scenario_.name);
+  json_.Key("seed").Uint(seed_);
+  json_.Key("load").Double(scenario_.load);
+  json_.Key("rate_qps")
+      .Double(scenario_.load * scenario_.num_workers /
+              ToSeconds(scenario_.pace.service));
+  json_.Key("warmup_s").Double(ToSeconds(scenario_.warm_up));
+  WritePace();
+  json_.Key("workers").BeginArray();
+  for (uint32_t i = 0; i < scenario_.num_workers; ++i) WriteWorker(i);
+  json_.EndArray();
+  WritePauses();
+  json_.Key("candidates").BeginArray();
+  for (const Candidate& candidate : candidates) {
+    PARM_RETURN_IF_ERROR(WriteCandidate(candidate));
+  }
+  json_.EndArray().EndObject();
+  return text_;
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> LivePlanJson(
+    const LoadScenario& scenario, const std::vector<Candidate>& candidates,
+    uint64_t seed, Duration measured) {
+  if (scenario.shuffles || !scenario.load_steps.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        scenario.file, ":1: ", scenario.shuffles ? "shuffles" : "load_steps",
+        " cannot be played live: want a scenario without"));
+  }
+  return LivePlan(scenario, seed, measured).Json(candidates);
+}
+
+}  // namespace parm::sim
