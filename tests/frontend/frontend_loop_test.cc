@@ -80,6 +80,14 @@ std::vector<float> FloatsOf(absl::Span<const std::byte> bytes) {
   return values;
 }
 
+std::vector<float> RepeatedRow(const std::vector<float>& row, int times) {
+  std::vector<float> values;
+  for (int i = 0; i < times; ++i) {
+    values.insert(values.end(), row.begin(), row.end());
+  }
+  return values;
+}
+
 oip::InferRequest RequestOf(const std::vector<float>& values,
                             oip::Parameters parameters = {}) {
   oip::InferRequest request;
@@ -513,6 +521,50 @@ TEST_F(FrontendLoopTest, KnowsNoConfidenceForTwoLossesOfASum) {
     EXPECT_EQ(ReplyOf(name).source, "reconstructed");
     EXPECT_EQ(ReplyOf(name).confidence, std::nullopt);
   }
+}
+
+TEST_F(FrontendLoopTest, StopsReconstructionsWhileLateOriginalsDisagree) {
+  Start({"d", "d", "p"},
+        "    deadline: 20s\n"
+        "    batching: {max_batch_size: 50}\n"
+        "    redundancy: {policy: coded, code: {scheme: sum, k: 2},"
+        " group: {timeout: 10s},"
+        " decode: {trigger: {quantile: 0}, min_agreement: 0.1}}\n");
+  constexpr char kGate[] = "parm_reconstruction_gate_total{model=\"m\",event=";
+  const std::vector<float> first_class = RepeatedRow({3, 1}, 50);
+  const std::vector<float> second_class = RepeatedRow({1, 3}, 50);
+  // The decode has the first class. Returns the source of the other member's
+  // answer, whose original comes late.
+  const auto serve_group = [&](int round, const std::vector<float>& original) {
+    const std::string early = absl::StrCat("early ", round);
+    const std::string late = absl::StrCat("late ", round);
+    Ask(early, RequestOf(RepeatedRow({0, 0}, 50)));
+    const auto [early_worker, early_task] = NextTask();
+    Ask(late, RequestOf(RepeatedRow({0, 0}, 50)));
+    std::pair<size_t, FakeWorker::Message> late_task = NextTask();
+    std::pair<size_t, FakeWorker::Message> parity = NextTask();
+    if (parity.first != 2) std::swap(late_task, parity);
+    Answer(early_worker, early_task, RepeatedRow({0, 0}, 50));
+    Answer(parity.first, parity.second, first_class);
+    // Held or released: the decode is made.
+    EXPECT_TRUE(RunUntil([&] {
+      return Metric("parm_decodes_total{model=\"m\",outcome=\"made\"}") ==
+             round;
+    }));
+    Answer(late_task.first, late_task.second, original);
+    EXPECT_TRUE(RunUntil([&] {
+      return Metric("parm_quality_compared_total{model=\"m\"}") == 50 * round;
+    }));
+    return ReplyOf(late).source;
+  };
+  for (int round = 1; round <= 3; ++round) {
+    EXPECT_EQ(serve_group(round, second_class), "reconstructed");
+  }
+  EXPECT_EQ(Metric("parm_agreement{model=\"m\"}"), 0);
+  EXPECT_EQ(Metric(absl::StrCat(kGate, "\"closed\"}")), 1);
+  EXPECT_EQ(serve_group(4, first_class), "exact");
+  EXPECT_EQ(Metric(absl::StrCat(kGate, "\"opened\"}")), 1);
+  EXPECT_EQ(serve_group(5, first_class), "reconstructed");
 }
 
 TEST_F(FrontendLoopTest, LeavesInputsThatAreNotFiniteUncoded) {
