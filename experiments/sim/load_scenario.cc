@@ -195,6 +195,15 @@ absl::StatusOr<LoadScenario> ReadLoadScenario(const std::string& path) {
   return ParseLoadScenario(text, path);
 }
 
+LoadScenario WithoutFaults(LoadScenario scenario) {
+  scenario.faults.clear();
+  scenario.roving_slow_mode.reset();
+  scenario.shuffles.reset();
+  scenario.trace.reset();
+  scenario.domain_pause.reset();
+  return scenario;
+}
+
 absl::Status CheckWorkers(const LoadScenario& scenario) {
   if (scenario.shuffles &&
       2 * scenario.shuffles->pairs > scenario.num_workers) {

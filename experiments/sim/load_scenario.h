@@ -89,6 +89,10 @@ absl::StatusOr<LoadScenario> ParseLoadScenario(absl::string_view yaml,
 /// Errors: as ParseLoadScenario; kNotFound if the file cannot be read.
 absl::StatusOr<LoadScenario> ReadLoadScenario(const std::string& path);
 
+/// The same workers and load, but nothing goes wrong: what an oracle comes to
+/// that knows which jobs will be slow and sends each where it is not.
+LoadScenario WithoutFaults(LoadScenario scenario);
+
 /// What depends on the number of workers, which a flag may replace.
 /// Errors: kInvalidArgument "FILE:LINE: ..." if more workers shuffle than there
 /// are.

@@ -31,6 +31,7 @@ struct Flags {
   uint32_t servers = 0;
   uint64_t queries = 0;
   uint64_t seed = 1;
+  bool oracle = false;
   std::string trace;
   std::string commit;
   std::string out;
@@ -57,6 +58,8 @@ void AddFlags(CLI::App& app, Flags& flags) {
       ->check(CLI::Range(1, 10'000'000));
   app.add_option("--seed", flags.seed, "Of arrivals, service times and faults")
       ->capture_default_str();
+  app.add_flag("--oracle", flags.oracle,
+               "Also a row `oracle`: policy none where nothing goes wrong");
   app.add_option("--trace", flags.trace,
                  "Recorded slow-downs, instead of the scenario's trace.file")
       ->type_name("FILE");
@@ -150,6 +153,12 @@ absl::Status Run(const Flags& flags) {
                                        FromSeconds(flags.seconds)));
     return Write(flags.plan, plan);
   }
+  if (flags.oracle) {
+    PARM_ASSIGN_OR_RETURN(Candidate oracle,
+                          ReadCandidate(CandidatePath(scenario, "none")));
+    oracle.policy = "oracle";
+    candidates.push_back(std::move(oracle));
+  }
   RunRecord record{.name = "sim",
                    .commit = flags.commit,
                    .machine = MachineName(),
@@ -157,9 +166,12 @@ absl::Status Run(const Flags& flags) {
                    .started = UtcNow(),
                    .config_json = ConfigJson(flags, scenario)};
   PrintHeading();
+  const LoadScenario without_faults = WithoutFaults(scenario);
   for (const Candidate& candidate : candidates) {
+    const bool oracle = flags.oracle && &candidate == &candidates.back();
     PARM_ASSIGN_OR_RETURN(const LoadRun run,
-                          RunLoadScenario(scenario, candidate, flags.seed));
+                          RunLoadScenario(oracle ? without_faults : scenario,
+                                          candidate, flags.seed));
     PrintRun(run.entry);
     record.runs.push_back(run.entry);
   }

@@ -34,11 +34,14 @@ void QueryBook::Dispatched(QueryId id, uint32_t first_row, Content batch,
   violations_.Check(!query->dispatched || (query->first_row == first_row &&
                                            query->batch == batch),
                     "query moved between copies of its batch: ", Raw(id));
-  const uint64_t worker_bit = uint64_t{1} << (Raw(task.worker) % 64);
-  violations_.Check(task.attempt != core::AttemptType::kHedge ||
-                        (query->tried & worker_bit) == 0,
-                    "second copy at the same worker: query ", Raw(id));
-  query->tried |= worker_bit;
+  const auto tried_end = query->tried.begin() + query->num_tried;
+  violations_.Check(
+      task.attempt != core::AttemptType::kHedge ||
+          std::find(query->tried.begin(), tried_end, task.worker) == tried_end,
+      "second copy at the same worker: query ", Raw(id));
+  if (query->num_tried < query->tried.size()) {
+    query->tried[query->num_tried++] = task.worker;
+  }
   query->dispatched = true;
   query->first_row = first_row;
   query->batch = batch;

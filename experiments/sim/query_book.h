@@ -28,8 +28,10 @@ struct SimQuery {
   uint32_t samples = 1;
   uint32_t first_row = 0;
   Content value = 0;
-  Content batch = 0;   // of the batch that it was dispatched in
-  uint64_t tried = 0;  // bit i: worker i (mod 64) was sent a copy
+  Content batch = 0;  // of the batch that it was dispatched in
+  // Workers that were sent a copy: the first so many.
+  std::array<WorkerId, 4> tried{};
+  uint8_t num_tried = 0;
   Time deadline{};
 };
 

@@ -73,6 +73,18 @@ class ParmSimTest(unittest.TestCase):
             (one["policy"], one["code"]["k"], one["load"], one["workers"],
              one["queries"]), ("coded", 2, 0.2, 9, 500))
 
+    def test_the_oracle_meets_no_fault(self):
+        record = self.path("record.json")
+        result = run("parm-sim", scenario("slow_jobs_8"), "--policy", "none",
+                     "--oracle", "--queries", "2000", "--out", record)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        with open(record, encoding="utf-8") as file:
+            none, oracle = json.load(file)["runs"]
+        self.assertEqual((none["policy"], oracle["policy"]),
+                         ("none", "oracle"))
+        self.assertGreater(none["latency_ms"]["p99"], 150)
+        self.assertLess(oracle["latency_ms"]["max"], 60)
+
     def test_says_which_line_of_a_file_is_wrong(self):
         bad = self.write("bad.yaml", "name: bad\nwrokers: 3\n")
         self.expect_refused("bad.yaml:2:", bad)

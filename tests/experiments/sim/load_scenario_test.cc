@@ -158,6 +158,20 @@ TEST(LoadScenarioTest, SaysThatATraceIsMissingOrUnwanted) {
                        StartsWith("s.yaml:4: trace: names no file")));
 }
 
+TEST(LoadScenarioTest, LeavesTheLoadWhenFaultsAreTakenAway) {
+  LoadScenario scenario{.load = 0.3};
+  scenario.faults.emplace_back();
+  scenario.roving_slow_mode.emplace();
+  scenario.shuffles.emplace();
+  scenario.trace.emplace();
+  scenario.domain_pause.emplace();
+  const LoadScenario without = WithoutFaults(scenario);
+  EXPECT_EQ(without.load, 0.3);
+  EXPECT_TRUE(without.faults.empty());
+  EXPECT_FALSE(without.roving_slow_mode || without.shuffles || without.trace ||
+               without.domain_pause);
+}
+
 TEST(LoadScenarioTest, SaysThatTheFileCannotBeRead) {
   EXPECT_THAT(ReadLoadScenario("/nowhere/s.yaml"),
               StatusIs(absl::StatusCode::kNotFound));
