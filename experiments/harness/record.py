@@ -10,7 +10,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
 
 
-def _commit():
+def commit():
+    """What is checked out, as git describes it."""
     result = subprocess.run(
         ["git", "-C", ROOT, "describe", "--always", "--dirty"],
         capture_output=True, text=True, check=False)
@@ -34,7 +35,7 @@ class RunRecord:
 
     def __init__(self, name, seed, config):
         self._document = {
-            "name": name, "commit": _commit(), "machine": _machine(),
+            "name": name, "commit": commit(), "machine": _machine(),
             "seed": seed,
             "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "config": {**config, "python": platform.python_version()},

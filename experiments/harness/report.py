@@ -2,10 +2,10 @@
 
 import csv
 
-# The policies in fixed order take fixed colours, also in later reports.
-_COLOURS = {"none": "#4C566A", "hedge": "#4C72B0", "replicate": "#8172B3",
-            "backup": "#CCB974", "parm": "#DD8452", "coded": "#C44E52",
-            "hybrid": "#55A868"}
+# Of the policies, in every picture.
+COLOURS = {"none": "#4C566A", "hedge": "#4C72B0", "replicate": "#8172B3",
+           "backup": "#CCB974", "parm": "#DD8452", "coded": "#C44E52",
+           "hybrid": "#55A868"}
 
 
 def _number(value, digits=1):
@@ -85,9 +85,9 @@ def picture(cdf_paths, deadline_ms, title, path):
         # Nothing is slower than the maximum: its dot ends the line.
         shares[-1] = shares[-2]
         axes.step(latencies, shares, where="post", label=policy,
-                  color=_COLOURS.get(policy), linewidth=1.8)
+                  color=COLOURS.get(policy), linewidth=1.8)
         axes.plot(latencies[-1], shares[-1], "o", markersize=4,
-                  color=_COLOURS.get(policy))
+                  color=COLOURS.get(policy))
     axes.axvline(deadline_ms, color="#999999", linestyle=":", linewidth=1)
     axes.text(deadline_ms, 1, " deadline", color="#666666", va="top",
               fontsize=8)

@@ -18,6 +18,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
 sys.path.insert(0, ROOT)
 
 from experiments.harness import driver  # noqa: E402
+from experiments.harness import record  # noqa: E402
 from experiments.tail import grid_report  # noqa: E402
 
 SCENARIOS = ["slow_jobs_1", "slow_jobs_3", "slow_jobs_8", "slow_mode",
@@ -78,12 +79,12 @@ def row_of(run, seed):
 def simulate(options, scenario, load, seed):
     """All policies under one scenario, load and seed: rows."""
     with tempfile.TemporaryDirectory() as folder:
-        record = os.path.join(folder, "record.json")
+        out = os.path.join(folder, "record.json")
         command = [
             os.path.join(options.bin, "parm-sim"),
             os.path.join(ROOT, "experiments", "scenarios", scenario + ".yaml"),
             "--load", str(load), "--seed", str(seed),
-            "--queries", str(options.queries), "--oracle", "--out", record]
+            "--queries", str(options.queries), "--oracle", "--out", out]
         for policy in options.policies:
             command += ["--policy", policy]
         if scenario == "trace" and options.trace:
@@ -92,7 +93,7 @@ def simulate(options, scenario, load, seed):
                                 check=False)
         if result.returncode != 0:
             raise RuntimeError(result.stderr.strip())
-        with open(record, encoding="utf-8") as file:
+        with open(out, encoding="utf-8") as file:
             return [row_of(run, seed) for run in json.load(file)["runs"]]
 
 
@@ -120,8 +121,8 @@ def simulate_all(options):
 def note_of(options):
     trace = (f"replays {os.path.basename(options.trace)}" if options.trace
              else "replays its committed, synthetic file")
-    return (f" {options.queries} measured queries in each run; scenario "
-            f"`trace` {trace}.")
+    return (f" Commit {record.commit()}; {options.queries} measured queries in "
+            f"each run; scenario `trace` {trace}.")
 
 
 def main():

@@ -2,6 +2,8 @@
 
 import statistics
 
+from experiments.harness import report
+
 # The policy that nothing goes wrong for; no rival.
 ORACLE = "oracle"
 
@@ -128,7 +130,8 @@ def picture(rows, path):
             panel.plot([x for x, _ in points], [y for _, y in points],
                        marker=".", label=policy,
                        linestyle=":" if policy == ORACLE else "-",
-                       color="#999999" if policy == ORACLE else None)
+                       color=("#999999" if policy == ORACLE
+                              else report.COLOURS.get(policy)))
         panel.set_title(scenario, fontsize=10)
         panel.set_yscale("log")
         panel.grid(True, alpha=0.3)
