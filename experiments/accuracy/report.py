@@ -1,0 +1,203 @@
+"""The record and the tables of an accuracy suite. Accuracies are fractions in
+the record and percent in the tables.
+"""
+
+import datetime
+import os
+import statistics
+
+import yaml
+
+
+def _training_seconds(bundle):
+    """Wall time that training took, as the bundle states it."""
+    with open(os.path.join(bundle, "bundle.yaml"), encoding="utf-8") as file:
+        return yaml.safe_load(file).get("training", {}).get("seconds")
+
+
+def _rows(figures, common):
+    """A row per number of losses."""
+    return [{**common, "losses": int(losses), "a_d": a_d,
+             "a_d_se": figures["a_d_se"][losses]}
+            for losses, a_d in sorted(figures["a_d"].items(),
+                                      key=lambda item: int(item[0]))]
+
+
+def make_record(suite, runs, reports, frontier, training_free, left_out, *, out,
+                commit, quick):
+    """`runs`: (unit, seed), with what `parm-train evaluate` said of each in
+    `reports`; `frontier`: what `parm-train frontier` said of the first seeds;
+    `training_free`: what `parm-train berrut` said; `left_out`: bundles of the
+    suite that were not trained.
+    """
+    costs = {unit["unit"]: unit for unit in frontier["units"]}
+    common = {
+        "dataset": suite.dataset, "arch": suite.arch, "r": 1,
+        "a_a": frontier["a_a"], "device": frontier["machine"],
+        "train_s_deployed": _training_seconds(os.path.join(out, "deployed")),
+    }
+    rows = []
+    risk = {}
+    for (unit, seed), report in zip(runs, reports):
+        first = costs[os.path.join(out, unit.bundle(unit.seeds[0]))]
+        rows += _rows(report, {
+            **common, "unit": unit.name, "scheme": unit.scheme, "k": unit.k,
+            "work_fraction": unit.work_fraction, "ece": report["ece"],
+            "relative_cost": first["relative_cost"], "bytes": report["bytes"],
+            "seed": seed, "epochs": 1 if quick else unit.epochs,
+            "train_s_parity": _training_seconds(os.path.join(out, unit.trained(seed))),
+        })
+        risk[unit.bundle(seed)] = report["risk_coverage"]
+    for unit in frontier["units"]:
+        if not unit["exact"]:
+            continue
+        rows += _rows(unit, {
+            **common, "unit": f"pack{unit['k']}", "scheme": "pack",
+            "k": unit["k"], "work_fraction": 1.0, "ece": unit["ece"],
+            "relative_cost": unit["relative_cost"], "bytes": unit["bytes"],
+            "seed": suite.deployed_seed, "epochs": 0, "train_s_parity": 0.0,
+        })
+    return {
+        "dataset": suite.dataset, "quick": quick, "commit": commit,
+        "machine": frontier["machine"], "samples": frontier["samples"],
+        "written": datetime.datetime.now(datetime.timezone.utc).isoformat(
+            timespec="seconds"),
+        "rows": rows, "risk_coverage": risk, "frontier": frontier,
+        "training_free": training_free, "left_out": left_out,
+    }
+
+
+def _percent(fraction):
+    return "-" if fraction is None else f"{100 * fraction:.2f}"
+
+
+def _label(row):
+    if row["scheme"] != "pack":
+        return f"`{row['scheme']}`"
+    if row["work_fraction"] == 1:
+        return "`pack`, the deployed model"
+    return f"`pack`, a model of {row['work_fraction']:.2f} of the work"
+
+
+def _mean(rows, key):
+    values = [row[key] for row in rows]
+    return None if None in values else statistics.fmean(values)
+
+
+def _by_unit(record):
+    """Rows at one loss, in the order of k; a list of seeds for each unit."""
+    groups = {}
+    for row in record["rows"]:
+        if row["losses"] == 1:
+            groups.setdefault((row["k"], row["unit"]), []).append(row)
+    return [groups[key] for key in sorted(groups, key=lambda key: key[0])]
+
+
+def _unit_line(suite, rows):
+    first = rows[0]
+    published, published_deployed = suite.published[first["k"]]
+    spread = "-"
+    if len(rows) > 1:
+        a_d = [row["a_d"] for row in rows]
+        spread = f"{_percent(min(a_d))} .. {_percent(max(a_d))}"
+    minutes = _mean(rows, "train_s_parity")
+    return (f"| {_label(first)} | {first['k']} | {_percent(_mean(rows, 'a_d'))}"
+            f" | {_percent(_mean(rows, 'a_d_se'))} | {spread}"
+            f" | {_percent(first['a_a'] - _mean(rows, 'a_d'))}"
+            f" | {_percent(published_deployed - published)}"
+            f" | {_percent(_mean(rows, 'ece'))}"
+            f" | {first['relative_cost']:.2f} | {first['bytes']}"
+            f" | {first['epochs']}"
+            f" | {'-' if minutes is None else f'{minutes / 60:.0f}'} |")
+
+
+def _target_line(units, name, counts, drops):
+    cells = []
+    for k, drop in sorted(drops.items()):
+        candidates = [rows for rows in units if rows[0]["k"] == k
+                      and counts(rows[0]["scheme"], rows[0]["relative_cost"])]
+        if not candidates:
+            cells.append(f"<= {_percent(drop)}: not measured")
+            continue
+        best = max(candidates, key=lambda rows: _mean(rows, "a_d"))
+        reached = best[0]["a_a"] - _mean(best, "a_d")
+        cells.append(f"<= {_percent(drop)}: {_percent(reached)} "
+                     f"({_label(best[0])}), "
+                     f"{'met' if reached <= drop else '**missed**'}")
+    return f"| {name} | " + " | ".join(cells) + " |"
+
+
+def _confidence_line(bundle, points):
+    """The most confident half, beside the deployed model on the same samples;
+    None where too few samples were judged.
+    """
+    for point in points:
+        if abs(point["coverage"] - 0.5) < 1e-9:
+            lost = point["deployed_accuracy"] - point["accuracy"]
+            return (f"| {bundle} | {_percent(point['accuracy'])} "
+                    f"| {_percent(point['deployed_accuracy'])} "
+                    f"| {_percent(lost)} |")
+    return None
+
+
+def make_table(suite, record):
+    """Markdown: every unit at one loss, then the targets."""
+    units = _by_unit(record)
+    first = units[0][0]
+    minutes = (first["train_s_deployed"] or 0) / 60
+    lines = [f"# {record['dataset']}", ""]
+    if record["quick"]:
+        lines += ["**A smoke run: no figure here means anything.**", ""]
+    lines += [
+        f"Deployed: `{first['arch']}`, A_a {_percent(first['a_a'])} % of "
+        f"{record['samples']} test samples, trained for {minutes:.0f} minutes. "
+        f"Commit {record['commit']}, {record['machine']}, one thread.",
+        "",
+        "One loss per group. `tile`, `stack` and `pack` decode any number of "
+        "losses with the same accuracy; the others decode one. A_d and its "
+        "standard error in percent, the mean of the seeds where there are "
+        "several; drop is A_a - A_d in points, beside that of ParM's sum code "
+        "with a ResNet-18 after 500 epochs (SOSP'19). Cost is the service time "
+        "of the extra task over that of one query, bytes are those of its "
+        "query, minutes the wall time of training on a machine that did other "
+        "work too."
+        + (" Not in this run: " + ", ".join(record["left_out"]) + "."
+           if record["left_out"] else ""),
+        "",
+        "| unit | k | A_d | +- | seeds | drop | ParM's drop | ECE % | cost "
+        "| bytes | epochs | minutes |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- "
+        "| --- |",
+    ]
+    lines += [_unit_line(suite, rows) for rows in units]
+    ks = sorted(suite.published)
+    lines += [
+        "", "## Targets", "",
+        "The best unit of each kind. Parity proper: `sum`, `concat`, `tile`, "
+        "`stack`. Any unit: what costs at most one query, 1.1 as measured.",
+        "",
+        "| drop | " + " | ".join(f"k = {k}" for k in ks) + " |",
+        "| --- |" + " --- |" * len(ks),
+    ]
+    lines += [_target_line(units, *target) for target in suite.targets]
+    confident = [_confidence_line(*item)
+                 for item in record["risk_coverage"].items()]
+    lines += [
+        "", "## Confidence", "",
+        "The half of the reconstructions with the greatest margins, on the odd "
+        "groups of the test set (the even ones calibrate), and the deployed "
+        "model on the same samples. ECE is in the first table.",
+        "",
+        "| bundle | accuracy | deployed | drop |", "| --- | --- | --- | --- |",
+        *(line for line in confident if line),
+        "", "## Training-free", "",
+        "Berrut's code: k coded queries and one more replace the queries, all "
+        "run by the deployed model, one answer missing. Accuracy over *all* "
+        "queries and the pattern of the missing answer; nothing is trained.",
+        "",
+        "| variant | k | accuracy | +- |", "| --- | --- | --- | --- |",
+    ]
+    lines += [f"| {row['variant']} | {code['k']} | {_percent(row['accuracy'])} "
+              f"| {_percent(row['standard_error'])} |"
+              for code in record["training_free"] for row in code["rows"]]
+    return "\n".join(lines) + "\n"

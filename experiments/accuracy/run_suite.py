@@ -1,0 +1,179 @@
+"""Runs one suite of experiments/accuracy (run.sh says how)."""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", ".."))
+sys.path.insert(0, ROOT)
+# pylint: disable=wrong-import-position
+from experiments.accuracy.report import make_record, make_table
+from experiments.accuracy.suites import SUITES
+from experiments.harness import driver
+from experiments.harness.processes import ProcessSet
+
+QUICK = ["--limit-train", "2000", "--limit-test", "500"]
+_INTERRUPTED = 130  # parm-train's exit status
+
+
+class Runner:
+    """parm-train on one suite's data, in one folder. Bundles appear whole, so
+    what is there is done; checkpoints of the rest are gone on from.
+    """
+
+    def __init__(self, suite, processes, data, out, quick):
+        folder = os.environ.get("PARM_BIN", f"{ROOT}/build/release/bin")
+        self._program = os.path.join(folder, "parm-train")
+        if not os.path.exists(self._program):
+            raise RuntimeError(
+                f"missing {self._program}: build it first (README)")
+        self._suite = suite
+        self._processes = processes
+        self._data = ["--data", data, *(QUICK if quick else [])]
+        self._threads = os.environ.get("PARM_THREADS", "1")
+        self._quick = quick
+        self._out = out
+
+    def path(self, name):
+        return os.path.join(self._out, name)
+
+    def has(self, bundle):
+        return os.path.exists(os.path.join(self.path(bundle), "bundle.yaml"))
+
+    def _run(self, *arguments):
+        command = [self._program, *arguments, *self._data,
+                   "--threads", self._threads]
+        print("+ parm-train", " ".join(command[1:]), flush=True)
+        status = self._processes.run("parm-train", command)
+        if status == _INTERRUPTED:
+            raise RuntimeError("interrupted: run it again to go on")
+        if status != 0:
+            raise RuntimeError(f"parm-train ended with status {status}")
+
+    def _train(self, command, bundle, *more, recipe, epochs, seed):
+        if self.has(bundle):
+            return
+        recipe = os.path.join(ROOT, "experiments", "accuracy", "recipes",
+                              self._suite.recipes[recipe])
+        self._run(command, "--out", self.path(bundle), "--recipe", recipe,
+                  "--epochs", "1" if self._quick else str(epochs),
+                  "--seed", str(seed), "--resume", *more)
+
+    def train_deployed(self):
+        suite = self._suite
+        self._train("deployed", "deployed", "--arch", suite.arch,
+                    "--name", suite.dataset, recipe="deployed",
+                    epochs=suite.deployed_epochs, seed=suite.deployed_seed)
+
+    def train(self, unit, seed):
+        deployed = ("--deployed", self.path("deployed"))
+        code = ("--scheme", unit.scheme, "--k", str(unit.k))
+        if unit.work_fraction is None:
+            self._train("parity", unit.bundle(seed), *deployed, *code,
+                        recipe="parity", epochs=unit.epochs, seed=seed)
+            return
+        self._train("backup", unit.backup(seed), *deployed,
+                    "--work-fraction", str(unit.work_fraction),
+                    recipe="backup", epochs=unit.epochs, seed=seed)
+        if not self.has(unit.bundle(seed)):
+            self._run("parity", *deployed, *code, "--out",
+                      self.path(unit.bundle(seed)), "--model",
+                      os.path.join(self.path(unit.backup(seed)), "model.pt"))
+
+    def evaluate(self, bundle):
+        report = self.path(f"{bundle}.json")
+        self._run("evaluate", "--deployed", self.path("deployed"),
+                  "--parity", self.path(bundle), "--json", report)
+        with open(report, encoding="utf-8") as file:
+            return json.load(file)
+
+    def frontier(self, bundles):
+        report = self.path("frontier.json")
+        parities = [word for bundle in bundles
+                    for word in ("--parity", self.path(bundle))]
+        self._run("frontier", "--deployed", self.path("deployed"), *parities,
+                  "--json", report, "--picture", self.path("frontier.svg"))
+        with open(report, encoding="utf-8") as file:
+            return json.load(file)
+
+    def training_free(self, k):
+        report = self.path(f"berrut{k}.json")
+        self._run("berrut", "--deployed", self.path("deployed"),
+                  "--k", str(k), "--stragglers", "1", "--json", report)
+        with open(report, encoding="utf-8") as file:
+            return json.load(file)
+
+
+def _commit():
+    result = subprocess.run(["git", "-C", ROOT, "describe", "--always",
+                             "--dirty", "--abbrev=12"],
+                            capture_output=True, text=True, check=False)
+    return result.stdout.strip() or None
+
+
+def _data_of(suite):
+    data = suite.default_data
+    if "PARM_DATA" in os.environ:
+        data = "idx:" + os.environ["PARM_DATA"]
+    if not os.path.isdir(data.partition(":")[2]):
+        raise RuntimeError(
+            f"no data at {data}: run scripts/bootstrap.sh, or name the folder "
+            "of IDX files in PARM_DATA")
+    return data
+
+
+def _write(runner, args, suite, record):
+    table = make_table(suite, record)
+    with open(runner.path(f"{args.suite}.json"), "w", encoding="utf-8") as file:
+        json.dump(record, file, indent=1)
+        file.write("\n")
+    with open(runner.path(f"{args.suite}.md"), "w", encoding="utf-8") as file:
+        file.write(table)
+    shutil.copy(runner.path("frontier.svg"), runner.path(f"{args.suite}.svg"))
+    if args.results:
+        os.makedirs(args.results, exist_ok=True)
+        for ending in ("json", "md", "svg"):
+            shutil.copy(runner.path(f"{args.suite}.{ending}"), args.results)
+    print(table)
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="run.sh")
+    parser.add_argument("suite", choices=sorted(SUITES))
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--trained-only", action="store_true")
+    parser.add_argument("--out")
+    parser.add_argument("--results")
+    args = parser.parse_args()
+    suite = SUITES[args.suite]
+    name = args.suite + ("-quick" if args.quick else "")
+    out = os.path.abspath(args.out or f"{ROOT}/out/accuracy/{name}")
+    runs = [(unit, seed) for unit in suite.units for seed in unit.seeds
+            if not args.quick or (unit.k == 2 and seed == unit.seeds[0])]
+    with ProcessSet(out) as processes:
+        runner = Runner(suite, processes, _data_of(suite), out, args.quick)
+        left_out = []
+        if args.trained_only:
+            left_out = [unit.bundle(seed) for unit, seed in runs
+                        if not runner.has(unit.trained(seed))]
+            runs = [(unit, seed) for unit, seed in runs
+                    if unit.bundle(seed) not in left_out]
+        runner.train_deployed()
+        for unit, seed in runs:
+            runner.train(unit, seed)
+        reports = [runner.evaluate(unit.bundle(seed)) for unit, seed in runs]
+        # What a unit costs, every seed of it does.
+        frontier = runner.frontier([unit.bundle(seed) for unit, seed in runs
+                                    if seed == unit.seeds[0]])
+        training_free = [runner.training_free(k) for k in suite.training_free]
+        record = make_record(suite, runs, reports, frontier, training_free,
+                             left_out, out=out, commit=_commit(),
+                             quick=args.quick)
+        _write(runner, args, suite, record)
+
+
+if __name__ == "__main__":
+    driver.run("run.sh", main)

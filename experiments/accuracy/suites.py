@@ -1,0 +1,100 @@
+"""What each suite trains: one deployed model and units of redundancy for it."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Unit:
+    """One extra task per group of k queries."""
+
+    scheme: str
+    k: int
+    epochs: int
+    # Of a narrower model to pack through; None: the scheme's own network.
+    work_fraction: float | None = None
+    seeds: tuple = (1,)
+
+    @property
+    def name(self):
+        """With "narrow" for a pack through a narrower model."""
+        return f"{'narrow' if self.work_fraction else self.scheme}{self.k}"
+
+    def bundle(self, seed):
+        return f"{self.name}-seed{seed}"
+
+    def backup(self, seed):
+        """The bundle of the narrower model, which knows no k."""
+        return f"backup{self.work_fraction}-seed{seed}"
+
+    def trained(self, seed):
+        """The bundle that training makes."""
+        return self.backup(seed) if self.work_fraction else self.bundle(seed)
+
+
+@dataclasses.dataclass(frozen=True)
+class Suite:
+    dataset: str
+    default_data: str  # as parm-train's --data takes it
+    arch: str
+    deployed_seed: int
+    deployed_epochs: int
+    recipes: dict  # deployed, parity, backup -> file in recipes/
+    units: tuple
+    published: dict  # k -> (ParM's A_d with the sum code, its A_a)
+    training_free: tuple  # k of the codes without a parity model, S = 1
+    # What is aimed for: (name, whether a unit counts, k -> greatest drop).
+    targets: tuple
+
+
+# Schemes whose parity model does the work of one query.
+_PROPER = ("sum", "concat", "tile", "stack")
+# Service times of one query that an "any unit" may cost as measured: 1, and
+# the noise of the measurement.
+_MAX_COST = 1.1
+
+
+def _is_proper(scheme, _relative_cost):
+    return scheme in _PROPER
+
+
+def _costs_one_query(_scheme, relative_cost):
+    return relative_cost <= _MAX_COST
+
+
+def _is_sum(scheme, _relative_cost):
+    return scheme == "sum"
+
+
+SUITES = {
+    "fashion": Suite(
+        dataset="fashion-mnist",
+        default_data="idx:/usr/share/datasets/fashion-mnist",
+        arch="cnn",
+        deployed_seed=1,
+        deployed_epochs=18,
+        recipes={"deployed": "fashion_deployed.yaml",
+                 "parity": "fashion_parity.yaml",
+                 "backup": "fashion_deployed.yaml"},
+        # An epoch of parity training is one of groups: 1/k of the work of an
+        # epoch of the deployed model.
+        units=(
+            Unit("tile", 4, 24),
+            Unit("pack", 4, 12, work_fraction=0.25, seeds=(1, 2)),
+            Unit("tile", 2, 18),
+            Unit("pack", 2, 12, work_fraction=0.5),
+            Unit("tile", 3, 18),
+            Unit("pack", 3, 12, work_fraction=0.33),
+            Unit("sum", 2, 4), Unit("sum", 3, 6), Unit("sum", 4, 8),
+            Unit("stack", 2, 4), Unit("stack", 4, 8),
+            Unit("concat", 2, 4), Unit("concat", 4, 8),
+        ),
+        # Kosaian et al., SOSP'19, figure 5: ResNet-18, 500 epochs.
+        published={2: (0.911, 0.929), 3: (0.879, 0.929), 4: (0.842, 0.929)},
+        training_free=(4, 8),
+        targets=(
+            ("parity proper", _is_proper, {2: 0.007, 3: 0.012, 4: 0.016}),
+            ("any unit", _costs_one_query, {2: 0.005, 3: 0.007, 4: 0.009}),
+            ("sum only", _is_sum, {2: 0.025, 3: 0.06, 4: 0.10}),
+        ),
+    ),
+}

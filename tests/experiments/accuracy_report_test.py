@@ -1,0 +1,221 @@
+"""The accuracy suite's record, its tables, and the commands it runs."""
+
+import contextlib
+import io
+import json
+import os
+import sys
+import tempfile
+import unittest
+
+ROOT = os.environ["PARM_SOURCE"]
+sys.path.insert(0, ROOT)
+
+from experiments.accuracy import report, run_suite, suites  # noqa: E402
+from experiments.harness.processes import ProcessSet  # noqa: E402
+
+SUITE = suites.SUITES["fashion"]
+TILE = suites.Unit("tile", 2, 5, seeds=(1, 2))
+NARROW = suites.Unit("pack", 4, 5, work_fraction=0.25)
+RUNS = [(TILE, 1), (TILE, 2), (NARROW, 1)]
+
+# Answers as parm-train does, with the arguments it got in calls.txt.
+STUB = """#!/usr/bin/env -S python3 -SE
+import json, os, sys
+words = sys.argv[1:]
+folder = os.path.dirname(sys.argv[0])
+with open(folder + "/calls.txt", "a") as file:
+    file.write(" ".join(words) + "\\n")
+def after(flag):
+    return [words[i + 1] for i in range(len(words)) if words[i] == flag]
+for out in after("--out"):
+    os.mkdir(out)
+    with open(out + "/bundle.yaml", "w") as file:
+        file.write("training: {seconds: 60.0}\\n")
+figures = {"a_d": {"1": 0.9}, "a_d_se": {"1": 0.003}, "ece": None,
+           "risk_coverage": [], "bytes": 3136, "k": 4, "rows": []}
+if words[0] == "frontier":
+    figures = {"machine": "stub", "samples": 10, "a_a": 0.92, "units": [
+        {**figures, "unit": name, "exact": False, "relative_cost": 1.0, "k": 2}
+        for name in after("--parity")]}
+    open(after("--picture")[0], "w").close()
+for path in after("--json"):
+    with open(path, "w") as file:
+        json.dump(figures, file)
+"""
+
+
+def report_of(a_d):
+    return {"a_d": {"2": a_d, "1": a_d}, "a_d_se": {"1": 0.003, "2": 0.003},
+            "ece": 0.01, "bytes": 3136, "risk_coverage": [
+                {"coverage": 0.4, "accuracy": 0.999,
+                 "deployed_accuracy": 0.999},
+                {"coverage": 0.5, "accuracy": 0.99,
+                 "deployed_accuracy": 0.995}]}
+
+
+def frontier_unit(name, k, relative_cost, exact=False):
+    return {"unit": name, "k": k, "relative_cost": relative_cost,
+            "exact": exact, "bytes": 6272, "ece": None,
+            "a_d": {"1": 0.92}, "a_d_se": {"1": 0.003}}
+
+
+class ReportTest(unittest.TestCase):
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        bundles = [unit.bundle(seed) for unit, seed in RUNS]
+        for bundle in ["deployed", NARROW.backup(1), *bundles]:
+            os.mkdir(os.path.join(folder.name, bundle))
+            path = os.path.join(folder.name, bundle, "bundle.yaml")
+            with open(path, "w", encoding="utf-8") as file:
+                # A pack through a model that exists has trained nothing.
+                file.write("model: a\n" if bundle == NARROW.bundle(1)
+                           else "training: {seconds: 120.0}\n")
+        frontier = {
+            "a_a": 0.92, "machine": "a machine", "samples": 10000,
+            "units": [
+                frontier_unit(os.path.join(folder.name, TILE.bundle(1)), 2,
+                              1.04),
+                frontier_unit(os.path.join(folder.name, NARROW.bundle(1)), 4,
+                              1.5),
+                frontier_unit("deployed", 4, 3.5, exact=True)],
+        }
+        self.record = report.make_record(
+            SUITE, RUNS, [report_of(a_d) for a_d in (0.91, 0.914, 0.912)],
+            frontier, [{"k": 8, "rows": [{
+                "variant": "published", "accuracy": 0.5,
+                "standard_error": 0.01}]}],
+            ["sum3-seed1"], out=folder.name, commit="abc", quick=False)
+
+    def test_record_has_a_row_per_unit_seed_and_losses(self):
+        rows = self.record["rows"]
+        self.assertEqual([(row["unit"], row["seed"], row["losses"])
+                          for row in rows],
+                         [("tile2", 1, 1), ("tile2", 1, 2), ("tile2", 2, 1),
+                          ("tile2", 2, 2), ("narrow4", 1, 1),
+                          ("narrow4", 1, 2), ("pack4", 1, 1)])
+        for row in rows:
+            self.assertLessEqual(
+                {"dataset", "arch", "scheme", "k", "r", "losses", "a_a", "a_d",
+                 "a_d_se", "ece", "relative_cost", "bytes", "seed",
+                 "train_s_deployed", "train_s_parity", "device"}, set(row))
+        self.assertEqual(rows[4]["train_s_parity"], 120)
+        self.assertEqual(rows[6]["train_s_parity"], 0)
+
+    def test_table_gives_means_and_spreads_of_seeds(self):
+        lines = report.make_table(SUITE, self.record).splitlines()
+        tile = next(line for line in lines if line.startswith("| `tile`"))
+        cells = [cell.strip() for cell in tile.split("|")[1:-1]]
+        self.assertEqual(cells[:7], ["`tile`", "2", "91.20", "0.30",
+                                     "91.00 .. 91.40", "0.80", "1.80"])
+        self.assertEqual(cells[8:], ["1.04", "3136", "5", "2"])
+
+    def test_targets_name_what_reached_them(self):
+        lines = report.make_table(SUITE, self.record).splitlines()
+        proper = next(line for line in lines if line.startswith("| parity pr"))
+        self.assertIn("<= 0.70: 0.80 (`tile`), **missed**", proper)
+        self.assertIn("<= 1.20: not measured", proper)
+        # Neither the narrow pack nor the deployed model costs one query only.
+        any_unit = next(line for line in lines if line.startswith("| any"))
+        self.assertIn("<= 0.90: not measured", any_unit)
+
+    def test_what_was_left_out_is_named(self):
+        table = report.make_table(SUITE, self.record)
+        self.assertIn("Not in this run: sum3-seed1.", table)
+        table = report.make_table(SUITE, {**self.record, "left_out": []})
+        self.assertNotIn("Not in this run", table)
+
+    def test_most_confident_half_stands_beside_the_deployed_model(self):
+        lines = report.make_table(SUITE, self.record).splitlines()
+        self.assertIn("| tile2-seed1 | 99.00 | 99.50 | 0.50 |", lines)
+
+    def test_training_free_codes_are_told_apart(self):
+        lines = report.make_table(SUITE, self.record).splitlines()
+        self.assertIn("| published | 8 | 50.00 | 1.00 |", lines)
+        self.assertNotIn("berrut", [row["scheme"]
+                                    for row in self.record["rows"]])
+
+    def test_smoke_run_says_what_its_figures_are_worth(self):
+        self.assertNotIn("smoke", report.make_table(SUITE, self.record))
+        table = report.make_table(SUITE, {**self.record, "quick": True})
+        self.assertIn("no figure here means anything", table)
+
+
+class RunnerTest(unittest.TestCase):
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+        stub = os.path.join(self.folder, "parm-train")
+        with open(stub, "w", encoding="utf-8") as file:
+            file.write(STUB)
+        os.chmod(stub, 0o755)
+        os.environ["PARM_BIN"] = os.environ["PARM_DATA"] = self.folder
+        self.addCleanup(os.environ.pop, "PARM_BIN")
+        self.addCleanup(os.environ.pop, "PARM_DATA")
+        self.out = os.path.join(self.folder, "out")
+
+    def run_quick(self, *more):
+        argv = ["run.sh", "fashion", "--quick", *more, "--out", self.out,
+                "--results", os.path.join(self.folder, "results")]
+        with contextlib.redirect_stdout(io.StringIO()):
+            old, sys.argv = sys.argv, argv
+            try:
+                run_suite.main()
+            finally:
+                sys.argv = old
+        with open(os.path.join(self.folder, "calls.txt"),
+                  encoding="utf-8") as file:
+            return [line.split()[0] for line in file]
+
+    def test_second_run_trains_nothing_again(self):
+        first = self.run_quick()
+        self.assertEqual(first[0], "deployed")
+        self.assertEqual(first[-3:], ["frontier", "berrut", "berrut"])
+        again = self.run_quick()[len(first):]
+        self.assertEqual(set(again), {"evaluate", "frontier", "berrut"})
+        with open(os.path.join(self.folder, "results", "fashion.json"),
+                  encoding="utf-8") as file:
+            record = json.load(file)
+        self.assertTrue(record["quick"])
+        self.assertTrue(record["rows"])
+
+    def test_report_can_do_with_what_is_trained(self):
+        for bundle in ("deployed", "tile2-seed1"):
+            os.makedirs(os.path.join(self.out, bundle))
+            path = os.path.join(self.out, bundle, "bundle.yaml")
+            with open(path, "w", encoding="utf-8") as file:
+                file.write("training: {seconds: 60.0}\n")
+        self.assertEqual(self.run_quick("--trained-only"),
+                         ["evaluate", "frontier", "berrut", "berrut"])
+        with open(os.path.join(self.out, "fashion.md"),
+                  encoding="utf-8") as file:
+            self.assertIn("Not in this run: narrow2-seed1, sum2-seed1",
+                          file.read())
+
+    def test_what_is_missing_is_a_sentence(self):
+        os.environ["PARM_DATA"] = os.path.join(self.folder, "none")
+        with self.assertRaisesRegex(RuntimeError, "PARM_DATA"):
+            self.run_quick()
+        os.environ["PARM_DATA"] = self.folder
+        os.remove(os.path.join(self.folder, "parm-train"))
+        with self.assertRaisesRegex(RuntimeError, "build it first"):
+            self.run_quick()
+
+    def test_error_of_the_trainer_ends_the_suite(self):
+        with open(os.path.join(self.folder, "parm-train"), "w",
+                  encoding="utf-8") as file:
+            file.write("#!/bin/sh\nexit 1\n")
+        with ProcessSet(self.out) as processes:
+            runner = run_suite.Runner(SUITE, processes, "idx:x", self.out,
+                                      quick=True)
+            with contextlib.redirect_stdout(io.StringIO()), \
+                    self.assertRaisesRegex(RuntimeError, "with status 1"):
+                runner.train_deployed()
+
+
+if __name__ == "__main__":
+    unittest.main()
