@@ -25,7 +25,6 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
 sys.path.insert(0, ROOT)
 
 from experiments.demo import bundles as demo_bundles  # noqa: E402
-from experiments.demo.run_demo import RECIPE  # noqa: E402
 from experiments.harness import driver  # noqa: E402
 from experiments.harness.frontend import (  # noqa: E402
     Metrics, wait_until_ready)
@@ -35,6 +34,10 @@ from experiments.harness.served_load import write_json  # noqa: E402
 
 MODEL = demo_bundles.MODEL
 DEADLINE = "500ms"
+RECIPE = {
+    "deployed": ["--arch", "mlp", "--seed", "1"],
+    "parity": ["--scheme", "sum", "--k", "2", "--seed", "1"],
+}
 
 
 class AllRefused(Exception):

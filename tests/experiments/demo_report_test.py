@@ -56,24 +56,39 @@ class ReportTest(unittest.TestCase):
 
 class ConfigurationTest(unittest.TestCase):
 
-    def test_both_policies_use_the_same_number_of_workers(self):
-        demo = run_demo.Demo(
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        with open(os.path.join(folder.name, "bundle.yaml"), "w",
+                  encoding="utf-8") as file:
+            file.write("measured: {relative_cost: 1.5}\n")
+        self.parity = folder.name
+        self.demo = run_demo.Demo(
             type("Args", (), {"bin": "bin", "seed": 1}),
-            {"deployed": "/b/deployed", "parity": "/b/parity"})
-        bundles = {
-            policy: [demo._worker_config(policy, index)["bundles"][0]["path"]
-                     for index in range(run_demo.NUM_WORKERS)]
-            for policy in ("none", "coded")}
-        self.assertEqual(bundles["none"], ["/b/deployed"] * 9)
-        self.assertEqual(bundles["coded"],
-                         ["/b/deployed"] * 6 + ["/b/parity"] * 3)
+            {"deployed": "/b/deployed", "parity": self.parity})
+
+    def bundles_of(self, policy):
+        return [self.demo._worker_config(policy, index)["bundles"][0]
+                for index in range(run_demo.NUM_WORKERS)]
+
+    def test_both_policies_use_the_same_number_of_workers(self):
+        for policy, num_parity in (("none", 0), ("coded", 3)):
+            self.assertEqual(
+                [bundle["path"] for bundle in self.bundles_of(policy)],
+                ["/b/deployed"] * (9 - num_parity) +
+                [self.parity] * num_parity)
+
+    def test_a_dearer_parity_model_takes_longer(self):
+        services = [bundle["pace"]["service"]
+                    for bundle in self.bundles_of("coded")]
+        self.assertEqual(services, ["20000us"] * 6 + ["30000us"] * 3)
 
     def test_only_the_coded_frontend_names_a_code(self):
         none = run_demo.frontend_config(["tcp://h:1"], "none")
         coded = run_demo.frontend_config(["tcp://h:1"], "coded")
         self.assertNotIn("code", none["models"][0]["redundancy"])
         self.assertEqual(coded["models"][0]["redundancy"]["code"],
-                         {"scheme": "sum", "k": 2, "r": 1})
+                         {"scheme": "tile", "k": 2, "r": 1})
         self.assertEqual(none["workers"], coded["workers"])
 
 

@@ -41,7 +41,8 @@ def train():
         write(option("--logits"), "")
         return 0
     note("trained", sys.argv[1])
-    write(os.path.join(option("--out"), "bundle.yaml"), "{}")
+    write(os.path.join(option("--out"), "bundle.yaml"),
+          "measured: {relative_cost: 1}")
     refusal = os.path.join(FOLDER, "refuse")
     if os.path.exists(refusal):
         os.remove(refusal)
