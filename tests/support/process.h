@@ -22,8 +22,9 @@ std::string ProgramPath(const std::string& name);
 /// Threads: one.
 class Process {
  public:
-  /// How long anything may take before a test gives up.
-  static constexpr std::chrono::seconds kPatience{60};
+  /// How long anything may take, on a machine busy with other things, before a
+  /// test gives up.
+  static constexpr std::chrono::seconds kPatience{180};
 
   /// Starts `arguments[0]` with standard error into the file `log_path`.
   /// Errors: kUnavailable if it cannot be started.
