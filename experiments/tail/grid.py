@@ -127,6 +127,8 @@ def note_of(options):
 
 def main():
     options = parse_arguments(sys.argv[1:])
+    # Before the runs: what is checked out may change meanwhile.
+    note = note_of(options)
     rows = simulate_all(options)
     os.makedirs(options.out, exist_ok=True)
     with open(os.path.join(options.out, "grid.json"), "w",
@@ -135,7 +137,7 @@ def main():
                    "\n]\n")
     with open(os.path.join(options.out, "grid.md"), "w",
               encoding="utf-8") as file:
-        file.write(grid_report.markdown(rows, note_of(options)))
+        file.write(grid_report.markdown(rows, note))
     grid_report.picture(rows, os.path.join(options.out, "grid.png"))
     print(f"wrote {len(rows)} rows to {options.out}")
     return 0

@@ -6,6 +6,7 @@ from experiments.harness import report
 
 # The policy that nothing goes wrong for; no rival.
 ORACLE = "oracle"
+_TICKS_MS = [20, 30, 50, 100, 200, 500]
 
 
 def _unique(rows, key):
@@ -138,6 +139,9 @@ def picture(rows, path):
         panel.set_xlabel("load")
     for line in panels:
         line[0].set_ylabel("p99.9, ms")
-    panels[0][0].legend(fontsize=8, frameon=False)
+        line[0].set_yticks(_TICKS_MS, [str(tick) for tick in _TICKS_MS])
+        line[0].minorticks_off()
+    figure.legend(*panels[0][0].get_legend_handles_labels(), ncols=9,
+                  loc="outside upper center", frameon=False)
     figure.savefig(path, dpi=120)
     plt.close(figure)
