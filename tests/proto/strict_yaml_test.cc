@@ -182,9 +182,9 @@ TEST(StrictYamlTest, RefusesDurationsAndChoicesOutsideTheSchema) {
               Refused("f.yaml:3: models[0].deadline: expected a duration such "
                       "as 500ms (units ns, us, ms, s; at most 1 hour), got "
                       "\"500\""));
-  EXPECT_THAT(ParseModel("{name: a, redundancy: {policy: codec}}"),
-              Refused("f.yaml:3: models[0].redundancy.policy: expected one of "
-                      "none|coded, got \"codec\""));
+  EXPECT_THAT(ParseModel("{name: a, redundancy: {mode: watch}}"),
+              Refused("f.yaml:3: models[0].redundancy.mode: expected one of "
+                      "act|observe, got \"watch\""));
 }
 
 TEST(StrictYamlTest, RefusesTextThatIsNotUtf8) {
