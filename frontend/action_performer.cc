@@ -41,7 +41,7 @@ absl::StatusOr<TensorSet> ActionPerformer::Inputs(
     if (i < bundle.inputs.size()) tensor.spec.name = bundle.inputs[i].name;
     inputs.tensors.push_back(std::move(tensor));
   }
-  const bool parity = bundle.role == core::BundleRole::kParity;
+  const bool parity = bundle.role != core::BundleRole::kDeployed;
   inputs.rows = parity ? first.rows : inputs.tensors.at(0).spec.shape.at(0);
   return inputs;
 }

@@ -185,9 +185,29 @@ absl::Status ResolveHedge(const config::Hedge& hedge,
   return absl::OkStatus();
 }
 
+absl::Status ResolveHybrid(const config::Hybrid& hybrid,
+                           const std::vector<Step>& model_path,
+                           const Source& source, core::ModelOptions* model) {
+  core::HybridOptions& out = model->hybrid;
+  if (hybrid.has_max_extra_load()) out.max_extra_load = hybrid.max_extra_load();
+  if (hybrid.gate().has_open()) out.gate.open = hybrid.gate().open();
+  if (hybrid.gate().has_shut()) out.gate.shut = hybrid.gate().shut();
+  out.gate.window = DurationOr(hybrid.gate().window(), out.gate.window);
+  out.parity_cost = hybrid.parity_cost();
+  absl::string_view text;
+  if (!(out.gate.open < out.gate.shut)) text = "gate: open is not below shut";
+  if (out.gate.window <= Duration{0}) text = "gate: window must be above 0";
+  if (text.empty()) return absl::OkStatus();
+  std::vector<Step> path = model_path;
+  path.insert(path.end(), {"redundancy", "hybrid", "gate"});
+  return source.Error(path, text);
+}
+
 core::PolicyKind PolicyNamed(absl::string_view name) {
   if (name == "coded") return core::PolicyKind::kCoded;
+  if (name == "backup") return core::PolicyKind::kBackup;
   if (name == "hedge") return core::PolicyKind::kHedge;
+  if (name == "hybrid") return core::PolicyKind::kHybrid;
   if (name == "replicate") return core::PolicyKind::kReplicate;
   return core::PolicyKind::kNone;
 }
@@ -205,20 +225,27 @@ absl::Status ResolveRedundancy(const config::Redundancy& redundancy,
   model->policy = PolicyNamed(redundancy.policy());
   model->mode = redundancy.mode() == "observe" ? core::PolicyMode::kObserve
                                                : core::PolicyMode::kAct;
-  if (redundancy.has_code()) {
+  const bool backup = model->policy == core::PolicyKind::kBackup;
+  if (redundancy.has_code() || backup) {
     // Checked under every policy: a mistake should not wait for the switch.
-    const CodeSpec spec{
-        .scheme = redundancy.code().scheme(),
-        .k = static_cast<int>(redundancy.code().k()),
-        .r = static_cast<int>(ValueOr(redundancy.code().r(), 1U))};
+    CodeSpec spec{.scheme = "pack", .k = 1};  // a copy of every query
+    if (redundancy.has_code()) {
+      spec = {.scheme = redundancy.code().scheme(),
+              .k = static_cast<int>(redundancy.code().k()),
+              .r = static_cast<int>(ValueOr(redundancy.code().r(), 1U))};
+    }
     absl::StatusOr<std::unique_ptr<const Code>> code = CreateCode(spec);
     if (!code.ok()) return error({"code"}, code.status().message());
-    if (model->policy == core::PolicyKind::kCoded) {
-      model->code = *std::move(code);
+    if (backup && spec.scheme != "pack") {
+      return error({"code", "scheme"},
+                   "policy backup sends queries side by side: its code is "
+                   "{scheme: pack, k: K}");
     }
-  } else if (model->policy == core::PolicyKind::kCoded) {
+    if (core::UsesCode(model->policy)) model->code = *std::move(code);
+  } else if (core::UsesCode(model->policy)) {
     return error({"policy"},
-                 "policy coded needs a code: {scheme: NAME, k: K, r: R}");
+                 absl::StrCat("policy ", redundancy.policy(),
+                              " needs a code: {scheme: NAME, k: K, r: R}"));
   }
   model->group_timeout =
       DurationOr(redundancy.group().timeout(), model->group_timeout);
@@ -232,6 +259,8 @@ absl::Status ResolveRedundancy(const config::Redundancy& redundancy,
                                  : core::CancelLoser::kAtEnd;
   PARM_RETURN_IF_ERROR(
       ResolveHedge(redundancy.hedge(), model_path, source, model));
+  PARM_RETURN_IF_ERROR(
+      ResolveHybrid(redundancy.hybrid(), model_path, source, model));
   return ResolveDecode(redundancy.decode(), model_path, source, model);
 }
 

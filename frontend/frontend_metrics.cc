@@ -192,6 +192,22 @@ void AddHedging(const MetricsInput& in, PrometheusText& out) {
   counter("parm_losers_cancelled_total",
           "Copies withdrawn because another one had begun.",
           &core::HedgeCounters::losers_cancelled);
+  counter("parm_replicas_total",
+          "Second copies of queries that had no siblings to be coded with.",
+          &core::HedgeCounters::replicas);
+  out.Counter("parm_redundancy_shed_total",
+              "Parity queries of groups and copies of queries without siblings "
+              "that were left out, by reason.");
+  ForEachModel(in, [&](const std::string& model, const auto& counters) {
+    out.Value({{"model", model}, {"reason", "load"}},
+              counters.hedge.shed_for_load);
+    out.Value({{"model", model}, {"reason", "budget"}},
+              counters.hedge.shed_for_budget);
+  });
+  out.Gauge("parm_load", "Share of the lanes with ordinary work, averaged.");
+  ForEachModel(in, [&](const std::string& model, const auto& counters) {
+    out.Value({{"model", model}}, counters.hedge.load);
+  });
   out.Histogram("parm_hedge_delay_seconds",
                 "From the first dispatch to the hedge.");
   ForEachModel(in, [&](const std::string& model, const auto& counters) {
@@ -199,7 +215,7 @@ void AddHedging(const MetricsInput& in, PrometheusText& out) {
   });
   out.Counter("parm_service_seconds_total",
               "Estimated service time of what was dispatched under policies "
-              "hedge and replicate.");
+              "hedge, replicate and hybrid.");
   ForEachModel(in, [&](const std::string& model, const auto& counters) {
     out.Value({{"model", model}, {"work", "ordinary"}},
               ToSeconds(counters.hedge.ordinary_service));

@@ -133,8 +133,10 @@ std::optional<core::ServedBundle> ModelCatalog::Admit(
   // A pool may serve models of other frontends too.
   if (!model.has_value()) return std::nullopt;
   const bool parity = info.role() == wire::PARITY;
-  if (!parity && info.role() != wire::DEPLOYED) return std::nullopt;
+  const bool backup = info.role() == wire::BACKUP;
+  if (!parity && !backup && info.role() != wire::DEPLOYED) return std::nullopt;
   if (parity && !AdmitParity(info, *model)) return std::nullopt;
+  if (backup && !AdmitBackup(info, *model)) return std::nullopt;
   std::vector<TensorSpec> inputs = Specs(info.inputs());
   std::vector<TensorSpec> outputs = Specs(info.outputs());
   if (!UsableSpecs(inputs) || !UsableSpecs(outputs)) {
@@ -153,19 +155,24 @@ std::optional<core::ServedBundle> ModelCatalog::Admit(
   if (bundle->first_seen == 0) {
     bundle->first_seen = ++num_described_;
     bundle->model = *model;
-    bundle->role =
-        parity ? core::BundleRole::kParity : core::BundleRole::kDeployed;
+    bundle->role = parity   ? core::BundleRole::kParity
+                   : backup ? core::BundleRole::kBackup
+                            : core::BundleRole::kDeployed;
     bundle->version = info.version();
     bundle->batched = Batched(inputs) && Batched(outputs);
     bundle->inputs = std::move(inputs);
     bundle->outputs = std::move(outputs);
-    if (!parity) WithdrawUnfit(*bundle);
+    if (bundle->role == core::BundleRole::kDeployed) WithdrawUnfit(*bundle);
   }
   // What was measured is no part of a bundle's identity, and may be measured
   // anew.
   if (!info.calibration().empty()) bundle->confidence = ConfidenceTable(info);
-  if (parity && deployed->first_seen != 0) {
-    const absl::Status fits = CheckFits(*bundle, *deployed);
+  // A backup is for whatever is served.
+  const CatalogBundle* const helped = backup   ? Current(*model)
+                                      : parity ? deployed
+                                               : nullptr;
+  if (helped != nullptr && helped->first_seen != 0) {
+    const absl::Status fits = CheckFits(*bundle, *helped);
     if (!fits.ok()) {
       Refuse(info.sha256(), *model, &counters_.refused_shape, fits.message());
       return std::nullopt;
@@ -193,13 +200,31 @@ bool ModelCatalog::AdmitParity(const wire::BundleInfo& info, ModelId model) {
                         "; the configuration says ", ToString(spec)));
     return false;
   }
-  if (configured.needs_calibration && info.calibration().empty()) {
-    Refuse(info.sha256(), model, &counters_.refused_calibration,
-           "decode.min_confidence or decode.floor is configured, but its "
-           "manifest has no calibration table");
+  return IsCalibrated(info, model);
+}
+
+bool ModelCatalog::AdmitBackup(const wire::BundleInfo& info, ModelId model) {
+  const CatalogModel& configured = options_.models[Raw(model)];
+  if (configured.code == nullptr) return false;
+  if (configured.code->spec().scheme != "pack") {
+    Refuse(info.sha256(), model, &counters_.refused_code,
+           absl::StrCat("a backup answers queries side by side, as code pack "
+                        "sends them; the configuration says ",
+                        ToString(configured.code->spec())));
     return false;
   }
-  return true;
+  return IsCalibrated(info, model);
+}
+
+bool ModelCatalog::IsCalibrated(const wire::BundleInfo& info, ModelId model) {
+  if (!options_.models[Raw(model)].needs_calibration ||
+      !info.calibration().empty()) {
+    return true;
+  }
+  Refuse(info.sha256(), model, &counters_.refused_calibration,
+         "decode.min_confidence or decode.floor is configured, but its "
+         "manifest has no calibration table");
+  return false;
 }
 
 CatalogBundle* ModelCatalog::Intern(const std::string& sha256) {
@@ -331,7 +356,7 @@ absl::Status ModelCatalog::CheckFits(const CatalogBundle& parity,
   };
   if (parity.inputs.size() != 1 || parity.outputs.size() != 1) {
     return absl::InvalidArgumentError(
-        "a parity bundle has one input and one output");
+        "a parity or backup bundle has one input and one output");
   }
   // Such queries pass through uncoded, which is said when the first one comes.
   if (!deployed.batched || deployed.inputs.size() != 1 ||
@@ -357,10 +382,11 @@ void ModelCatalog::WithdrawUnfit(const CatalogBundle& deployed) {
   for (size_t i = 0; i < workers_.size(); ++i) {
     const size_t withdrawn = std::erase_if(
         workers_[i].bundles, [&](const core::ServedBundle& served) {
-          if (served.role != core::BundleRole::kParity ||
-              served.deployed != deployed.key) {
-            return false;
-          }
+          const bool helps = (served.role == core::BundleRole::kParity &&
+                              served.deployed == deployed.key) ||
+                             (served.role == core::BundleRole::kBackup &&
+                              served.model == deployed.model);
+          if (!helps) return false;
           const CatalogBundle& parity = Get(served.bundle);
           const absl::Status fits = CheckFits(parity, deployed);
           if (!fits.ok()) {

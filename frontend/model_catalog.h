@@ -147,6 +147,8 @@ class ModelCatalog {
 
   std::optional<core::ServedBundle> Admit(const wire::BundleInfo& info);
   bool AdmitParity(const wire::BundleInfo& info, ModelId model);
+  bool AdmitBackup(const wire::BundleInfo& info, ModelId model);
+  bool IsCalibrated(const wire::BundleInfo& info, ModelId model);
   // Null beyond kMaxBundles.
   CatalogBundle* Intern(const std::string& sha256);
   void Refuse(const std::string& sha256, ModelId model, uint64_t* counter,

@@ -22,13 +22,15 @@ core::ServedBundle Deployed() {
           .deployed = DeployedBundle(0)};
 }
 
-void AddParities(const CodeSpec& spec, SimWorkerSpec* worker) {
-  for (uint8_t i = 0; i < spec.r; ++i) {
-    worker->bundles.push_back({.bundle = ParityBundle(0, i),
-                               .model = ModelId{0},
-                               .role = core::BundleRole::kParity,
-                               .deployed = DeployedBundle(0),
-                               .parity_index = i});
+void AddParities(const core::ModelOptions& model, SimWorkerSpec* worker) {
+  const bool backup = model.policy == core::PolicyKind::kBackup;
+  for (uint8_t i = 0; i < model.code->spec().r; ++i) {
+    worker->bundles.push_back(
+        {.bundle = ParityBundle(0, i),
+         .model = ModelId{0},
+         .role = backup ? core::BundleRole::kBackup : core::BundleRole::kParity,
+         .deployed = DeployedBundle(0),
+         .parity_index = i});
   }
 }
 
@@ -36,7 +38,7 @@ void AddWorkers(const LoadScenario& scenario, const Candidate& candidate,
                 Scenario* world) {
   const uint32_t n = scenario.num_workers;
   const uint32_t num_parity = NumParityWorkers(candidate, n);
-  const Code* const code = candidate.model().code.get();
+  const core::ModelOptions& model = candidate.model();
   for (uint32_t i = 0; i < n; ++i) {
     SimWorkerSpec worker = {.fault_domain = i % scenario.fault_domains,
                             .max_in_flight = candidate.max_in_flight};
@@ -44,8 +46,8 @@ void AddWorkers(const LoadScenario& scenario, const Candidate& candidate,
     const bool parity_only =
         (uint64_t{i} + 1) * num_parity / n != uint64_t{i} * num_parity / n;
     if (!parity_only) worker.bundles.push_back(Deployed());
-    if (code != nullptr && (parity_only || num_parity == 0)) {
-      AddParities(code->spec(), &worker);
+    if (model.code != nullptr && (parity_only || num_parity == 0)) {
+      AddParities(model, &worker);
     }
     world->workers.push_back(std::move(worker));
   }

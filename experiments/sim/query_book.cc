@@ -76,7 +76,11 @@ void QueryBook::CheckOutput(const core::AnswerQuery& answer,
           model.has_default_answer && query.mode != AnswerMode::kExact,
           "default answer not allowed: query ", id);
       return;
+    case AnswerSource::kBackup:
     case AnswerSource::kReconstructed:
+      violations_.Check((answer.source == AnswerSource::kBackup) ==
+                            (model.policy == core::PolicyKind::kBackup),
+                        "answer of the other kind of bundle: query ", id);
       violations_.Check(query.mode != AnswerMode::kExact &&
                             model.mode == core::PolicyMode::kAct,
                         "reconstruction not allowed: query ", id);
@@ -87,7 +91,8 @@ void QueryBook::CheckOutput(const core::AnswerQuery& answer,
       break;
     case AnswerSource::kHedged:
       violations_.Check((model.policy == core::PolicyKind::kHedge ||
-                         model.policy == core::PolicyKind::kReplicate) &&
+                         model.policy == core::PolicyKind::kReplicate ||
+                         model.policy == core::PolicyKind::kHybrid) &&
                             model.mode == core::PolicyMode::kAct,
                         "hedged answer not allowed: query ", id);
       break;

@@ -15,7 +15,7 @@ uint64_t NumServed(const core::CoreCounters& counters) {
   for (const core::ModelCounters& model : counters.models) {
     for (const core::AnswerSource source :
          {core::AnswerSource::kExact, core::AnswerSource::kHedged,
-          core::AnswerSource::kReconstructed}) {
+          core::AnswerSource::kReconstructed, core::AnswerSource::kBackup}) {
       served += model.answers[static_cast<size_t>(source)];
     }
   }
@@ -47,7 +47,11 @@ void CheckBurst(const Scenario& scenario, const Snapshot& before,
   }
   for (size_t m = 0; m < scenario.core.models.size(); ++m) {
     const core::ModelOptions& model = scenario.core.models[m];
-    if (model.policy != core::PolicyKind::kCoded) continue;
+    // The others form no groups, or not under the load of a burst.
+    if (model.policy != core::PolicyKind::kCoded &&
+        model.policy != core::PolicyKind::kBackup) {
+      continue;
+    }
     const core::ModelCounters& now = after.counters.models[m];
     const core::ModelCounters& then = before.counters.models[m];
     // A group needs k batches at once, and its parity a worker that is not

@@ -58,6 +58,39 @@ void DrawHedge(ScenarioDraws& draw, ModelOptions* model) {
   if (draw.Happens(0.3)) hedge.budget.max_concurrent = draw.Pick(1, 4);
 }
 
+void DrawHybrid(ScenarioDraws& draw, core::HybridOptions* hybrid) {
+  hybrid->max_extra_load = draw.Rate(0.2, 2);
+  hybrid->gate.open = draw.Real(0.2, 1);
+  hybrid->gate.shut = hybrid->gate.open + draw.Real(0.05, 0.5);
+  hybrid->gate.window = draw.Between(50, 2000);
+}
+
+void DrawPolicy(ScenarioDraws& draw, ModelOptions* model) {
+  const uint32_t policy = draw.Pick(1, 14);
+  if (policy <= 1) return;
+  if (policy <= 3) {
+    model->policy = core::PolicyKind::kHedge;
+    return;
+  }
+  if (policy <= 5) {
+    model->policy = core::PolicyKind::kReplicate;
+    model->replicate_cancels = draw.Happens(0.5) ? core::CancelLoser::kAtStart
+                                                 : core::CancelLoser::kAtEnd;
+    return;
+  }
+  const auto k = static_cast<int>(draw.Pick(2, 4));
+  CodeSpec spec = {.scheme = draw.Happens(0.7) ? "sum" : "pack", .k = k};
+  model->policy = core::PolicyKind::kCoded;
+  if (policy >= 13) {
+    model->policy = core::PolicyKind::kBackup;
+    spec = {.scheme = "pack", .k = k - 1};
+  } else if (policy >= 10) {
+    model->policy = core::PolicyKind::kHybrid;
+    DrawHybrid(draw, &model->hybrid);
+  }
+  model->code = std::shared_ptr<const Code>(CreateCode(spec).value());
+}
+
 ModelOptions DrawModel(uint32_t index, ScenarioDraws& draw) {
   ModelOptions model;
   model.name = absl::StrCat("model", index);
@@ -81,22 +114,7 @@ ModelOptions DrawModel(uint32_t index, ScenarioDraws& draw) {
   model.mode =
       draw.Happens(0.15) ? core::PolicyMode::kObserve : core::PolicyMode::kAct;
   DrawHedge(draw, &model);
-  const uint32_t policy = draw.Pick(1, 10);
-  if (policy <= 1) return model;
-  if (policy <= 3) {
-    model.policy = core::PolicyKind::kHedge;
-    return model;
-  }
-  if (policy <= 5) {
-    model.policy = core::PolicyKind::kReplicate;
-    model.replicate_cancels = draw.Happens(0.5) ? core::CancelLoser::kAtStart
-                                                : core::CancelLoser::kAtEnd;
-    return model;
-  }
-  model.policy = core::PolicyKind::kCoded;
-  const CodeSpec spec = {.scheme = draw.Happens(0.7) ? "sum" : "pack",
-                         .k = static_cast<int>(draw.Pick(2, 4))};
-  model.code = std::shared_ptr<const Code>(CreateCode(spec).value());
+  DrawPolicy(draw, &model);
   return model;
 }
 
@@ -120,10 +138,13 @@ void DrawWorkers(Scenario& scenario, ScenarioDraws& draw) {
                                   .deployed = DeployedBundle(m)});
       }
       if (i >= num_deployed || shared_pool) {
-        worker.bundles.push_back({.bundle = ParityBundle(m, 0),
-                                  .model = ModelId{m},
-                                  .role = BundleRole::kParity,
-                                  .deployed = DeployedBundle(m)});
+        const bool backup =
+            scenario.core.models[m].policy == core::PolicyKind::kBackup;
+        worker.bundles.push_back(
+            {.bundle = ParityBundle(m, 0),
+             .model = ModelId{m},
+             .role = backup ? BundleRole::kBackup : BundleRole::kParity,
+             .deployed = backup ? ParityBundle(m, 0) : DeployedBundle(m)});
       }
     }
     scenario.workers.push_back(std::move(worker));
@@ -198,9 +219,9 @@ Scenario DrawScenario(uint64_t seed, uint64_t num_queries) {
   }
   if (draw.Happens(0.5)) scenario.latest_hello = Milliseconds(50);
   // A pool of encoding threads that is stuck.
-  if (draw.Happens(0.15)) {
+  if (draw.Happens(0.2)) {
     scenario.encode_time = draw.Between(50, 1000);
-    core.max_queries = 128;
+    core.max_queries = 64;
     core.ledger_room = 4;
   }
   if (draw.Happens(0.15)) scenario.decode_time = draw.Between(50, 6000);

@@ -60,10 +60,13 @@ void Answers::AnswerExact(const Turn& turn, Batch& batch, AttemptType attempt) {
 void Answers::AnswerReconstructed(const Turn& turn, Query& query) {
   Batch& batch = *query.batch;
   batch.reconstructed = true;
-  Answer(turn, query,
-         {.source = AnswerSource::kReconstructed,
-          .output = batch.decoded,
-          .confidence = batch.confidence});
+  // A backup stands beside its members alone: no group has it and parity too.
+  const bool backup = batch.group->parities[0].role == BundleRole::kBackup;
+  Answer(
+      turn, query,
+      {.source = backup ? AnswerSource::kBackup : AnswerSource::kReconstructed,
+       .output = batch.decoded,
+       .confidence = batch.confidence});
 }
 
 void Answers::GiveUp(const Turn& turn, Query& query, AnswerError error) {

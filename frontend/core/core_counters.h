@@ -25,6 +25,10 @@ struct HedgeCounters {
   uint64_t braked = 0;                // due, but most queries were late
   uint64_t observed = 0;              // mode observe: would have been sent
   uint64_t losers_cancelled = 0;      // at the start of another copy
+  uint64_t replicas = 0;              // copies of queries without siblings
+  uint64_t shed_for_load = 0;         // parity or replica: the gate, the brake
+  uint64_t shed_for_budget = 0;       // parity or replica
+  double load = 0;                    // as policy hybrid measures it, 0..1
   LatencyHistogram delay;             // first dispatch to hedge
   // Estimated service time: of first dispatches, and of copies.
   Duration ordinary_service{0};

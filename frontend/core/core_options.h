@@ -13,7 +13,21 @@
 
 namespace parm::core {
 
-enum class PolicyKind : uint8_t { kNone, kCoded, kHedge, kReplicate };
+enum class PolicyKind : uint8_t {
+  kNone,
+  kCoded,
+  kHedge,
+  kReplicate,
+  kBackup,
+  kHybrid,
+};
+
+/// Whether batches join coding groups, so that a code is needed.
+constexpr bool UsesCode(PolicyKind policy) {
+  return policy == PolicyKind::kCoded || policy == PolicyKind::kBackup ||
+         policy == PolicyKind::kHybrid;
+}
+
 enum class PolicyMode : uint8_t { kAct, kObserve };
 
 struct DecodeOptions {
@@ -43,7 +57,7 @@ struct BudgetOptions {
   double min_per_second = 1;
   /// Unused share that may be saved up, in copies.
   double burst = 10;
-  /// Copies at the workers at once; unset: a tenth of the lanes, at least 2.
+  /// Copies at the workers at once; unset: a quarter of the lanes, at least 2.
   std::optional<uint32_t> max_concurrent;
 };
 
@@ -62,6 +76,25 @@ struct HedgeOptions {
 /// or once it has answered.
 enum class CancelLoser : uint8_t { kAtStart, kAtEnd };
 
+/// How far redundancy is let in; policies/load_gate.h. Both compare with the
+/// load as it would be with the extra work.
+struct GateOptions {
+  double open = 0.65;  // up to here, all of it
+  double shut = 0.80;  // from here on, nothing
+  Duration window = Milliseconds(1000);
+};
+
+/// Policy hybrid, beside `hedge`, `decode` and `code`.
+struct HybridOptions {
+  /// Service time of all extra work, as a share of that of first dispatches,
+  /// while the gate is open; hedge.budget.max_extra_load while it is shut.
+  double max_extra_load = 1;
+  GateOptions gate;
+  /// Service time of a group's parity queries together, in queries; 0: r, or
+  /// for `pack` the members.
+  double parity_cost = 0;
+};
+
 struct ModelOptions {
   std::string name;
   Duration deadline = Milliseconds(500);
@@ -69,12 +102,13 @@ struct ModelOptions {
   Duration batch_timeout = Milliseconds(1);
   PolicyKind policy = PolicyKind::kNone;
   PolicyMode mode = PolicyMode::kAct;
-  std::shared_ptr<const Code> code;  // kCoded only
+  std::shared_ptr<const Code> code;  // UsesCode(policy) only
   Duration group_timeout = Milliseconds(20);
   bool pad_short_groups = true;
   DecodeOptions decode;
   HedgeOptions hedge;
   CancelLoser replicate_cancels = CancelLoser::kAtEnd;
+  HybridOptions hybrid;
   bool has_default_answer = false;
 };
 

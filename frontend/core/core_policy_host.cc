@@ -1,5 +1,7 @@
 #include "frontend/core/core_policy_host.h"
 
+#include <algorithm>
+
 namespace parm::core {
 
 bool CorePolicyHost::SendCopy(const Turn& turn, Batch& batch,
@@ -48,10 +50,20 @@ HedgeCounters& CorePolicyHost::CountersOf(ModelId model) {
 }
 
 double CorePolicyHost::BusyShare(BundleKey bundle) const {
-  const WorkerTable::Lanes lanes = workers_.LanesOf(bundle);
-  return lanes.all == 0
-             ? 1
-             : static_cast<double>(lanes.busy) / static_cast<double>(lanes.all);
+  return workers_.LanesOf(bundle).busy_share();
+}
+
+double CorePolicyHost::BusyShareBefore(const Batch& batch) const {
+  return workers_.LanesOf(batch.deployed, batch.worker).busy_share();
+}
+
+double CorePolicyHost::Fullness() const {
+  const CoreOptions& options = state_.options;
+  const double queries = static_cast<double>(state_.open_queries) /
+                         static_cast<double>(options.max_queries);
+  const double bytes = static_cast<double>(state_.buffered_bytes) /
+                       static_cast<double>(options.max_buffered_bytes);
+  return std::max(queries, bytes);
 }
 
 }  // namespace parm::core

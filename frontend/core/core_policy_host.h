@@ -26,6 +26,8 @@ class CorePolicyHost final : public PolicyHost {
   uint64_t NumLanes(BundleKey bundle) const override;
   HedgeCounters& CountersOf(ModelId model) override;
   double BusyShare(BundleKey bundle) const override;
+  double BusyShareBefore(const Batch& batch) const override;
+  double Fullness() const override;
 
  private:
   CoreState& state_;

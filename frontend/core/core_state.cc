@@ -93,6 +93,20 @@ absl::Status ValidateHedge(const ModelOptions& model) {
   return absl::OkStatus();
 }
 
+absl::Status ValidateHybrid(const HybridOptions& hybrid,
+                            const ModelOptions& model) {
+  if (!(hybrid.max_extra_load >= 0) || !(hybrid.parity_cost >= 0)) {
+    return Invalid(model,
+                   "max_extra_load and parity_cost must not be negative");
+  }
+  const GateOptions& gate = hybrid.gate;
+  if (!(gate.open >= 0) || !(gate.open < gate.shut) ||
+      gate.window <= Duration{0}) {
+    return Invalid(model, "gate needs 0 <= open < shut and a window");
+  }
+  return absl::OkStatus();
+}
+
 absl::Status ValidateModel(const ModelOptions& model) {
   if (model.deadline <= Duration{0}) {
     return Invalid(model, "deadline must be positive");
@@ -103,9 +117,9 @@ absl::Status ValidateModel(const ModelOptions& model) {
   if (model.batch_timeout < Duration{0} || model.group_timeout < Duration{0}) {
     return Invalid(model, "timeouts must not be negative");
   }
-  if (model.policy == PolicyKind::kCoded) {
+  if (UsesCode(model.policy)) {
     if (model.code == nullptr) {
-      return Invalid(model, "policy coded needs a code");
+      return Invalid(model, "its policy needs a code");
     }
     const CodeSpec& spec = model.code->spec();
     if (spec.k < 1 || spec.k > kMaxMembers || spec.r < 1 ||
@@ -114,6 +128,7 @@ absl::Status ValidateModel(const ModelOptions& model) {
     }
   }
   PARM_RETURN_IF_ERROR(ValidateHedge(model));
+  PARM_RETURN_IF_ERROR(ValidateHybrid(model.hybrid, model));
   return ValidateDecode(model);
 }
 

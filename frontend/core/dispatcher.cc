@@ -167,7 +167,7 @@ void Dispatcher::SendBatch(const Turn& turn, Batch& batch, Worker& worker,
 
 void Dispatcher::SubmitParity(const Turn& turn, Parity& parity) {
   const LayoutKey& key = parity.group->key;
-  Bundle* const bundle = workers_.FindParity(key.deployed, parity.index);
+  Bundle* const bundle = workers_.FindParity(key, parity.index);
   if (bundle == nullptr || !WorkerTable::AnyTakesTasks(*bundle)) {
     parity.stage = ParityStage::kGone;
     observer_.OnParityUnplaced(turn, parity);
@@ -198,6 +198,7 @@ void Dispatcher::SendParity(const Turn& turn, Parity& parity, Bundle& bundle,
   task.parity = &parity;
   parity.task = &task;
   parity.worker = worker.id;
+  parity.role = bundle.served.role;
   parity.stage = ParityStage::kSent;
   turn.out.Emit(DispatchTask{.task = TaskId{task.slab_id},
                              .worker = worker.id,

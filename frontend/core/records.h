@@ -140,6 +140,7 @@ struct Parity {
   ParityStage stage = ParityStage::kAbsent;
   bool retried = false;
   bool output_decodable = false;
+  BundleRole role = BundleRole::kParity;  // of the bundle that it was sent to
   WorkerId worker = kNoWorker;
   BufferId query{};
   uint64_t bytes = 0;

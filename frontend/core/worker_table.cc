@@ -101,13 +101,17 @@ Bundle& WorkerTable::FindOrAdd(BundleKey key) {
   return *bundles_.back();
 }
 
-Bundle* WorkerTable::FindParity(BundleKey deployed, uint8_t parity_index) {
+Bundle* WorkerTable::FindParity(const LayoutKey& key, uint8_t parity_index) {
   Bundle* best = nullptr;
   int64_t most = -1;
   for (const std::unique_ptr<Bundle>& bundle : bundles_) {
     const ServedBundle& served = bundle->served;
-    if (bundle->workers.empty() || served.role != BundleRole::kParity ||
-        served.deployed != deployed || served.parity_index != parity_index) {
+    const bool made_for_it =
+        (served.role == BundleRole::kParity &&
+         served.deployed == key.deployed) ||
+        (served.role == BundleRole::kBackup && served.model == key.model);
+    if (bundle->workers.empty() || !made_for_it ||
+        served.parity_index != parity_index) {
       continue;
     }
     const int64_t alive = std::count_if(
@@ -128,14 +132,17 @@ bool WorkerTable::AnyTakesTasks(const Bundle& bundle, WorkerId except) {
                      });
 }
 
-WorkerTable::Lanes WorkerTable::LanesOf(BundleKey key) const {
+WorkerTable::Lanes WorkerTable::LanesOf(BundleKey key,
+                                        WorkerId one_less) const {
   Lanes lanes;
   const Bundle* const bundle = Find(key);
   if (bundle == nullptr) return lanes;
   for (const Worker* worker : bundle->workers) {
     if (!worker->takes_tasks()) continue;
     lanes.all += worker->lanes;
-    lanes.busy += std::min(worker->lanes, worker->outstanding);
+    uint32_t ordinary = worker->outstanding - worker->outstanding_redundant;
+    if (worker->id == one_less && ordinary > 0) --ordinary;
+    lanes.busy += std::min(worker->lanes, ordinary);
   }
   return lanes;
 }

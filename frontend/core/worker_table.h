@@ -75,9 +75,10 @@ class WorkerTable {
   /// nullptr if no known worker serves it.
   Bundle* Find(BundleKey key) const;
   Bundle& FindOrAdd(BundleKey key);
-  /// The parity bundle made for a deployed one that has the most workers
-  /// taking tasks; nullptr if none was ever stated.
-  Bundle* FindParity(BundleKey deployed, uint8_t parity_index);
+  /// The bundle that answers this parity query of groups of that layout and has
+  /// the most workers taking tasks: a parity bundle made for their deployed
+  /// one, or a backup of their model. nullptr if none was ever stated.
+  Bundle* FindParity(const LayoutKey& key, uint8_t parity_index);
 
   /// Whether some worker (other than `except`) could take a task of this
   /// bundle, now or when it has a free slot.
@@ -86,9 +87,14 @@ class WorkerTable {
   /// Of the workers that serve the bundle and take tasks.
   struct Lanes {
     uint64_t all = 0;
-    uint64_t busy = 0;
+    uint64_t busy = 0;  // with ordinary tasks
+    double busy_share() const {
+      return all == 0 ? 1
+                      : static_cast<double>(busy) / static_cast<double>(all);
+    }
   };
-  Lanes LanesOf(BundleKey key) const;
+  /// With one ordinary task less at worker `one_less`, which has one.
+  Lanes LanesOf(BundleKey key, WorkerId one_less = kNoWorker) const;
 
   struct PickOptions {
     bool redundant = false;

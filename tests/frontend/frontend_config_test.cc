@@ -153,6 +153,70 @@ TEST(FrontendConfigTest, ReplicateSaysWhenTheLoserGoes) {
   }
 }
 
+// A file with one model of this redundancy.
+absl::StatusOr<FrontendOptions> ParseRedundancy(absl::string_view redundancy) {
+  return ParseFrontendConfig(
+      absl::StrCat("workers: [{endpoint: \"ipc:///a\"}]\n"
+                   "models:\n  - name: m\n    redundancy: {",
+                   redundancy, "}\n"),
+      "f.yaml");
+}
+
+TEST(FrontendConfigTest, BackupPacksOneQueryUnlessToldOtherwise) {
+  PARM_ASSERT_OK_AND_ASSIGN(FrontendOptions options,
+                            ParseRedundancy("policy: backup"));
+  EXPECT_EQ(options.core.models[0].policy, core::PolicyKind::kBackup);
+  EXPECT_EQ(options.core.models[0].code->spec(),
+            (CodeSpec{.scheme = "pack", .k = 1}));
+  PARM_ASSERT_OK_AND_ASSIGN(
+      options, ParseRedundancy("policy: backup, code: {scheme: pack, k: 4}"));
+  EXPECT_EQ(options.core.models[0].code->spec().k, 4);
+  EXPECT_THAT(ParseRedundancy("policy: backup, code: {scheme: sum, k: 2}"),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       AllOf(StartsWith("f.yaml:4: "),
+                             HasSubstr("scheme: pack, k: K"))));
+}
+
+TEST(FrontendConfigTest, HybridNeedsACodeAndNoNumbers) {
+  PARM_ASSERT_OK_AND_ASSIGN(
+      FrontendOptions options,
+      ParseRedundancy("policy: hybrid, code: {scheme: sum, k: 4}"));
+  const core::ModelOptions& plain = options.core.models[0];
+  EXPECT_EQ(plain.policy, core::PolicyKind::kHybrid);
+  EXPECT_EQ(plain.code->spec().k, 4);
+  EXPECT_EQ(plain.hybrid.max_extra_load, 1);
+  EXPECT_EQ(plain.hybrid.gate.open, 0.65);
+  EXPECT_EQ(plain.hybrid.gate.shut, 0.80);
+  EXPECT_EQ(plain.hybrid.gate.window, Milliseconds(1000));
+  EXPECT_EQ(plain.hybrid.parity_cost, 0);
+  PARM_ASSERT_OK_AND_ASSIGN(
+      options,
+      ParseRedundancy(
+          "policy: hybrid, code: {scheme: sum, k: 4}, hybrid: {max_extra_load: "
+          "0.5, gate: {open: 0.1, shut: 0.2, window: 3s}, parity_cost: 2}"));
+  const core::HybridOptions& hybrid = options.core.models[0].hybrid;
+  EXPECT_EQ(hybrid.max_extra_load, 0.5);
+  EXPECT_EQ(hybrid.gate.open, 0.1);
+  EXPECT_EQ(hybrid.gate.shut, 0.2);
+  EXPECT_EQ(hybrid.gate.window, Milliseconds(3000));
+  EXPECT_EQ(hybrid.parity_cost, 2);
+  EXPECT_THAT(ParseRedundancy("policy: hybrid"),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("policy hybrid needs a code")));
+}
+
+TEST(FrontendConfigTest, HybridsGateMustBeAGate) {
+  for (const absl::string_view gate :
+       {"{open: 0.5, shut: 0.5}", "{window: 0s}"}) {
+    EXPECT_THAT(
+        ParseRedundancy(absl::StrCat("policy: hybrid, code: {scheme: sum, k: "
+                                     "2}, hybrid: {gate: ",
+                                     gate, "}")),
+        StatusIs(absl::StatusCode::kInvalidArgument,
+                 AllOf(StartsWith("f.yaml:4: "), HasSubstr("gate: "))));
+  }
+}
+
 TEST(FrontendConfigTest, HedgeNeedsNoNumbers) {
   PARM_ASSERT_OK_AND_ASSIGN(
       const FrontendOptions options,

@@ -47,6 +47,12 @@ wire::BundleInfo ParityOf(char deployed, char id = 'p') {
   return info;
 }
 
+wire::BundleInfo Backup(char id = 'b') {
+  wire::BundleInfo info = Deployed(id);
+  info.set_role(wire::BACKUP);
+  return info;
+}
+
 wire::Hello HelloWith(const std::vector<wire::BundleInfo>& bundles) {
   wire::Hello hello;
   hello.set_worker_id("w");
@@ -102,6 +108,48 @@ TEST_F(ModelCatalogTest, PairsAParityBundleThatCameFirst) {
       catalog_.OnHello(kSecond, HelloWith({Deployed('d')}));
   EXPECT_EQ(deployed.bundles[0].bundle, partner);
   EXPECT_EQ(catalog_.counters().refused_lineage, 0U);
+}
+
+ModelCatalog PackingCatalog() {
+  CatalogOptions options;
+  options.models = {{.name = "m", .code = *CreateCode({"pack", 2, 1})}};
+  options.fault_domains = {"", ""};
+  options.max_in_flight = {4, 4};
+  return ModelCatalog(std::move(options));
+}
+
+TEST_F(ModelCatalogTest, BackupHelpsWhateverVersionIsServed) {
+  ModelCatalog catalog = PackingCatalog();
+  const core::WorkerUp up = catalog.OnHello(
+      kFirst, HelloWith({Deployed('d'), Deployed('e'), Backup()}));
+  ASSERT_THAT(up.bundles, SizeIs(3));
+  EXPECT_EQ(up.bundles[2].role, core::BundleRole::kBackup);
+  EXPECT_EQ(up.bundles[2].model, kModel);
+  EXPECT_EQ(catalog.Current(kModel)->version, "d") << "never a backup";
+  EXPECT_EQ(catalog.counters().refused_lineage, 0U);
+}
+
+TEST_F(ModelCatalogTest, BackupAnswersOnlyWhatIsPacked) {
+  EXPECT_EQ(NumUsed(kFirst, {Deployed('d'), Backup()}), 1U) << "code sum";
+  EXPECT_EQ(catalog_.counters().refused_code, 1U);
+  wire::BundleInfo uncoded = Backup('c');
+  uncoded.set_model("plain");
+  EXPECT_EQ(NumUsed(kFirst, {uncoded}), 0U);
+  EXPECT_EQ(catalog_.counters().refused_code, 1U) << "nobody asks for it";
+}
+
+TEST_F(ModelCatalogTest, BackupOfAnotherShapeIsRefused) {
+  wire::BundleInfo misfit = Backup();
+  *misfit.mutable_outputs(0) = Spec("y", {-1, 5});
+  for (const bool backup_first : {false, true}) {
+    SCOPED_TRACE(backup_first);
+    ModelCatalog catalog = PackingCatalog();
+    catalog.OnHello(kFirst, HelloWith({backup_first ? misfit : Deployed('d')}));
+    catalog.OnHello(kSecond,
+                    HelloWith({backup_first ? Deployed('d') : misfit}));
+    EXPECT_EQ(catalog.counters().refused_shape, 1U);
+    EXPECT_THAT(catalog.TakeRevised(), SizeIs(backup_first ? 1 : 0));
+  }
 }
 
 TEST_F(ModelCatalogTest, InternsFaultDomainsAndPrefersConfiguredOnes) {

@@ -1,5 +1,6 @@
 #include "frontend/core/policies/coded_policy.h"
 #include "frontend/core/policies/hedge_policy.h"
+#include "frontend/core/policies/hybrid_policy.h"
 #include "frontend/core/policies/redundancy_policy.h"
 #include "frontend/core/policies/replicate_policy.h"
 
@@ -15,11 +16,14 @@ Duration EstimatedService(const Turn& turn, const Batch& batch,
 std::unique_ptr<RedundancyPolicy> CreatePolicy(const ModelOptions& model) {
   switch (model.policy) {
     case PolicyKind::kCoded:
+    case PolicyKind::kBackup:
       return std::make_unique<CodedPolicy>();
     case PolicyKind::kHedge:
       return std::make_unique<HedgePolicy>(model);
     case PolicyKind::kReplicate:
       return std::make_unique<ReplicatePolicy>(model);
+    case PolicyKind::kHybrid:
+      return std::make_unique<HybridPolicy>(model);
     case PolicyKind::kNone:
       break;
   }

@@ -4,6 +4,16 @@
 
 namespace parm::core {
 
+namespace {
+// Whether a hedge of this batch is out; a copy that yields is none.
+bool IsHedged(const Batch& batch) {
+  const auto copies = batch.copies.begin();
+  return std::any_of(copies, copies + batch.num_copies, [](const Task* task) {
+    return task->attempt == AttemptType::kHedge && !task->redundant;
+  });
+}
+}  // namespace
+
 HedgePolicy::HedgePolicy(const ModelOptions& model)
     : options_(model.hedge),
       max_delay_(model.hedge.max.value_or(model.deadline / 2)),
@@ -35,9 +45,11 @@ void HedgePolicy::OnTimer(const Turn& turn, Batch& batch, PolicyHost& host) {
 HedgePolicy::Verdict HedgePolicy::Decide(const Turn& turn, Batch& batch,
                                          PolicyHost& host) {
   // What failed once is not hedged too: refusals come from full queues.
-  if (batch.retried || batch.deadline <= turn.now) return Verdict::kNever;
+  if (batch.retried || batch.deadline <= turn.now || IsHedged(batch)) {
+    return Verdict::kNever;
+  }
   HedgeCounters& counters = host.CountersOf(batch.model);
-  if (late_share_.Exceeds(options_.max_late_share)) {
+  if (Braked()) {
     ++counters.braked;
     return Verdict::kLater;
   }
@@ -67,7 +79,13 @@ HedgePolicy::Verdict HedgePolicy::Decide(const Turn& turn, Batch& batch,
 uint64_t HedgePolicy::MaxConcurrent(const Batch& batch,
                                     const PolicyHost& host) const {
   if (options_.budget.max_concurrent) return *options_.budget.max_concurrent;
-  return std::max<uint64_t>(2, host.NumLanes(batch.deployed) / 10);
+  const auto lanes = static_cast<double>(host.NumLanes(batch.deployed));
+  return std::max<uint64_t>(2, static_cast<uint64_t>(lanes * share_of_lanes_));
+}
+
+void HedgePolicy::OnDecodeHeld(const Turn& turn, Batch& batch,
+                               PolicyHost& host) {
+  Decide(turn, batch, host);
 }
 
 void HedgePolicy::OnCopyFailed(const Turn& /*turn*/, Batch& batch,

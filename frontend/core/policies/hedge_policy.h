@@ -21,17 +21,28 @@ class HedgePolicy final : public RedundancyPolicy {
   void OnTimer(const Turn& turn, Batch& batch, PolicyHost& host) override;
   void OnCopyFailed(const Turn& turn, Batch& batch, AttemptType attempt,
                     PolicyHost& host) override;
+  /// The hedge that was to come later is sent now.
+  void OnDecodeHeld(const Turn& turn, Batch& batch, PolicyHost& host) override;
+
+  /// What follows is for policies that hedge among other things, and pay for
+  /// those from the same budget.
+  WorkBudget& budget() { return budget_; }
+  /// Most queries are late: no extra work.
+  bool Braked() const { return late_share_.Exceeds(options_.max_late_share); }
+  /// Copies at the workers at once, where the options do not say it.
+  void set_share_of_lanes(double share) { share_of_lanes_ = share; }
+  uint64_t MaxConcurrent(const Batch& batch, const PolicyHost& host) const;
 
  private:
   enum class Verdict : uint8_t { kSent, kNever, kLater };
   Verdict Decide(const Turn& turn, Batch& batch, PolicyHost& host);
-  uint64_t MaxConcurrent(const Batch& batch, const PolicyHost& host) const;
 
   const HedgeOptions options_;
   const Duration max_delay_;
   const bool observe_;
   WorkBudget budget_;
   LateShare late_share_;
+  double share_of_lanes_ = 0.25;
 };
 
 }  // namespace parm::core

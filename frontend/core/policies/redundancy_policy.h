@@ -51,9 +51,16 @@ class PolicyHost {
 
   virtual HedgeCounters& CountersOf(ModelId model) = 0;
 
-  /// Share of the lanes that serve this bundle and have work, 0..1; 1 if no
-  /// worker takes tasks.
+  /// Share of the lanes that serve this bundle and have ordinary work, 0..1; 1
+  /// if no worker takes tasks.
   virtual double BusyShare(BundleKey bundle) const = 0;
+
+  /// The same as it was before the batch's first copy left, just now.
+  virtual double BusyShareBefore(const Batch& batch) const = 0;
+
+  /// How near the core is to refusing queries, 0..1: of the bound on open
+  /// queries or on buffered bytes, whichever is nearer.
+  virtual double Fullness() const = 0;
 };
 
 /// The base class is a policy that adds nothing. A policy reads the batch and
@@ -64,14 +71,15 @@ class RedundancyPolicy {
   virtual ~RedundancyPolicy() = default;
 
   /// Whether the batch becomes a member of a coding group when it is first
-  /// dispatched. Must not change its mind between two calls for one batch.
+  /// dispatched. Asked too when a worker is picked for it, to keep away from
+  /// the group's workers; what is said last counts.
   virtual bool JoinsGroup(const Batch& /*batch*/) const { return false; }
 
   /// A group has closed: the priority of its parity queries, or nullopt to
   /// leave it unprotected (a gate on load).
   virtual std::optional<uint8_t> AdmitParity(const Turn& /*turn*/,
                                              const Group& /*group*/,
-                                             const PolicyHost& /*host*/) {
+                                             PolicyHost& /*host*/) {
     return 1;
   }
 

@@ -58,6 +58,12 @@ TEST(FrontendCoreTest, CreateNamesTheBadOption) {
          o.models[0].decode.min_confidence = 0.5F;
          o.models[0].decode.floor = 0.6F;
        }},
+      {"max_extra_load and parity_cost",
+       [](CoreOptions& o) { o.models[0].hybrid.parity_cost = -1; }},
+      {"0 <= open < shut",
+       [](CoreOptions& o) { o.models[0].hybrid.gate.shut = 0.1; }},
+      {"a window",
+       [](CoreOptions& o) { o.models[0].hybrid.gate.window = Duration{0}; }},
       {"max_noise_gain",
        [](CoreOptions& o) { o.models[0].decode.max_noise_gain = 0; }},
   };

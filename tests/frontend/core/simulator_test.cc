@@ -22,7 +22,7 @@
 namespace parm::sim {
 namespace {
 
-constexpr uint64_t kShortSeeds = 100;
+constexpr uint64_t kShortSeeds = 140;
 constexpr uint64_t kShortQueries = 2'000;
 
 void ExpectHolds(const SimResult& result, uint64_t seed) {
@@ -121,6 +121,9 @@ TEST(SimulatorTest, ShortSeedsMeetEveryFateOfACopy) {
       sum.braked += model.hedge.braked;
       sum.observed += model.hedge.observed;
       sum.losers_cancelled += model.hedge.losers_cancelled;
+      sum.replicas += model.hedge.replicas;
+      sum.shed_for_load += model.hedge.shed_for_load;
+      sum.shed_for_budget += model.hedge.shed_for_budget;
     }
   }
   EXPECT_GT(sum.won, 0U);
@@ -130,6 +133,9 @@ TEST(SimulatorTest, ShortSeedsMeetEveryFateOfACopy) {
   EXPECT_GT(sum.braked, 0U);
   EXPECT_GT(sum.observed, 0U);
   EXPECT_GT(sum.losers_cancelled, 0U);
+  EXPECT_GT(sum.replicas, 0U);
+  EXPECT_GT(sum.shed_for_load, 0U);
+  EXPECT_GT(sum.shed_for_budget, 0U);
 }
 
 TEST(SimulatorTest, WorkerThatFailsAtOnceTakesFewTasks) {

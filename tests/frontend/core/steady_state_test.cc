@@ -196,24 +196,28 @@ TEST_P(SteadyStateTest, TablesStayAsSmallAsTheWork) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Policies, SteadyStateTest,
-                         ::testing::Values(PolicyKind::kNone,
-                                           PolicyKind::kCoded,
-                                           PolicyKind::kHedge,
-                                           PolicyKind::kReplicate),
-                         [](const auto& tested) {
-                           switch (tested.param) {
-                             case PolicyKind::kNone:
-                               return "None";
-                             case PolicyKind::kCoded:
-                               return "Coded";
-                             case PolicyKind::kHedge:
-                               return "Hedge";
-                             case PolicyKind::kReplicate:
-                               return "Replicate";
-                           }
-                           return "";
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    Policies, SteadyStateTest,
+    ::testing::Values(PolicyKind::kNone, PolicyKind::kCoded, PolicyKind::kHedge,
+                      PolicyKind::kReplicate, PolicyKind::kBackup,
+                      PolicyKind::kHybrid),
+    [](const auto& tested) {
+      switch (tested.param) {
+        case PolicyKind::kNone:
+          return "None";
+        case PolicyKind::kCoded:
+          return "Coded";
+        case PolicyKind::kHedge:
+          return "Hedge";
+        case PolicyKind::kReplicate:
+          return "Replicate";
+        case PolicyKind::kBackup:
+          return "Backup";
+        case PolicyKind::kHybrid:
+          return "Hybrid";
+      }
+      return "";
+    });
 
 }  // namespace
 }  // namespace parm::core

@@ -57,4 +57,19 @@ inline CoreOptions CodedOptions(uint32_t num_workers, CodeSpec spec) {
   return options;
 }
 
+/// One model, hybrid; it hedges after 30 ms until it knows its times, and keeps
+/// no reserve of its budget for that.
+inline CoreOptions HybridOptionsFor(uint32_t num_workers, CodeSpec spec) {
+  CoreOptions options = CodedOptions(num_workers, spec);
+  ModelOptions& model = options.models[0];
+  model.policy = PolicyKind::kHybrid;
+  model.hedge.max = Milliseconds(30);
+  model.hedge.budget = {.max_extra_load = 0.1,
+                        .min_per_second = 10,
+                        .burst = 1,
+                        .max_concurrent = 1000};
+  model.decode.trigger_max = Milliseconds(25);
+  return options;
+}
+
 }  // namespace parm::core

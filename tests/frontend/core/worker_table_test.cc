@@ -149,9 +149,12 @@ TEST_F(WorkerTableTest, ParityAvoidsItsGroupWhileOthersLive) {
 
 TEST_F(WorkerTableTest, ParityBundleIsFoundByLineageAndIndex) {
   Up(0, 0, 1, 4, {{kParity, kModel, BundleRole::kParity, kDeployed, 1}});
-  EXPECT_EQ(table.FindParity(kDeployed, 0), nullptr);
-  EXPECT_EQ(table.FindParity(BundleKey{9}, 1), nullptr);
-  EXPECT_EQ(table.FindParity(kDeployed, 1), table.Find(kParity));
+  EXPECT_EQ(table.FindParity({.model = kModel, .deployed = kDeployed}, 0),
+            nullptr);
+  EXPECT_EQ(table.FindParity({.model = kModel, .deployed = BundleKey{9}}, 1),
+            nullptr);
+  EXPECT_EQ(table.FindParity({.model = kModel, .deployed = kDeployed}, 1),
+            table.Find(kParity));
 }
 
 TEST_F(WorkerTableTest, BundlesNobodyServesAreForgotten) {

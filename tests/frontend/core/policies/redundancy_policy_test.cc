@@ -20,7 +20,7 @@ class HedgingPolicy final : public RedundancyPolicy {
     return batch.signature != 0;
   }
   std::optional<uint8_t> AdmitParity(const Turn& /*turn*/, const Group& group,
-                                     const PolicyHost& host) override {
+                                     PolicyHost& host) override {
     if (host.BusyShare(group.key.deployed) > 0.5) return std::nullopt;
     return 1;
   }

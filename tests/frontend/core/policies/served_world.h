@@ -1,7 +1,7 @@
 #pragma once
 
 // A core whose workers answer by themselves, each task after as long as the
-// test says, in steps of a millisecond.
+// test says, in steps of a millisecond. Encodes and decodes are done at once.
 
 #include <cstdint>
 #include <functional>
@@ -20,12 +20,12 @@ class ServedWorld {
   /// nullopt: it is never answered.
   using Service = std::function<std::optional<Duration>(const Sent&)>;
 
-  /// Every worker is its own fault domain.
+  /// Every worker is its own fault domain, and serves parity queries too.
   ServedWorld(const CoreOptions& options, uint32_t max_in_flight,
               Service service)
       : core(options), service_(std::move(service)) {
     for (uint32_t i = 0; i < options.num_workers; ++i) {
-      core.Up(i, {.domain = i, .max_in_flight = max_in_flight});
+      core.Up(i, {.parity = true, .domain = i, .max_in_flight = max_in_flight});
       core.heard.push_back(i);
     }
   }
@@ -77,6 +77,12 @@ class ServedWorld {
 
  private:
   void Schedule() {
+    for (; num_encoded_ < core.out.encodes.size(); ++num_encoded_) {
+      core.Encoded(Encode{core.out.encodes[num_encoded_]});
+    }
+    for (; num_decoded_ < core.out.decodes.size(); ++num_decoded_) {
+      core.Decoded(Decode{core.out.decodes[num_decoded_]});
+    }
     for (; num_seen_ < core.out.sent.size(); ++num_seen_) {
       const Sent& sent = core.out.sent[num_seen_];
       if (const auto takes = service_(sent)) {
@@ -95,6 +101,8 @@ class ServedWorld {
 
   Service service_;
   size_t num_seen_ = 0;
+  size_t num_encoded_ = 0;
+  size_t num_decoded_ = 0;
   std::multimap<Time, Sent> due_;
 };
 

@@ -75,5 +75,26 @@ TEST(WorkBudgetTest, ShareIsSpentBeforeTheFloor) {
   EXPECT_EQ(account.Spend(), 1);
 }
 
+TEST(WorkBudgetTest, WhatIsSparedLeavesTheReserve) {
+  WorkBudget budget({.max_extra_load = 1, .min_per_second = 100, .burst = 10});
+  constexpr Duration kOne = Milliseconds(1);
+  for (int i = 0; i < 4; ++i) budget.Earn(kOne);
+  EXPECT_TRUE(budget.CanSpare(kOne, /*reserve=*/3 * kOne));
+  EXPECT_FALSE(budget.CanSpare(kOne, /*reserve=*/4 * kOne))
+      << "the floor does not count";
+  budget.Charge(kOne);
+  EXPECT_FALSE(budget.CanSpare(kOne, 3 * kOne));
+}
+
+TEST(WorkBudgetTest, ShareMayChangeOnTheWay) {
+  WorkBudget budget({.max_extra_load = 0, .min_per_second = 0, .burst = 10});
+  constexpr Duration kOne = Milliseconds(1);
+  budget.Earn(kOne);
+  EXPECT_FALSE(budget.CanSpare(kOne, Duration{0}));
+  budget.set_max_extra_load(1);
+  budget.Earn(kOne);
+  EXPECT_TRUE(budget.CanSpare(kOne, Duration{0}));
+}
+
 }  // namespace
 }  // namespace parm::core

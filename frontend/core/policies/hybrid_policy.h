@@ -1,0 +1,62 @@
+#pragma once
+
+// Policy `hybrid`: coded redundancy on idle capacity, a hedge as the exact
+// second chance, one budget for both. While load is low, groups get parity
+// queries that yield to ordinary work, and a query without siblings, as at a
+// low rate, gets a second copy at once. With load a gate fades both out, until
+// only the hedge is left. docs/policies/hybrid.md has the mathematics and when
+// it loses.
+
+#include "base/time.h"
+#include "frontend/core/policies/hedge_policy.h"
+#include "frontend/core/policies/load_gate.h"
+#include "frontend/core/policies/redundancy_policy.h"
+
+namespace parm::core {
+
+class HybridPolicy final : public RedundancyPolicy {
+ public:
+  /// Needs: model.code is set.
+  explicit HybridPolicy(const ModelOptions& model);
+
+  bool JoinsGroup(const Batch& batch) const override;
+  std::optional<uint8_t> AdmitParity(const Turn& turn, const Group& group,
+                                     PolicyHost& host) override;
+  void OnFirstDispatch(const Turn& turn, Batch& batch,
+                       PolicyHost& host) override;
+  void OnTimer(const Turn& turn, Batch& batch, PolicyHost& host) override;
+  void OnCopyFailed(const Turn& turn, Batch& batch, AttemptType attempt,
+                    PolicyHost& host) override;
+  void OnDecodeHeld(const Turn& turn, Batch& batch, PolicyHost& host) override;
+
+ private:
+  /// Extra work that is not late yet: `service` of it, `per_query` for each
+  /// query it protects.
+  struct Extra {
+    Duration service{0};
+    double per_query = 1;
+    Duration one_copy{0};
+  };
+  bool MayAdd(const Extra& extra, HedgeCounters& counters, PolicyHost& host);
+  void Charge(const Extra& extra, HedgeCounters& counters);
+  void Replicate(const Turn& turn, Batch& batch, PolicyHost& host);
+  void NoteArrival(const Turn& turn, const Batch& batch, PolicyHost& host);
+
+  // Constant after construction.
+  const HybridOptions options_;
+  const double shut_extra_load_;
+  const double reserve_;         // of the budget, for hedges, in copies
+  const double parity_cost_;     // of a group, in queries; 0: its members
+  const double mean_per_query_;  // of a full group
+  const int num_siblings_;       // k - 1
+  const Duration group_timeout_;
+  const bool observe_;
+
+  HedgePolicy hedge_;
+  LoadGate gate_;
+  Time last_arrival_{};
+  Duration mean_gap_{0};  // between first dispatches
+  Duration patience_{0};  // longest wait for siblings that is of use
+};
+
+}  // namespace parm::core

@@ -1,0 +1,45 @@
+#pragma once
+
+// How much redundancy the load leaves room for. Load is the share of the lanes
+// that have ordinary work: redundant work is left out, so that what the gate
+// lets in does not close it. It is sampled as each arrival finds it, and
+// averaged over a window. What counts is the load as it would be with the extra
+// work: load x (1 + extra work per query). Up to `open` all of it is let in,
+// from `shut` on nothing; between them the share falls in a straight line.
+
+#include "base/time.h"
+#include "frontend/core/core_options.h"
+
+namespace parm::core {
+
+/// Threads: owned by one.
+class LoadGate {
+ public:
+  explicit LoadGate(const GateOptions& options) : options_(options) {}
+
+  /// Whether a sample is of use: at high rates only now and then, as taking one
+  /// costs a look at every worker.
+  bool WantsSample(Time now) const {
+    return now - sampled_ >= options_.window / kSamplesPerWindow;
+  }
+  /// An arrival found this share of the lanes busy.
+  void Sample(Time now, double busy_share);
+
+  double load() const { return load_; }
+
+  /// Share of extra work that is let in, 0..1, if all of it would take
+  /// `per_query` of a query's service time for each query.
+  double Opening(double per_query) const;
+
+  /// Lets that share of the calls through, evenly.
+  bool Pass(double per_query);
+
+ private:
+  static constexpr int kSamplesPerWindow = 128;
+  const GateOptions options_;
+  double load_ = 0;
+  double credit_ = 0;
+  Time sampled_{};
+};
+
+}  // namespace parm::core
