@@ -225,8 +225,9 @@ def main():
     os.makedirs(args.out, exist_ok=True)
     record = RunRecord("live", args.seed, {
         name: getattr(args, name)
-        for name in ("scenario", "policy", "load", "workers", "seconds",
-                     "repeats", "trace")})
+        for name in ("policy", "load", "workers", "seconds", "repeats",
+                     "trace")} | {
+        "scenario": [os.path.basename(path) for path in args.scenario]})
     try:
         scenarios, refused = run_all(args, record)
     except live_plan.BadScenario as error:
