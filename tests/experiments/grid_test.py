@@ -87,7 +87,7 @@ class GridTest(unittest.TestCase):
         result = subprocess.run(["bash", RUN, "gird"], capture_output=True,
                                 text=True, timeout=20, check=False)
         self.assertEqual(result.returncode, 2)
-        self.assertIn("want grid", result.stderr)
+        self.assertIn("want quick, full or grid", result.stderr)
 
 
 if __name__ == "__main__":
