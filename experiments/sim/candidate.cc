@@ -53,11 +53,8 @@ void AddWorkers(const LoadScenario& scenario, const Candidate& candidate,
   }
 }
 
-}  // namespace
-
-absl::StatusOr<Candidate> ReadCandidate(const std::string& path) {
-  PARM_ASSIGN_OR_RETURN(const FrontendOptions options,
-                        LoadFrontendConfig(path));
+absl::StatusOr<Candidate> CandidateOf(const FrontendOptions& options,
+                                      const std::string& path) {
   if (options.core.models.size() != 1) {
     return absl::InvalidArgumentError(
         absl::StrCat(path, ":1: parm-sim drives one model: got ",
@@ -67,6 +64,21 @@ absl::StatusOr<Candidate> ReadCandidate(const std::string& path) {
                    .file = path,
                    .core = options.core,
                    .max_in_flight = options.catalog.max_in_flight.front()};
+}
+
+}  // namespace
+
+absl::StatusOr<Candidate> ReadCandidate(const std::string& path) {
+  PARM_ASSIGN_OR_RETURN(const FrontendOptions options,
+                        LoadFrontendConfig(path));
+  return CandidateOf(options, path);
+}
+
+absl::StatusOr<Candidate> ParseCandidate(absl::string_view yaml,
+                                         const std::string& file) {
+  PARM_ASSIGN_OR_RETURN(const FrontendOptions options,
+                        ParseFrontendConfig(yaml, file));
+  return CandidateOf(options, file);
 }
 
 std::string CandidatePath(const LoadScenario& scenario,

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "experiments/run_record.h"
 #include "experiments/sim/load_scenario.h"
 #include "experiments/sim/scenario.h"
@@ -29,6 +30,11 @@ struct Candidate {
 /// and of max_in_flight the first one is.
 /// Errors: as LoadFrontendConfig; kInvalidArgument if it has several models.
 absl::StatusOr<Candidate> ReadCandidate(const std::string& path);
+
+/// The same of text; `file` is used in messages, and names the policy.
+/// Errors: as ReadCandidate.
+absl::StatusOr<Candidate> ParseCandidate(absl::string_view yaml,
+                                         const std::string& file);
 
 /// "../policies/NAME.yaml" from the scenario's folder; a name with a slash or a
 /// dot is a path as it is.

@@ -42,6 +42,20 @@ double JobPlans::SlowFactor(Duration now, uint32_t worker) const {
   return factor;
 }
 
+double JobPlans::ServiceSeconds(Duration now, uint32_t worker,
+                                const SimTask& task) const {
+  const PaceOptions& pace = scenario_.pace;
+  if (!scenario_.recorded) {
+    return ToSeconds(DrawServiceTime(pace, workers_[worker].draws,
+                                     Luck{task.luck}, task.work));
+  }
+  const double of_batch = 1 + (task.work - 1) *
+                                  ToSeconds(pace.per_extra_sample) /
+                                  ToSeconds(pace.service);
+  return of_batch *
+         RecordedServiceTime(scenario_, draws_, now, worker, task.luck);
+}
+
 JobPlan JobPlans::Plan(Time begin, uint32_t worker, const SimTask& task) {
   const Duration now = begin - Time{};
   const Luck luck{task.luck};
@@ -50,9 +64,7 @@ JobPlan JobPlans::Plan(Time begin, uint32_t worker, const SimTask& task) {
   double factor = fault.slow_factor * SlowFactor(now, worker);
   if (task.attempt == core::AttemptType::kParity) factor *= parity_cost_;
   JobPlan plan;
-  plan.service =
-      FromSeconds(factor * ToSeconds(DrawServiceTime(scenario_.pace, at.draws,
-                                                     luck, task.work)));
+  plan.service = FromSeconds(factor * ServiceSeconds(now, worker, task));
   plan.reply_delay = fault.reply_delay;
   if (scenario_.shuffles && IsShuffling(scenario_, draws_, now, worker)) {
     plan.reply_delay +=

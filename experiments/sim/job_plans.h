@@ -41,6 +41,8 @@ class JobPlans final : public JobLaw {
     Faults faults;
   };
 
+  double ServiceSeconds(Duration now, uint32_t worker,
+                        const SimTask& task) const;
   double SlowFactor(Duration now, uint32_t worker) const;
 
   const LoadScenario& scenario_;

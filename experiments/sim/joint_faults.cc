@@ -4,7 +4,7 @@ namespace parm::sim {
 
 namespace {
 // What a draw is for, besides the period and worker.
-enum Use : uint64_t { kRoving = 1, kPair, kPartner, kRecord, kDomain };
+enum Use : uint64_t { kRoving = 1, kPair, kPartner, kRecord, kDomain, kKept };
 
 constexpr uint64_t KeyOf(uint64_t period, uint64_t part) {
   return Draws::Mix(period) ^ part;
@@ -23,6 +23,20 @@ double RecordedSlowdown(const LoadScenario& scenario, const Draws& draws,
   const uint64_t record =
       draws.Bits(Purpose::kFault, KeyOf(period, worker), kRecord);
   return scenario.trace->slowdowns[record % scenario.trace->slowdowns.size()];
+}
+
+double RecordedServiceTime(const LoadScenario& scenario, const Draws& draws,
+                           Duration now, uint32_t worker, uint64_t luck) {
+  const RecordedService& recorded = *scenario.recorded;
+  uint64_t key = KeyOf(luck, worker);
+  if (recorded.dwell > Duration{0}) {
+    // They draw anew one after the other, not all at once.
+    const Duration shifted =
+        now + recorded.dwell * worker / scenario.num_workers;
+    key = KeyOf(static_cast<uint64_t>(shifted / recorded.dwell), worker);
+  }
+  const uint64_t bits = draws.Bits(Purpose::kService, key, kKept);
+  return recorded.seconds[bits % recorded.seconds.size()];
 }
 
 bool IsShuffling(const LoadScenario& scenario, const Draws& draws, Duration now,

@@ -21,6 +21,11 @@ uint32_t SlowWorker(const LoadScenario& scenario, const Draws& draws,
 double RecordedSlowdown(const LoadScenario& scenario, const Draws& draws,
                         uint64_t period, uint32_t worker);
 
+/// Service time of one sample, in seconds.
+/// Needs: the scenario has recorded service times.
+double RecordedServiceTime(const LoadScenario& scenario, const Draws& draws,
+                           Duration now, uint32_t worker, uint64_t luck);
+
 /// Whether the worker is in one of the pairs that shuffle at this time after
 /// the start. Needs: the scenario has shuffles.
 bool IsShuffling(const LoadScenario& scenario, const Draws& draws, Duration now,

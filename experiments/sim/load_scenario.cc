@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <system_error>
 
 #include "absl/strings/str_cat.h"
 #include "backends/worker_config.h"
@@ -189,8 +190,12 @@ absl::StatusOr<LoadScenario> ParseLoadScenario(absl::string_view yaml,
 }
 
 absl::StatusOr<LoadScenario> ReadLoadScenario(const std::string& path) {
+  // A directory opens, and then throws when it is read.
+  std::error_code ignored;
   std::ifstream file(path, std::ios::binary);
-  if (!file) return absl::NotFoundError(absl::StrCat("cannot read ", path));
+  if (!file || std::filesystem::is_directory(path, ignored)) {
+    return absl::NotFoundError(absl::StrCat("cannot read ", path));
+  }
   const std::string text{std::istreambuf_iterator<char>(file), {}};
   return ParseLoadScenario(text, path);
 }

@@ -49,6 +49,14 @@ struct TraceReplay {
   std::vector<double> slowdowns;  // read by LoadTrace
 };
 
+/// Service times as they were measured, in place of the pace's draws; not of a
+/// scenario file. The pace's `service` must be their mean.
+struct RecordedService {
+  std::vector<double> seconds;  // ascending, each as likely as any other
+  /// A worker keeps what it drew for this long; 0: each job draws anew.
+  Duration dwell{0};
+};
+
 struct DomainPause {
   Duration every{0};
   Duration length{0};
@@ -73,6 +81,7 @@ struct LoadScenario {
   std::vector<RedundancyUnit> units;
   std::optional<double> deployed_accuracy;
   std::vector<FaultWindow> faults;
+  std::optional<RecordedService> recorded;
   std::optional<RovingSlowMode> roving_slow_mode;
   std::optional<Shuffles> shuffles;
   std::optional<TraceReplay> trace;

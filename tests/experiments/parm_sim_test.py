@@ -89,6 +89,7 @@ class ParmSimTest(unittest.TestCase):
         bad = self.write("bad.yaml", "name: bad\nwrokers: 3\n")
         self.expect_refused("bad.yaml:2:", bad)
         self.expect_refused("cannot read", self.path("none.yaml"))
+        self.expect_refused("cannot read", self._folder.name)
         policy = self.write("policy.yaml", "workers: []\nmodels: []\n")
         self.expect_refused("policy.yaml:1:", scenario("slow_jobs_1"),
                             "--policy", policy)

@@ -34,6 +34,44 @@ TEST(JobPlansTest, GivesTheSameLuckWhateverCameBefore) {
   EXPECT_NEAR(slow, 500, 80);
 }
 
+TEST(JobPlansTest, DrawsServiceTimesThatWereRecorded) {
+  LoadScenario scenario = Scenario20ms();
+  scenario.recorded = RecordedService{{0.010, 0.010, 0.010, 0.050}};
+  const Draws draws(1);
+  JobPlans plans(scenario, draws, 1, 1);
+  int slow = 0;
+  for (uint64_t luck = 1; luck <= 4000; ++luck) {
+    const Duration service = plans.Plan(Time{}, 3, TaskOf(luck)).service;
+    if (service == Milliseconds(50)) {
+      ++slow;
+    } else {
+      EXPECT_EQ(service, Milliseconds(10));
+    }
+  }
+  EXPECT_NEAR(slow, 1000, 100);
+  SimTask two = TaskOf(1);
+  two.work = 2;
+  EXPECT_EQ(plans.Plan(Time{}, 3, two).service,
+            2 * plans.Plan(Time{}, 3, TaskOf(1)).service);
+}
+
+TEST(JobPlansTest, KeepsARecordedTimeForItsDwell) {
+  LoadScenario scenario = Scenario20ms();
+  scenario.recorded =
+      RecordedService{{0.010, 0.020, 0.030, 0.040}, Milliseconds(1000)};
+  const Draws draws(1);
+  JobPlans plans(scenario, draws, 1, 1);
+  std::set<Duration> seen;
+  for (int second = 0; second < 50; ++second) {
+    // Worker 0 draws anew at whole seconds.
+    const Time at = Time{} + Milliseconds(1000 * second);
+    const Duration first = plans.Plan(at, 0, TaskOf(1)).service;
+    EXPECT_EQ(plans.Plan(at + Milliseconds(999), 0, TaskOf(2)).service, first);
+    seen.insert(first);
+  }
+  EXPECT_EQ(seen.size(), 4);
+}
+
 TEST(JobPlansTest, KeepsOneWorkerSlowAtATime) {
   LoadScenario scenario = Scenario20ms();
   scenario.roving_slow_mode = {
