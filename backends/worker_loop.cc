@@ -27,9 +27,21 @@ uint64_t DrawNonce() {
 
 std::string IdBytes(const Sha256& id) { return {id.begin(), id.end()}; }
 
+/// Owner of local tasks; PeerTable numbers frontends from 1.
+constexpr PeerId kLocalPeer{0};
+
 /// Started and Reply of every task, and some heartbeats.
 int MaxMessagesPerPeer(const WorkerLoop::Options& options) {
   return static_cast<int>(3 * options.max_queue + 1000);
+}
+
+TaskFinished LocalRefusal(absl::string_view why) {
+  TaskFinished refusal;
+  refusal.key.peer = kLocalPeer;
+  refusal.status = wire::ERROR;
+  refusal.error = std::string(why);
+  refusal.retryable = true;
+  return refusal;
 }
 
 }  // namespace
@@ -64,6 +76,7 @@ WorkerLoop::WorkerLoop(const Options& options,
       socket_(std::move(socket)),
       outbox_(std::move(outbox)),
       queue_(options.max_queue),
+      inbox_(options.max_queue),
       peers_(options.max_peers),
       next_heartbeat_(Now() + options.heartbeat_interval) {
   for (const auto& bundle : bundles_) {
@@ -82,15 +95,58 @@ void WorkerLoop::Run() {
     const bool woken = socket_->Wait(outbox_->wake_fd(), UntilNextTimer(Now()));
     if (drain_requested_.load() && !draining_) BeginDrain();
     ReceiveMessages();
-    if (woken) HandleLaneEvents();
+    if (woken) {
+      HandleLaneEvents();
+      TakeLocalTasks();
+    }
     OnTimers(Now());
   }
+  for (const LocalTask& task : inbox_.Close())
+    task.done(LocalRefusal("worker is draining"));
   socket_->Close(kDrainLinger);
 }
 
 void WorkerLoop::RequestDrain() {
   drain_requested_.store(true);
   outbox_->Wake();
+}
+
+absl::Status WorkerLoop::Submit(LocalTask task) {
+  PARM_RETURN_IF_ERROR(inbox_.Push(std::move(task)));
+  outbox_->Wake();
+  return absl::OkStatus();
+}
+
+void WorkerLoop::TakeLocalTasks() {
+  for (LocalTask& local : inbox_.Drain()) {
+    ++counters_.tasks;
+    if (draining_ || held_.size() >= options_.max_queue) {
+      ++counters_.tasks_refused;
+      ++counters_.replies_error;
+      local.done(LocalRefusal(draining_ ? "worker is draining"
+                                        : "worker holds too many replies"));
+      continue;
+    }
+    const TaskId id{++last_local_};
+    local_.emplace(id, std::move(local.done));
+    live_.insert({kLocalPeer, id});
+    const std::optional<Task> refused =
+        queue_.Push({.key = {kLocalPeer, id},
+                     .luck = Luck{last_local_},
+                     .bundle = local.bundle,
+                     .arrived = Now(),
+                     .inputs = std::move(local.inputs)});
+    if (refused.has_value()) {
+      ++counters_.tasks_refused;
+      EndUnstarted(*refused, wire::ERROR, "worker's queue is full");
+    }
+  }
+}
+
+void WorkerLoop::AnswerLocal(const TaskFinished& finished) {
+  const auto done = local_.extract(finished.key.task);
+  ForgetTask(finished.key);
+  if (!done.empty()) done.mapped()(finished);
 }
 
 void WorkerLoop::BeginDrain() {
@@ -264,6 +320,7 @@ void WorkerLoop::HandleLaneEvents() {
   outbox_->Drain(&lane_events_);
   for (LaneEvent& event : lane_events_) {
     if (auto* const started = std::get_if<TaskStarted>(&event)) {
+      if (started->key.peer == kLocalPeer) continue;
       wire::Envelope envelope;
       envelope.mutable_started()->set_task_id(Raw(started->key.task));
       envelope.mutable_started()->set_instance_nonce(instance_nonce_);
@@ -316,6 +373,7 @@ void WorkerLoop::SendTerminal(const TaskFinished& finished) {
     default:
       ++counters_.replies_error;
   }
+  if (finished.key.peer == kLocalPeer) return AnswerLocal(finished);
   OutgoingReply reply = BuildReply(finished, instance_nonce_);
   CorruptReply(finished.faults.corruption,
                draws_.Bits(finished.luck, DrawKind::kCorruptBytes, 0), &reply);
@@ -343,6 +401,7 @@ void WorkerLoop::RefuseTask(absl::string_view routing_id, TaskId task,
 
 void WorkerLoop::ForgetTask(TaskKey key) {
   live_.erase(key);
+  if (key.peer == kLocalPeer) local_.erase(key.task);
   if (Peer* const peer = peers_.Find(key.peer)) --peer->num_tasks;
 }
 

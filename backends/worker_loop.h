@@ -10,6 +10,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -21,6 +22,7 @@
 #include "absl/status/statusor.h"
 #include "backends/faults.h"
 #include "backends/lane_pool.h"
+#include "backends/local_inbox.h"
 #include "backends/outbox.h"
 #include "backends/peer_table.h"
 #include "backends/served_bundle.h"
@@ -31,7 +33,7 @@
 
 namespace parm {
 
-/// Threads: Run on one thread; RequestDrain on any.
+/// Threads: Run on one thread; RequestDrain and Submit on any.
 class WorkerLoop {
  public:
   struct Options {
@@ -64,6 +66,19 @@ class WorkerLoop {
   /// Async-signal-safe.
   void RequestDrain();
 
+  /// Queues a task of this process (backends/http_port.h) as one more
+  /// frontend's, of ordinary priority, its draws keyed by its number. Faults
+  /// `corrupt` and `duplicate` do not touch its reply.
+  /// Errors: as LocalInbox::Push; `done` is then not called.
+  absl::Status Submit(LocalTask task);
+
+  /// Whether a drain was requested. Threads: any.
+  bool draining() const { return drain_requested_.load(); }
+
+  absl::Span<const std::unique_ptr<const ServedBundle>> bundles() const {
+    return bundles_;
+  }
+
   /// tcp://127.0.0.1:PORT, with the port that was picked.
   const std::string& endpoint() const { return socket_->endpoint(); }
 
@@ -83,6 +98,8 @@ class WorkerLoop {
   void OnInfer(Peer* peer, const wire::Infer& infer, const Incoming& message);
   void OnCancel(const Peer& peer, TaskId task);
   void HandleLaneEvents();
+  void TakeLocalTasks();
+  void AnswerLocal(const TaskFinished& finished);
   void OnTimers(Time now);
   void BeginDrain();
   Duration UntilNextTimer(Time now) const;
@@ -112,6 +129,9 @@ class WorkerLoop {
   std::unique_ptr<WorkerSocket> socket_;
   std::unique_ptr<Outbox> outbox_;
   TaskQueue queue_;
+  LocalInbox inbox_;
+  absl::flat_hash_map<TaskId, std::function<void(const TaskFinished&)>> local_;
+  uint64_t last_local_ = 0;
   PeerTable peers_;
   absl::flat_hash_set<TaskKey> live_;       // taken, no terminal reply yet
   std::multimap<Time, TaskFinished> held_;  // replies that a fault delays

@@ -3,9 +3,12 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+#include "backends/http_port.h"
 #include "backends/stop_signals.h"
 #include "backends/worker_config.h"
 #include "backends/worker_loop.h"
@@ -26,14 +29,16 @@ Example of worker.yaml:
     - path: bundles/fashion
       pace: {service: 20ms, spread: 0.05}   # leave out for the model's speed
 
-Prints "parm-worker ready zmq=tcp://ADDRESS:PORT" on stdout once every model
-has answered a trial inference. SIGTERM or Ctrl-C finishes what was taken and
+Prints "parm-worker ready zmq=tcp://ADDRESS:PORT" on stdout, with --http-port
+also http=ADDRESS:PORT, once every model has answered a trial inference. SIGTERM or Ctrl-C finishes what was taken and
 ends with status 0; a second one ends at once.)";
 
 struct CommandLine {
   std::string config_path;
   std::string bind;
   std::string id;
+  std::string http_address = "127.0.0.1";
+  std::optional<uint16_t> http_port;
   std::string log_level = "info";
   bool check_config = false;
 };
@@ -51,7 +56,19 @@ absl::Status CheckBundles(const WorkerConfig& config) {
   return absl::OkStatus();
 }
 
-absl::Status Serve(const WorkerConfig& config, const ModelLoader& load_model) {
+// nullptr without --http-port.
+absl::StatusOr<std::unique_ptr<HttpPort>> OpenHttpPort(
+    const CommandLine& command_line, const WorkerConfig& config,
+    WorkerLoop* loop) {
+  if (!command_line.http_port) return nullptr;
+  return HttpPort::Open({.address = command_line.http_address,
+                         .port = *command_line.http_port,
+                         .max_body_bytes = config.loop.max_message_bytes},
+                        loop);
+}
+
+absl::Status Serve(const CommandLine& command_line, const WorkerConfig& config,
+                   const ModelLoader& load_model) {
   PARM_ASSIGN_OR_RETURN(auto bundles, LoadBundles(config, load_model));
   for (const auto& bundle : bundles) {
     const bundle::Manifest& manifest = bundle->bundle().manifest;
@@ -62,10 +79,18 @@ absl::Status Serve(const WorkerConfig& config, const ModelLoader& load_model) {
   }
   PARM_ASSIGN_OR_RETURN(const std::unique_ptr<WorkerLoop> loop,
                         WorkerLoop::Create(config.loop, std::move(bundles)));
+  PARM_ASSIGN_OR_RETURN(const std::unique_ptr<HttpPort> http,
+                        OpenHttpPort(command_line, config, loop.get()));
   DrainOnStopSignals(loop.get());
-  std::printf("parm-worker ready zmq=%s\n", loop->endpoint().c_str());
+  const std::string http_word =
+      http == nullptr ? ""
+                      : absl::StrCat(" http=", command_line.http_address, ":",
+                                     http->port());
+  std::printf("parm-worker ready zmq=%s%s\n", loop->endpoint().c_str(),
+              http_word.c_str());
   std::fflush(stdout);
   loop->Run();
+  if (http != nullptr) http->Stop(Milliseconds(1000));
   DrainOnStopSignals(nullptr);
   spdlog::info("drained: {}", loop->counters().ToString());
   return absl::OkStatus();
@@ -88,7 +113,7 @@ absl::Status RunWorker(const CommandLine& command_line,
     std::printf("%s: OK\n", command_line.config_path.c_str());
     return absl::OkStatus();
   }
-  return Serve(config, load_model);
+  return Serve(command_line, config, load_model);
 }
 
 }  // namespace
@@ -109,6 +134,12 @@ int WorkerMain(int argc, char** argv, const ModelLoader& load_model) {
   app.add_option("--id", command_line.id,
                  "Name of this worker, instead of the file's")
       ->type_name("NAME");
+  app.add_option("--http-port", command_line.http_port,
+                 "Serve the Open Inference Protocol too; 0 picks a port")
+      ->type_name("PORT");
+  app.add_option("--http-address", command_line.http_address,
+                 "Address of --http-port (default: 127.0.0.1)")
+      ->type_name("ADDRESS");
   app.add_option("--log-level", command_line.log_level,
                  "What goes to stderr (default: info)")
       ->check(CLI::IsMember({"debug", "info", "warn", "error", "off"}));

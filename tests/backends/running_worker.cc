@@ -76,7 +76,7 @@ RunningWorker::~RunningWorker() {
 
 WorkerCounters RunningWorker::Stop() {
   loop_->RequestDrain();
-  thread_.join();
+  if (thread_.joinable()) thread_.join();
   return loop_->counters();
 }
 

@@ -59,6 +59,7 @@ class RunningWorker {
   const Bundle& deployed() const { return deployed_; }
   const Bundle& parity() const { return parity_; }
   Gate& gate() { return gate_; }
+  WorkerLoop* loop() { return loop_.get(); }
   void RequestDrain() { loop_->RequestDrain(); }
   /// Drains, waits for the end, and says what was counted.
   WorkerCounters Stop();

@@ -15,6 +15,7 @@
 #include "tests/support/linear_model.h"
 #include "tests/support/matchers.h"
 #include "tests/support/process.h"
+#include "tests/support/raw_http_client.h"
 #include "tests/support/scratch_directory.h"
 
 namespace parm {
@@ -131,6 +132,21 @@ TEST_F(WorkerMainTest, FlagsReplaceIdAndAddress) {
   ASSERT_TRUE(hello.has_value());
   EXPECT_EQ(hello->worker_id(), "renamed");
   EXPECT_EQ(hello->fault_domain(), "renamed");
+}
+
+TEST_F(WorkerMainTest, HttpPortIsInTheReadyLine) {
+  const std::string config = WriteConfig("{path: bundle}");
+  const auto worker = Start({"--config", config, "--http-port", "0"});
+  const std::string line = ReadLine(*worker);
+  const size_t at = line.find(" http=127.0.0.1:");
+  ASSERT_NE(at, std::string::npos) << line;
+  const std::string port = line.substr(line.rfind(':') + 1);
+  RawHttpClient client(static_cast<uint16_t>(std::stoi(port)));
+  EXPECT_EQ(
+      client.Ask("GET /v2/health/ready HTTP/1.1\r\nHost: x\r\n\r\n").status,
+      200);
+  ExpectFailure({"--config", config, "--http-port", port},
+                "cannot listen on 127.0.0.1:" + port);
 }
 
 TEST_F(WorkerMainTest, PortInUseIsSaidAndFails) {
