@@ -14,6 +14,7 @@
 #include "parity_trainer/distillation.h"
 #include "parity_trainer/evaluation.h"
 #include "parity_trainer/group_encoder.h"
+#include "parity_trainer/recipe_file.h"
 #include "proto/machine_name.h"
 
 namespace parm {
@@ -84,6 +85,9 @@ absl::StatusOr<std::string> RunBackupCommand(const BackupOptions& options) {
                        .checkpoint = checkpoint},
                       options.training, deployed, data,
                       manifest.mutable_training()));
+  if (!Leads(options.training.peers)) {
+    return FollowerLine(*options.training.peers);
+  }
   PARM_ASSIGN_OR_RETURN(const ModelRunner runner,
                         ModelRunner::Create(trained.model_bytes));
   PARM_ASSIGN_OR_RETURN(
@@ -107,9 +111,10 @@ absl::StatusOr<std::string> RunBackupCommand(const BackupOptions& options) {
                        checkpoint));
   const bundle::Measured& measured = bundle.manifest.measured();
   return absl::StrFormat(
-      "%s: backup of %s, %s, right in its place %.2f %%, cost %.2f",
+      "%s: backup of %s, %s, right in its place %.2f %%, cost %.2f%s",
       options.out, base.model(), DescribeDeployedAccuracy(measured.a_a(), data),
-      100 * measured.a_d(0).accuracy(), measured.relative_cost());
+      100 * measured.a_d(0).accuracy(), measured.relative_cost(),
+      DescribeSpeed(bundle.manifest.training()));
 }
 
 }  // namespace parm

@@ -12,6 +12,7 @@
 #include "base/status_macros.h"
 #include "parity_trainer/group_encoder.h"
 #include "parity_trainer/npy.h"
+#include "parity_trainer/training_settings.h"
 
 namespace parm {
 namespace {
@@ -78,6 +79,7 @@ absl::StatusOr<std::string> CheckOutput(const std::string& directory,
     return absl::InvalidArgumentError(
         absl::StrCat("output is no directory name: got \"", directory, "\""));
   }
+  if (!Leads(options.peers)) return "";
   // What cannot be looked at is reported, with its reason, by the first write.
   std::error_code ignored;
   if (!options.force && std::filesystem::exists(path, ignored)) {

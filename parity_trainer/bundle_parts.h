@@ -46,10 +46,10 @@ absl::StatusOr<Bundle> WriteModelBundle(const std::string& directory,
 
 /// Checks, before any work is done, that a bundle may appear at `directory`,
 /// and says where the checkpoint goes: what the user named, or
-/// "DIRECTORY.checkpoint"; empty if nothing is trained.
-/// Errors: kInvalidArgument for an empty or root directory; kAlreadyExists if
-/// something is there, or work of an earlier run that was not asked to be
-/// resumed, unless `options.force`.
+/// "DIRECTORY.checkpoint"; empty if nothing is trained, or rank 0 does all
+/// that. Errors: kInvalidArgument for an empty or root directory;
+/// kAlreadyExists if something is there, or work of an earlier run that was not
+/// asked to be resumed, unless `options.force`.
 absl::StatusOr<std::string> CheckOutput(const std::string& directory,
                                         bool trains,
                                         const TrainingOptions& options);

@@ -61,11 +61,10 @@ NetworkState StateOf(const torch::jit::Module& network) {
   return state;
 }
 
-absl::Status SaveCheckpoint(const std::string& path,
-                            const std::string& fingerprint,
-                            const CheckpointPosition& position,
-                            const torch::jit::Module& network,
-                            const torch::optim::Optimizer& optimizer) {
+absl::StatusOr<std::string> SerializeCheckpoint(
+    const std::string& fingerprint, const CheckpointPosition& position,
+    const torch::jit::Module& network,
+    const torch::optim::Optimizer& optimizer) {
   std::ostringstream stream;
   try {
     torch::serialize::OutputArchive archive;
@@ -84,14 +83,13 @@ absl::Status SaveCheckpoint(const std::string& path,
     return absl::InternalError(
         absl::StrCat("checkpoint cannot be made: ", FirstLine(error.what())));
   }
-  return WriteFileAtomically(path, stream.str());
+  return stream.str();
 }
 
-absl::StatusOr<CheckpointPosition> LoadCheckpoint(
-    const std::string& path, const std::string& fingerprint,
-    torch::jit::Module* network, torch::optim::Optimizer* optimizer) {
-  PARM_ASSIGN_OR_RETURN(const std::string contents,
-                        ReadWholeFile(path, kMaxCheckpointBytes));
+absl::StatusOr<CheckpointPosition> ParseCheckpoint(
+    const std::string& contents, const std::string& origin,
+    const std::string& fingerprint, torch::jit::Module* network,
+    torch::optim::Optimizer* optimizer) {
   try {
     torch::serialize::InputArchive archive;
     archive.load_from(contents.data(), contents.size());
@@ -99,7 +97,7 @@ absl::StatusOr<CheckpointPosition> LoadCheckpoint(
     archive.read("fingerprint", value);
     if (value.toStringRef() != fingerprint) {
       return absl::FailedPreconditionError(absl::StrCat(
-          "checkpoint was made with other settings: ", path, " holds \"",
+          "checkpoint was made with other settings: ", origin, " holds \"",
           value.toStringRef(), "\", want \"", fingerprint,
           "\"; use those settings, or drop --resume to begin anew"));
     }
@@ -121,9 +119,28 @@ absl::StatusOr<CheckpointPosition> LoadCheckpoint(
     optimizer->load(moments);
     return position;
   } catch (const std::exception& error) {
-    return absl::DataLossError(absl::StrCat("damaged checkpoint: ", path, ": ",
-                                            FirstLine(error.what())));
+    return absl::DataLossError(absl::StrCat("damaged checkpoint: ", origin,
+                                            ": ", FirstLine(error.what())));
   }
+}
+
+absl::Status SaveCheckpoint(const std::string& path,
+                            const std::string& fingerprint,
+                            const CheckpointPosition& position,
+                            const torch::jit::Module& network,
+                            const torch::optim::Optimizer& optimizer) {
+  PARM_ASSIGN_OR_RETURN(
+      const std::string contents,
+      SerializeCheckpoint(fingerprint, position, network, optimizer));
+  return WriteFileAtomically(path, contents);
+}
+
+absl::StatusOr<CheckpointPosition> LoadCheckpoint(
+    const std::string& path, const std::string& fingerprint,
+    torch::jit::Module* network, torch::optim::Optimizer* optimizer) {
+  PARM_ASSIGN_OR_RETURN(const std::string contents,
+                        ReadWholeFile(path, kMaxCheckpointBytes));
+  return ParseCheckpoint(contents, path, fingerprint, network, optimizer);
 }
 
 }  // namespace parm

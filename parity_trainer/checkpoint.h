@@ -28,6 +28,22 @@ struct CheckpointPosition {
   NetworkState best;  // a copy of its state; empty if none
 };
 
+/// Errors: kInternal.
+absl::StatusOr<std::string> SerializeCheckpoint(
+    const std::string& fingerprint, const CheckpointPosition& position,
+    const torch::jit::Module& network,
+    const torch::optim::Optimizer& optimizer);
+
+/// Restores network and optimiser, which must be of the kind that was saved.
+/// `origin` names the bytes in messages.
+/// Errors: kFailedPrecondition, naming both, if their fingerprint is another
+/// one; kDataLoss if they are damaged; network and optimiser are then
+/// unspecified.
+absl::StatusOr<CheckpointPosition> ParseCheckpoint(
+    const std::string& contents, const std::string& origin,
+    const std::string& fingerprint, torch::jit::Module* network,
+    torch::optim::Optimizer* optimizer);
+
 /// Writes atomically.
 /// Errors: as WriteFileAtomically.
 absl::Status SaveCheckpoint(const std::string& path,
@@ -36,10 +52,7 @@ absl::Status SaveCheckpoint(const std::string& path,
                             const torch::jit::Module& network,
                             const torch::optim::Optimizer& optimizer);
 
-/// Restores network and optimiser, which must be of the kind that was saved.
-/// Errors: kNotFound if there is no file; kFailedPrecondition, naming both, if
-/// its fingerprint is another one; kDataLoss if it is damaged; network and
-/// optimiser are then unspecified.
+/// Errors: kNotFound if there is no file; else as ParseCheckpoint.
 absl::StatusOr<CheckpointPosition> LoadCheckpoint(
     const std::string& path, const std::string& fingerprint,
     torch::jit::Module* network, torch::optim::Optimizer* optimizer);

@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <string>
 
+#include "parity_trainer/training_peers.h"
+
 namespace parm {
 
 struct DataOptions {
@@ -26,6 +28,7 @@ struct TrainingOptions {
   bool resume = false;
   bool force = false;      // overwrite a bundle or checkpoint that is there
   std::string checkpoint;  // empty: beside the bundle
+  TrainingPeers* peers = nullptr;  // that train with us; nullptr: none
 };
 
 }  // namespace parm

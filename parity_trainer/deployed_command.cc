@@ -130,7 +130,8 @@ absl::StatusOr<TrainingSettings> MakeSettings(const DeployedOptions& options,
                                               const std::string& checkpoint) {
   TrainingSettings settings{.seed = options.training.seed,
                             .checkpoint_path = checkpoint,
-                            .resume = options.training.resume};
+                            .resume = options.training.resume,
+                            .peers = options.training.peers};
   PARM_ASSIGN_OR_RETURN(settings.recipe,
                         ChooseRecipe(DefaultRecipe(), options.training));
   settings.recipe.loss = kCrossEntropy;
@@ -157,10 +158,13 @@ absl::StatusOr<std::string> RunDeployedCommand(const DeployedOptions& options) {
   if (train) {
     PARM_ASSIGN_OR_RETURN(const TrainingSettings settings,
                           MakeSettings(options, data, datatype, checkpoint));
-    ProgressReporter progress("deployed", stderr, ::isatty(STDERR_FILENO) == 1);
+    ProgressReporter progress("deployed",
+                              Leads(settings.peers) ? stderr : nullptr,
+                              ::isatty(STDERR_FILENO) == 1);
     PARM_ASSIGN_OR_RETURN(trained, TrainDeployed(data, options.arch, datatype,
                                                  settings, &progress));
     if (trained.interrupted) return InterruptedError(checkpoint);
+    if (!Leads(settings.peers)) return FollowerLine(*settings.peers);
     *manifest.mutable_training() =
         DescribeTraining(options.arch, settings, trained);
   } else {
@@ -188,9 +192,9 @@ absl::StatusOr<std::string> RunDeployedCommand(const DeployedOptions& options) {
       WriteModelBundle(options.out, std::move(manifest), trained.model_bytes,
                        probes, checkpoint));
   return absl::StrFormat(
-      "%s: deployed %s, %s, id %s", options.out, bundle.manifest.model(),
+      "%s: deployed %s, %s, id %s%s", options.out, bundle.manifest.model(),
       DescribeDeployedAccuracy(bundle.manifest.measured().a_a(), data),
-      ToHex(bundle.id));
+      ToHex(bundle.id), DescribeSpeed(bundle.manifest.training()));
 }
 
 }  // namespace parm

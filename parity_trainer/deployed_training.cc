@@ -1,10 +1,10 @@
 #include "parity_trainer/deployed_training.h"
 
-#include <optional>
 #include <vector>
 
 #include "base/status_macros.h"
 #include "parity_trainer/architectures/architecture.h"
+#include "parity_trainer/gradient_exchange.h"
 #include "parity_trainer/group_encoder.h"
 #include "parity_trainer/moments.h"
 #include "parity_trainer/shuffle.h"
@@ -34,6 +34,8 @@ class DeployedTask : public TrainingTask {
     return static_cast<int64_t>(split_.rest.size());
   }
 
+  int64_t samples_per_example() const override { return 1; }
+
   void BeginEpoch(int64_t epoch) override {
     epoch_ = epoch;
     order_ = split_.EpochOrder(seed_, epoch);
@@ -51,11 +53,15 @@ class DeployedTask : public TrainingTask {
     return torch::nn::functional::cross_entropy(logits, LabelsOf(chosen));
   }
 
-  absl::StatusOr<std::optional<double>> Validate(
-      torch::jit::Module* network) override {
-    absl::Span<const int64_t> rest = split_.held_out;
-    if (rest.empty()) return std::nullopt;
-    int64_t right = 0;
+  absl::StatusOr<Tally> Validate(torch::jit::Module* network, int part,
+                                 int parts) override {
+    const ExampleRange range = PartOf(
+        {.count = static_cast<int64_t>(split_.held_out.size())}, part, parts);
+    absl::Span<const int64_t> rest =
+        absl::MakeConstSpan(split_.held_out)
+            .subspan(static_cast<size_t>(range.begin),
+                     static_cast<size_t>(range.count));
+    Tally tally = {.asked = range.count};
     while (!rest.empty()) {
       const absl::Span<const int64_t> chosen =
           rest.subspan(0, kValidationSamplesAtOnce);
@@ -63,11 +69,11 @@ class DeployedTask : public TrainingTask {
           const at::Tensor logits,
           Answer(network,
                  GatherSamples(data_, data_.train, chosen, wire_datatype_)));
-      right += logits.argmax(1).eq(LabelsOf(chosen)).sum().item<int64_t>();
+      tally.right +=
+          logits.argmax(1).eq(LabelsOf(chosen)).sum().item<int64_t>();
       rest.remove_prefix(chosen.size());
     }
-    return static_cast<double>(right) /
-           static_cast<double>(split_.held_out.size());
+    return tally;
   }
 
  private:

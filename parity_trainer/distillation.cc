@@ -36,7 +36,8 @@ absl::StatusOr<TrainingSettings> MakeSettings(const DistillationJob& job,
                                               const std::string& architecture) {
   TrainingSettings settings{.seed = options.seed,
                             .checkpoint_path = job.checkpoint,
-                            .resume = options.resume};
+                            .resume = options.resume,
+                            .peers = options.peers};
   PARM_ASSIGN_OR_RETURN(settings.recipe, ChooseRecipe(job.defaults, options));
   // Weights of another width fit nowhere.
   if (job.width != 1) settings.recipe.init = "scratch";
@@ -72,7 +73,8 @@ absl::StatusOr<TrainedModel> RunDistillation(const DistillationJob& job,
   if (settings.recipe.init == "deployed") {
     input.warm_start_model = deployed.model_bytes;
   }
-  ProgressReporter progress(job.label, stderr, ::isatty(STDERR_FILENO) == 1);
+  ProgressReporter progress(job.label, Leads(settings.peers) ? stderr : nullptr,
+                            ::isatty(STDERR_FILENO) == 1);
   PARM_ASSIGN_OR_RETURN(TrainedModel trained,
                         TrainParity(input, settings, &progress));
   if (trained.interrupted) return InterruptedError(job.checkpoint);

@@ -1,10 +1,13 @@
 // parm-train: trains deployed and parity models, measures them, writes bundles.
 
 #include <cstdio>
+#include <memory>
 #include <string>
 
 #include "CLI/CLI.hpp"
 #include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
 #include "parity_trainer/architectures/architecture.h"
 #include "parity_trainer/backup_command.h"
 #include "parity_trainer/berrut_command.h"
@@ -13,6 +16,7 @@
 #include "parity_trainer/frontier_command.h"
 #include "parity_trainer/model_runner.h"
 #include "parity_trainer/parity_command.h"
+#include "parity_trainer/training_peers.h"
 
 namespace parm {
 namespace {
@@ -189,6 +193,21 @@ void AddBerrut(CLI::App* command, BerrutCommandOptions* options) {
                       "write the accuracies and their standard errors");
 }
 
+/// The processes that a launcher started beside this one, if any.
+absl::StatusOr<std::unique_ptr<TrainingPeers>> Join() {
+  PARM_ASSIGN_OR_RETURN(const PeerOptions options,
+                        PeerOptionsFromEnvironment());
+  return JoinPeers(options);
+}
+
+int Fail(const absl::Status& status, const TrainingPeers* peers) {
+  const std::string rank =
+      peers == nullptr ? "" : absl::StrCat("rank ", peers->rank(), ": ");
+  std::fprintf(stderr, "parm-train: %s%s\n", rank.c_str(),
+               std::string(status.message()).c_str());
+  return absl::IsCancelled(status) ? kInterruptedExit : 1;
+}
+
 int Main(int argc, char** argv) {
   CLI::App app(kDescription, "parm-train");
   app.set_version_flag("--version", "parm-train " PARM_VERSION);
@@ -235,6 +254,15 @@ int Main(int argc, char** argv) {
   }
 
   SetNumThreads(threads);
+  const bool trains = deployed_command->parsed() || parity_command->parsed() ||
+                      backup_command->parsed();
+  const absl::StatusOr<std::unique_ptr<TrainingPeers>> peers =
+      trains ? Join() : nullptr;
+  if (!peers.ok()) return Fail(peers.status(), nullptr);
+  for (TrainingOptions* training :
+       {&deployed.training, &parity.training, &backup.training}) {
+    training->peers = peers->get();
+  }
   deployed.training.seed = seed;
   parity.training.seed = seed;
   backup.training.seed = seed;
@@ -246,11 +274,7 @@ int Main(int argc, char** argv) {
       : frontier_command->parsed() ? RunFrontierCommand(frontier)
       : berrut_command->parsed()   ? RunBerrutCommand(berrut)
                                    : RunEvaluateCommand(evaluate);
-  if (!line.ok()) {
-    std::fprintf(stderr, "parm-train: %s\n",
-                 std::string(line.status().message()).c_str());
-    return absl::IsCancelled(line.status()) ? kInterruptedExit : 1;
-  }
+  if (!line.ok()) return Fail(line.status(), peers->get());
   std::printf("%s\n", line->c_str());
   return 0;
 }

@@ -19,6 +19,7 @@
 #include "parity_trainer/group_encoder.h"
 #include "parity_trainer/parity_evaluation.h"
 #include "parity_trainer/parity_training.h"
+#include "parity_trainer/recipe_file.h"
 #include "proto/machine_name.h"
 
 namespace parm {
@@ -161,6 +162,9 @@ absl::StatusOr<std::string> RunParityCommand(const ParityOptions& options) {
                                   .defaults = DefaultRecipe(),
                                   .checkpoint = checkpoint},
                                  options.training, deployed, data, &recipe));
+    if (!Leads(options.training.peers)) {
+      return FollowerLine(*options.training.peers);
+    }
   } else if (options.model_file.empty()) {
     trained.model_bytes = deployed.model_bytes;
     recipe = deployed.bundle.manifest.training();
@@ -192,7 +196,8 @@ absl::StatusOr<std::string> RunParityCommand(const ParityOptions& options) {
                                            100 * row.accuracy(), row.losses()));
   }
   return absl::StrCat(line,
-                      absl::StrFormat(", cost %.2f", measured.relative_cost()));
+                      absl::StrFormat(", cost %.2f", measured.relative_cost()),
+                      train ? DescribeSpeed(recipe) : "");
 }
 
 }  // namespace parm

@@ -1,7 +1,6 @@
 #include "parity_trainer/parity_training.h"
 
 #include <algorithm>
-#include <optional>
 #include <sstream>
 #include <utility>
 #include <vector>
@@ -10,6 +9,7 @@
 #include "base/status_macros.h"
 #include "encoder/picture_grid.h"
 #include "parity_trainer/architectures/architecture.h"
+#include "parity_trainer/gradient_exchange.h"
 #include "parity_trainer/group_encoder.h"
 #include "parity_trainer/moments.h"
 #include "parity_trainer/parity_objective.h"
@@ -44,6 +44,8 @@ class ParityTask : public TrainingTask {
     return static_cast<int64_t>(split_.rest.size()) / k_;
   }
 
+  int64_t samples_per_example() const override { return k_; }
+
   void BeginEpoch(int64_t epoch) override {
     epoch_ = epoch;
     order_ = split_.EpochOrder(seed_, epoch);
@@ -72,13 +74,16 @@ class ParityTask : public TrainingTask {
   }
 
   /// Share of reconstructions that are right when one member is lost.
-  absl::StatusOr<std::optional<double>> Validate(
-      torch::jit::Module* network) override {
-    const int64_t groups = static_cast<int64_t>(split_.held_out.size()) / k_;
-    if (groups == 0) return std::nullopt;
-    int64_t right = 0;
-    for (int64_t begin = 0; begin < groups; begin += kValidationGroupsAtOnce) {
-      const int64_t count = std::min(kValidationGroupsAtOnce, groups - begin);
+  absl::StatusOr<Tally> Validate(torch::jit::Module* network, int part,
+                                 int parts) override {
+    const ExampleRange groups =
+        PartOf({.count = static_cast<int64_t>(split_.held_out.size()) / k_},
+               part, parts);
+    const int64_t end = groups.begin + groups.count;
+    Tally tally = {.asked = groups.count * k_};
+    for (int64_t begin = groups.begin; begin < end;
+         begin += kValidationGroupsAtOnce) {
+      const int64_t count = std::min(kValidationGroupsAtOnce, end - begin);
       const std::vector<int64_t> members =
           SlotMajor(split_.held_out, begin, count);
       PARM_ASSIGN_OR_RETURN(
@@ -88,13 +93,13 @@ class ParityTask : public TrainingTask {
       PARM_ASSIGN_OR_RETURN(const at::Tensor answer, Answer(network, parity));
       const at::Tensor decoded = DecodeEach(input_.code->multi_output(), answer,
                                             LogitsOf(members, count));
-      right += decoded.argmax(2)
-                   .view({k_ * count})
-                   .eq(LabelsOf(members))
-                   .sum()
-                   .item<int64_t>();
+      tally.right += decoded.argmax(2)
+                         .view({k_ * count})
+                         .eq(LabelsOf(members))
+                         .sum()
+                         .item<int64_t>();
     }
-    return static_cast<double>(right) / static_cast<double>(groups * k_);
+    return tally;
   }
 
  private:

@@ -78,7 +78,7 @@ void ProgressReporter::EndEpoch(Time now, int64_t epoch,
   accuracy_ = accuracy;
   if (terminal_) {
     DrawBar(now);
-  } else {
+  } else if (out_ != nullptr) {
     absl::FPrintF(out_, "%s\n", ProgressLine(Snapshot(now)));
     std::fflush(out_);
   }
@@ -87,6 +87,7 @@ void ProgressReporter::EndEpoch(Time now, int64_t epoch,
 }
 
 void ProgressReporter::DrawBar(Time now) {
+  if (out_ == nullptr) return;
   drawn_ = now;
   line_open_ = true;
   absl::FPrintF(out_, "\r%s\033[K", ProgressBar(Snapshot(now)));

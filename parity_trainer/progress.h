@@ -34,7 +34,7 @@ std::string ProgressLine(const ProgressState& state);
 /// Threads: one.
 class ProgressReporter {
  public:
-  /// `terminal`: whether `out` redraws lines on '\r'.
+  /// `out`: nullptr for silence. `terminal`: whether it redraws lines on '\r'.
   ProgressReporter(std::string label, std::FILE* out, bool terminal);
   ProgressReporter(const ProgressReporter&) = delete;
   ProgressReporter& operator=(const ProgressReporter&) = delete;

@@ -1,5 +1,6 @@
 #include "parity_trainer/recipe_file.h"
 
+#include "absl/strings/str_format.h"
 #include "base/status_macros.h"
 #include "proto/strict_yaml.h"
 
@@ -63,7 +64,16 @@ bundle::Training DescribeTraining(const std::string& architecture,
   training.set_precision(recipe.precision);
   training.set_best_epoch(trained.best_epoch);
   training.set_validation_accuracy(trained.validation_accuracy);
+  training.set_processes(static_cast<uint32_t>(trained.processes));
+  training.set_samples_per_second(trained.samples_per_second);
   return training;
+}
+
+std::string DescribeSpeed(const bundle::Training& training) {
+  if (training.samples_per_second() <= 0) return "";
+  return absl::StrFormat(", trained on %.0f samples/s in %d process%s",
+                         training.samples_per_second(), training.processes(),
+                         training.processes() == 1 ? "" : "es");
 }
 
 }  // namespace parm

@@ -27,4 +27,8 @@ bundle::Training DescribeTraining(const std::string& architecture,
                                   const TrainingSettings& settings,
                                   const TrainedModel& trained);
 
+/// ", 9123 samples/s in 2 processes", for the end of a command's line; empty if
+/// nothing was trained.
+std::string DescribeSpeed(const bundle::Training& training);
+
 }  // namespace parm

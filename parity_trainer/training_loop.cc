@@ -1,17 +1,20 @@
 #include "parity_trainer/training_loop.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <memory>
 #include <numbers>
 #include <optional>
 #include <sstream>
+#include <string>
 #include <vector>
 
 #include "ATen/autocast_mode.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "parity_trainer/checkpoint.h"
+#include "parity_trainer/gradient_exchange.h"
 #include "parity_trainer/interrupt.h"
 #include "parity_trainer/torch_tensor.h"
 #include "torch/csrc/jit/python/update_graph_executor_opt.h"
@@ -87,6 +90,9 @@ class Run {
         network_(network),
         progress_(progress),
         optimizer_(MakeOptimizer(settings.recipe, *network)),
+        exchange_(settings.peers, settings.peers == nullptr
+                                      ? std::vector<at::Tensor>()
+                                      : ParametersOf(*network)),
         steps_per_epoch_((task->examples_per_epoch() + Minibatch() - 1) /
                          Minibatch()),
         steps_(steps_per_epoch_ * settings.recipe.epochs) {}
@@ -95,30 +101,32 @@ class Run {
     PARM_RETURN_IF_ERROR(Start());
     network_->train();
     progress_->Begin(begin_, position_.step, steps_, settings_.recipe.epochs);
-    while (!Done() && !interrupts_.interrupted()) {
-      const int64_t in_epoch = position_.step % steps_per_epoch_;
-      const int64_t epoch = position_.step / steps_per_epoch_;
-      if (epoch != drawn_epoch_) {
-        task_->BeginEpoch(epoch);
-        drawn_epoch_ = epoch;
-      }
-      PARM_RETURN_IF_ERROR(Step(in_epoch * Minibatch()));
-      const bool epoch_ends = in_epoch + 1 == steps_per_epoch_;
-      if (epoch_ends) PARM_RETURN_IF_ERROR(EndEpoch(epoch + 1));
-      if (epoch_ends || SecondsSinceSave() > kCheckpointEverySeconds) {
-        PARM_RETURN_IF_ERROR(Save());
-      }
+    while (!Done() && !Interrupted()) {
+      const absl::Status status = StepAndSave();
+      if (!status.ok()) return peer_lost_ ? PeerLost(status) : status;
     }
     PARM_RETURN_IF_ERROR(Save());
     if (Done()) RestoreBest();
-    return TrainedModel{.interrupted = !Done(),
-                        .seconds = position_.seconds,
-                        .best_epoch = position_.best_epoch,
-                        .validation_accuracy = position_.best_accuracy};
+    return TrainedModel{
+        .interrupted = !Done(),
+        .seconds = position_.seconds,
+        .best_epoch = position_.best_epoch,
+        .validation_accuracy = position_.best_accuracy,
+        .processes = NumPeers(),
+        .samples_per_second = static_cast<double>(samples_) /
+                              std::max(ToSeconds(Now() - begin_), 1e-9)};
   }
 
  private:
   int64_t Minibatch() const { return settings_.recipe.minibatch; }
+  TrainingPeers* Peers() const { return settings_.peers; }
+  int Rank() const { return Peers() == nullptr ? 0 : Peers()->rank(); }
+  int NumPeers() const { return Peers() == nullptr ? 1 : Peers()->size(); }
+
+  /// With peers, all are asked to stop after the same step.
+  bool Interrupted() const {
+    return Peers() == nullptr ? interrupts_.interrupted() : peer_interrupted_;
+  }
 
   /// All steps are done, or no epoch was better for as long as the recipe
   /// waits. Depends on the position alone, so that a resumed run agrees.
@@ -129,17 +137,53 @@ class Run {
             epochs_done - position_.best_epoch >= settings_.recipe.patience);
   }
 
-  /// `epoch` counts from 1.
-  absl::Status EndEpoch(int64_t epoch) {
-    network_->eval();
-    absl::StatusOr<std::optional<double>> accuracy = std::nullopt;
+  absl::Status StepAndSave() {
+    const int64_t in_epoch = position_.step % steps_per_epoch_;
+    const int64_t epoch = position_.step / steps_per_epoch_;
+    if (epoch != drawn_epoch_) {
+      task_->BeginEpoch(epoch);
+      drawn_epoch_ = epoch;
+    }
+    PARM_RETURN_IF_ERROR(Step(in_epoch * Minibatch()));
+    const bool epoch_ends = in_epoch + 1 == steps_per_epoch_;
+    if (epoch_ends) PARM_RETURN_IF_ERROR(EndEpoch(epoch + 1));
+    if (!epoch_ends && SecondsSinceSave() <= kCheckpointEverySeconds) {
+      return absl::OkStatus();
+    }
+    return Save();
+  }
+
+  /// Held-out samples that the network serves right, of all peers together;
+  /// nullopt if none are held out.
+  absl::StatusOr<std::optional<double>> Validate() {
+    absl::StatusOr<Tally> tally = Tally{};
     try {
       const torch::NoGradGuard no_gradients;
-      accuracy = task_->Validate(network_);
+      tally = task_->Validate(network_, Rank(), NumPeers());
     } catch (const std::exception& error) {
       return absl::InternalError(
           absl::StrCat("validation failed: ", FirstLine(error.what())));
     }
+    if (!tally.ok()) return tally.status();
+    std::array<double, 2> counts = {static_cast<double>(tally->right),
+                                    static_cast<double>(tally->asked)};
+    if (Peers() != nullptr) {
+      std::array<float, 2> sums = {static_cast<float>(tally->right),
+                                   static_cast<float>(tally->asked)};
+      PARM_RETURN_IF_ERROR(Watched(Peers()->Sum(absl::MakeSpan(sums))));
+      counts = {sums[0], sums[1]};
+    }
+    if (counts[1] == 0) return std::nullopt;
+    return counts[0] / counts[1];
+  }
+
+  /// `epoch` counts from 1.
+  absl::Status EndEpoch(int64_t epoch) {
+    if (Peers() != nullptr) {
+      PARM_RETURN_IF_ERROR(Watched(AverageBuffers(Peers(), *network_)));
+    }
+    network_->eval();
+    const absl::StatusOr<std::optional<double>> accuracy = Validate();
     network_->train();
     if (!accuracy.ok()) return accuracy.status();
     if (accuracy->has_value() && **accuracy > position_.best_accuracy) {
@@ -163,7 +207,13 @@ class Run {
   }
 
   absl::Status Start() {
-    if (settings_.resume) {
+    if (NumPeers() > Minibatch()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("more training processes than examples in a minibatch: "
+                       "got ",
+                       NumPeers(), ", want at most ", Minibatch()));
+    }
+    if (settings_.resume && Leads(Peers())) {
       absl::StatusOr<CheckpointPosition> position =
           LoadCheckpoint(settings_.checkpoint_path, settings_.fingerprint,
                          network_, optimizer_.get());
@@ -176,21 +226,84 @@ class Run {
     begin_ = Now();
     saved_ = begin_;
     seconds_before_ = position_.seconds;
-    return Save();
+    PARM_RETURN_IF_ERROR(Save());
+    if (Peers() == nullptr) return absl::OkStatus();
+    PARM_RETURN_IF_ERROR(ShareStart());
+    begin_ = Now();
+    return absl::OkStatus();
+  }
+
+  /// Every peer begins where rank 0 stands.
+  absl::Status ShareStart() {
+    PARM_RETURN_IF_ERROR(Peers()->Meet());
+    std::string fingerprint = settings_.fingerprint;
+    PARM_RETURN_IF_ERROR(Peers()->Broadcast(&fingerprint));
+    if (fingerprint != settings_.fingerprint) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          "rank 0 trains with other settings: it has \"", fingerprint,
+          "\", rank ", Rank(), " has \"", settings_.fingerprint, "\""));
+    }
+    std::string state;
+    if (Peers()->leads()) {
+      PARM_ASSIGN_OR_RETURN(
+          state, SerializeCheckpoint(settings_.fingerprint, position_,
+                                     *network_, *optimizer_));
+    }
+    PARM_RETURN_IF_ERROR(Peers()->Broadcast(&state));
+    if (Peers()->leads()) return absl::OkStatus();
+    PARM_ASSIGN_OR_RETURN(
+        position_,
+        ParseCheckpoint(state, "what rank 0 sent", settings_.fingerprint,
+                        network_, optimizer_.get()));
+    seconds_before_ = position_.seconds;
+    return absl::OkStatus();
   }
 
   absl::Status Save() {
     saved_ = Now();
     position_.seconds = seconds_before_ + ToSeconds(saved_ - begin_);
+    if (!Leads(Peers())) return absl::OkStatus();
     return SaveCheckpoint(settings_.checkpoint_path, settings_.fingerprint,
                           position_, *network_, *optimizer_);
   }
 
   double SecondsSinceSave() const { return ToSeconds(Now() - saved_); }
 
-  absl::StatusOr<at::Tensor> Loss(int64_t first_example, int64_t count) {
+  /// Remembers that it was a peer that failed.
+  absl::Status Watched(absl::Status status) {
+    if (!status.ok()) peer_lost_ = true;
+    return status;
+  }
+
+  /// The last step is not done, so nothing of it is kept.
+  absl::Status PeerLost(const absl::Status& why) {
+    PARM_RETURN_IF_ERROR(Save());
+    return absl::Status(
+        why.code(),
+        absl::StrCat(why.message(), "; the work so far is in ",
+                     Peers()->leads() ? settings_.checkpoint_path
+                                      : "rank 0's checkpoint",
+                     ": run the same command with --resume to go on"));
+  }
+
+  /// The gradients of this process's part of the minibatch, and its part of the
+  /// mean loss.
+  absl::StatusOr<double> ComputeGradients(const ExampleRange& minibatch) {
+    const ExampleRange own = PartOf(minibatch, Rank(), NumPeers());
+    optimizer_->zero_grad();
+    if (own.count == 0) return 0;
+    PARM_ASSIGN_OR_RETURN(at::Tensor loss, Loss(own));
+    if (own.count != minibatch.count) {
+      loss = loss * (static_cast<double>(own.count) /
+                     static_cast<double>(minibatch.count));
+    }
+    loss.backward();
+    return loss.item<double>();
+  }
+
+  absl::StatusOr<at::Tensor> Loss(const ExampleRange& examples) {
     const Autocast autocast(settings_.recipe.precision == "bf16");
-    return task_->Loss(network_, first_example, count);
+    return task_->Loss(network_, examples.begin, examples.count);
   }
 
   absl::Status Step(int64_t first_example) {
@@ -199,24 +312,31 @@ class Run {
     const double rate =
         settings_.recipe.learning_rate * RateShare(position_.step, steps_);
     optimizer_->param_groups()[0].options().set_lr(rate);
-    double loss_value = 0;
+    StepSummary summary;
     try {
-      optimizer_->zero_grad();
-      PARM_ASSIGN_OR_RETURN(const at::Tensor loss, Loss(first_example, count));
-      loss_value = loss.item<double>();
-      loss.backward();
+      PARM_ASSIGN_OR_RETURN(
+          summary.loss,
+          ComputeGradients({.begin = first_example, .count = count}));
+      if (Peers() != nullptr) {
+        summary.interrupted = interrupts_.interrupted();
+        absl::StatusOr<StepSummary> all = exchange_.Exchange(summary);
+        PARM_RETURN_IF_ERROR(Watched(all.status()));
+        summary = *all;
+        peer_interrupted_ = summary.interrupted;
+      }
       optimizer_->step();
     } catch (const std::exception& error) {
       return absl::InternalError(
           absl::StrCat("training step failed: ", FirstLine(error.what())));
     }
-    if (!std::isfinite(loss_value)) {
+    if (!std::isfinite(summary.loss)) {
       return absl::DataLossError(
           absl::StrCat("loss is not finite at step ", position_.step,
                        "; a smaller --learning-rate may help"));
     }
     ++position_.step;
-    progress_->Step(Now(), count, loss_value);
+    samples_ += count * task_->samples_per_example();
+    progress_->Step(Now(), count, summary.loss);
     return absl::OkStatus();
   }
 
@@ -226,10 +346,14 @@ class Run {
   torch::jit::Module* const network_;
   ProgressReporter* const progress_;
   const std::unique_ptr<torch::optim::Optimizer> optimizer_;
+  GradientExchange exchange_;
   const int64_t steps_per_epoch_;
   const int64_t steps_;
   CheckpointPosition position_;
   int64_t drawn_epoch_ = -1;
+  int64_t samples_ = 0;  // learned from in this run
+  bool peer_lost_ = false;
+  bool peer_interrupted_ = false;
   double seconds_before_ = 0;
   Time begin_;
   Time saved_;

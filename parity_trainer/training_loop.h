@@ -5,7 +5,6 @@
 // include torch.
 
 #include <cstdint>
-#include <optional>
 
 #include "absl/status/statusor.h"
 #include "parity_trainer/progress.h"
@@ -15,6 +14,12 @@
 
 namespace parm {
 
+/// How many answers were asked for, and how many were right.
+struct Tally {
+  int64_t right = 0;
+  int64_t asked = 0;
+};
+
 /// What is being learned. All randomness comes from (seed, epoch), so that a
 /// run can be taken up at any step.
 class TrainingTask {
@@ -23,23 +28,30 @@ class TrainingTask {
 
   /// Examples in one epoch: samples, or coding groups. At least 1.
   virtual int64_t examples_per_epoch() const = 0;
+  virtual int64_t samples_per_example() const = 0;
   /// Draws the epoch's order.
   virtual void BeginEpoch(int64_t epoch) = 0;
   /// The mean loss of examples [begin, begin + count) of the epoch's order.
   virtual absl::StatusOr<at::Tensor> Loss(torch::jit::Module* network,
                                           int64_t begin, int64_t count) = 0;
-  /// The share of the held-out samples that the network, in eval mode, serves
-  /// right; nullopt if none are held out.
-  virtual absl::StatusOr<std::optional<double>> Validate(
-      torch::jit::Module* network) = 0;
+  /// How many of the held-out samples the network, in eval mode, serves right:
+  /// of part `part` of `parts` that cover them all. None asked if none are held
+  /// out.
+  virtual absl::StatusOr<Tally> Validate(torch::jit::Module* network, int part,
+                                         int parts) = 0;
 };
 
 /// Trains `network` in place: one linear warm-up and a cosine down to zero; at
 /// the end it holds the state of the epoch that validated best, or of the last.
 /// A checkpoint is written before the first step (so that a full disk
 /// shows at once), after each epoch, at least once a minute, and on interrupt.
+/// With peers every process takes its part of each minibatch and of the
+/// held-out samples, so that the minibatch, the schedule and what is learned
+/// are those of one process; rank 0 alone reads and writes the checkpoint.
 /// Errors: as the task's and the checkpoint's; kDataLoss if the loss is not
-/// finite.
+/// finite; kUnavailable if a peer has gone (rank 0 writes its checkpoint
+/// first); kFailedPrecondition if a peer has other settings; kInvalidArgument
+/// for more peers than examples in a minibatch.
 /// Returns the outcome without model_bytes and init.
 absl::StatusOr<TrainedModel> RunTraining(const TrainingSettings& settings,
                                          TrainingTask* task,

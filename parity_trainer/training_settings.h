@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "parity_trainer/recipe.h"
+#include "parity_trainer/training_peers.h"
 
 namespace parm {
 
@@ -19,6 +20,8 @@ struct TrainingSettings {
   /// Everything that the result depends on. A checkpoint made under another
   /// fingerprint is refused.
   std::string fingerprint;
+  /// Who else trains the same network; nullptr: nobody.
+  TrainingPeers* peers = nullptr;
 };
 
 /// A trained model, or the news that the run was interrupted.
@@ -32,10 +35,20 @@ struct TrainedModel {
   /// samples that they got right; 0 if none were held out.
   int64_t best_epoch = 0;
   double validation_accuracy = 0;
+  int processes = 1;
+  /// Training samples learned from, by all processes together, per second of
+  /// this run: steps, validation and checkpoints.
+  double samples_per_second = 0;
 };
 
+/// Whether this process writes checkpoints and bundles.
+bool Leads(const TrainingPeers* peers);
+
 /// What a command returns when training was interrupted: kCancelled, and how to
-/// go on.
+/// go on. An empty path: rank 0 has the checkpoint.
 absl::Status InterruptedError(const std::string& checkpoint_path);
+
+/// What a command returns in a process that does not lead.
+std::string FollowerLine(const TrainingPeers& peers);
 
 }  // namespace parm

@@ -14,7 +14,7 @@ packages=(
   libzmq3-dev cppzmq-dev libprotobuf-dev protobuf-compiler libabsl-dev
   libboost1.81-dev libsimdjson-dev libyaml-cpp-dev libcli11-dev libspdlog-dev
   prometheus-cpp-dev libhwy-dev libgtest-dev libgmock-dev libbenchmark-dev
-  zlib1g-dev libssl-dev
+  zlib1g-dev libssl-dev libgloo-dev
   # Data for the demo, Python for its pictures and for the client tests.
   dataset-fashion-mnist python3-venv
 )

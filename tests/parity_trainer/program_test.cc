@@ -1,21 +1,14 @@
 // parm-train as a program: exit statuses, Ctrl-C, resume.
 
-#include <fcntl.h>
-#include <signal.h>
-#include <spawn.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include <cstdlib>
 #include <filesystem>
 #include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "base/status_macros.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/parity_trainer/test_data.h"
+#include "tests/parity_trainer/train_program.h"
 #include "tests/support/scratch_directory.h"
 
 namespace parm {
@@ -23,75 +16,6 @@ namespace {
 
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
-
-constexpr int kPipeBytes = 4096;
-
-/// One run of parm-train; what it writes comes through one pipe that holds a
-/// page, so that a run with more to say cannot end before it is read.
-class Program {
- public:
-  explicit Program(std::vector<std::string> arguments) {
-    const char* const folder = std::getenv("PARM_BIN");
-    PARM_CHECK(folder != nullptr);
-    const std::string path = absl::StrCat(folder, "/parm-train");
-    arguments.insert(arguments.begin(), path);
-    std::vector<char*> argv;
-    for (std::string& argument : arguments) argv.push_back(argument.data());
-    argv.push_back(nullptr);
-    int ends[2];
-    PARM_CHECK(pipe(ends) == 0);
-    PARM_CHECK(fcntl(ends[1], F_SETPIPE_SZ, kPipeBytes) == kPipeBytes);
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
-    posix_spawn_file_actions_adddup2(&actions, ends[1], STDERR_FILENO);
-    posix_spawn_file_actions_addclose(&actions, ends[0]);
-    PARM_CHECK(posix_spawn(&pid_, path.c_str(), &actions, nullptr, argv.data(),
-                           environ) == 0);
-    posix_spawn_file_actions_destroy(&actions);
-    close(ends[1]);
-    output_fd_ = ends[0];
-  }
-  Program(const Program&) = delete;
-  Program& operator=(const Program&) = delete;
-  ~Program() {
-    if (!waited_) {
-      kill(pid_, SIGKILL);
-      waitpid(pid_, nullptr, 0);
-    }
-    close(output_fd_);
-  }
-
-  /// Reads until the output holds `text` or ends, not a byte further; whether
-  /// it does.
-  bool ReadUntil(const std::string& text) {
-    while (output_.find(text) == std::string::npos) {
-      char byte = 0;
-      if (read(output_fd_, &byte, 1) != 1) return false;
-      output_.push_back(byte);
-    }
-    return true;
-  }
-
-  void Interrupt() const { kill(pid_, SIGINT); }
-
-  /// Reads the rest and waits for the end.
-  int ExitStatus() {
-    ReadUntil(std::string(1, '\0'));
-    int status = 0;
-    waitpid(pid_, &status, 0);
-    waited_ = true;
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
-  }
-
-  const std::string& output() const { return output_; }
-
- private:
-  pid_t pid_ = 0;
-  int output_fd_ = -1;
-  bool waited_ = false;
-  std::string output_;
-};
 
 class ProgramTest : public testing::Test {
  protected:
