@@ -51,16 +51,18 @@ void WriteConfigTensors(absl::string_view key,
   writer->EndArray();
 }
 
-absl::Status ReadStrings(const element& value, const CodecLimits& limits,
+absl::Status ReadStrings(const element& value, absl::string_view what,
+                         const CodecLimits& limits,
                          std::vector<std::string>* out) {
   simdjson::dom::array array;
   if (value.get(array) != simdjson::SUCCESS ||
       array.size() > limits.max_parameters) {
-    return absl::InvalidArgumentError("versions must be a short array");
+    return absl::InvalidArgumentError(
+        absl::StrCat(what, " must be a short array"));
   }
   for (const element item : array) {
     out->emplace_back();
-    PARM_RETURN_IF_ERROR(ReadName(item, "versions", limits, &out->back()));
+    PARM_RETURN_IF_ERROR(ReadName(item, what, limits, &out->back()));
   }
   return absl::OkStatus();
 }
@@ -117,7 +119,8 @@ absl::Status ReadModel(const simdjson::dom::object& root,
   }
   PARM_RETURN_IF_ERROR(ReadName(field, "name", limits, &out->name));
   if (root["versions"].get(field) == simdjson::SUCCESS && !field.is_null()) {
-    PARM_RETURN_IF_ERROR(ReadStrings(field, limits, &out->versions));
+    PARM_RETURN_IF_ERROR(
+        ReadStrings(field, "versions", limits, &out->versions));
   }
   if (root["platform"].get(field) == simdjson::SUCCESS && !field.is_null()) {
     PARM_RETURN_IF_ERROR(ReadName(field, "platform", limits, &out->platform));
@@ -127,6 +130,22 @@ absl::Status ReadModel(const simdjson::dom::object& root,
   }
   if (root["outputs"].get(field) == simdjson::SUCCESS) {
     PARM_RETURN_IF_ERROR(ReadSpecs(field, limits, &out->outputs));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ReadServer(const simdjson::dom::object& root,
+                        const CodecLimits& limits, ServerMetadata* out) {
+  element field;
+  if (root["name"].get(field) == simdjson::SUCCESS && !field.is_null()) {
+    PARM_RETURN_IF_ERROR(ReadName(field, "name", limits, &out->name));
+  }
+  if (root["version"].get(field) == simdjson::SUCCESS && !field.is_null()) {
+    PARM_RETURN_IF_ERROR(ReadName(field, "version", limits, &out->version));
+  }
+  if (root["extensions"].get(field) == simdjson::SUCCESS && !field.is_null()) {
+    PARM_RETURN_IF_ERROR(
+        ReadStrings(field, "extensions", limits, &out->extensions));
   }
   return absl::OkStatus();
 }
@@ -218,6 +237,21 @@ std::string WriteError(absl::string_view message) {
   JsonWriter writer(&json);
   writer.BeginObject().Key("error").String(text).EndObject();
   return json;
+}
+
+absl::StatusOr<ServerMetadata> ParseServerMetadata(const Body& body,
+                                                   const CodecLimits& limits) {
+  JsonParser parser;
+  simdjson::dom::object root;
+  ServerMetadata server;
+  absl::Status status =
+      body.size > limits.max_json_bytes
+          ? absl::InvalidArgumentError("the document is too large")
+          : parser.ParseObject(body.storage, body.size, &root);
+  if (status.ok()) status = ReadServer(root, limits, &server);
+  if (status.ok()) return server;
+  return absl::DataLossError(
+      absl::StrCat("server metadata is malformed: ", status.message()));
 }
 
 absl::StatusOr<ModelMetadata> ParseModelMetadata(const Body& body,

@@ -2,7 +2,7 @@
 
 // The small JSON documents around inference: server and model metadata, model
 // configuration, the repository index, errors. Servers write them, clients read
-// the two that they need.
+// the ones that they need.
 
 #include <string>
 #include <vector>
@@ -44,6 +44,17 @@ std::string WriteModelNames(absl::Span<const std::string> names);
 /// {"error": message}. Bytes that are not UTF-8 become '?', so that a message
 /// may quote what a client sent.
 std::string WriteError(absl::string_view message);
+
+/// What GET /v2 of a server says.
+struct ServerMetadata {
+  std::string name;
+  std::string version;
+  std::vector<std::string> extensions;
+};
+
+/// Errors: kDataLoss if malformed or beyond a limit. What is left out is empty.
+absl::StatusOr<ServerMetadata> ParseServerMetadata(
+    const Body& body, const CodecLimits& limits = {});
 
 /// What GET /v2/models/{m} of a server says; max_batch_size is not in it.
 /// Errors: kDataLoss if malformed or beyond a limit.

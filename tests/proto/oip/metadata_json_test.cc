@@ -68,6 +68,25 @@ TEST(MetadataJsonTest, RefusesMalformedMetadata) {
       StatusIs(kDataLoss));
 }
 
+TEST(MetadataJsonTest, ReadsWhatAServerSaysOfItself) {
+  PARM_ASSERT_OK_AND_ASSIGN(
+      const ServerMetadata server,
+      ParseServerMetadata(BodyOf(WriteServerMetadata("a", "1", {"b", "c"}))));
+  EXPECT_EQ(server.name, "a");
+  EXPECT_EQ(server.version, "1");
+  EXPECT_EQ(server.extensions, (std::vector<std::string>{"b", "c"}));
+  PARM_ASSERT_OK_AND_ASSIGN(
+      const ServerMetadata none,
+      ParseServerMetadata(BodyOf(R"({"name":null,"extensions":null})")));
+  EXPECT_EQ(none.name, "");
+  for (const char* text :
+       {"", "[]", R"({"name":1})", R"({"extensions":"b"})",
+        R"({"extensions":[1]})"}) {
+    SCOPED_TRACE(text);
+    EXPECT_THAT(ParseServerMetadata(BodyOf(text)), StatusIs(kDataLoss));
+  }
+}
+
 TEST(MetadataJsonTest, QuotesErrorsSafely) {
   EXPECT_EQ(WriteError("got '\"\n'"), R"({"error":"got '\"\n'"})");
   EXPECT_EQ(WriteError("\xFF\xC3"), R"({"error":"??"})");
