@@ -18,7 +18,7 @@
 #include "frontend/core/event.h"
 #include "frontend/model_catalog.h"
 #include "frontend/task_ledger.h"
-#include "frontend/upstream/zmq_upstream.h"
+#include "frontend/upstream/worker_transport.h"
 
 namespace parm {
 
@@ -45,7 +45,7 @@ class ActionPerformer final : public core::ActionSink {
     BufferTable* buffers = nullptr;
     TaskLedger* ledger = nullptr;
     const ModelCatalog* catalog = nullptr;
-    ZmqUpstream* upstream = nullptr;
+    WorkerTransport* upstream = nullptr;
     PerformerHost* host = nullptr;
     std::vector<std::shared_ptr<const Code>> codes;  // by ModelId; may be null
     Duration keep_tasks{0};  // in the ledger past their deadline

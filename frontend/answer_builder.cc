@@ -110,7 +110,8 @@ absl::StatusOr<QueryReply> DefaultReply(const std::string& model_name,
 
 QueryReply ErrorReply(const core::ModelOptions& model,
                       const AnsweredQuery& query, core::AnswerError error,
-                      absl::string_view worker_text) {
+                      absl::string_view worker_text,
+                      absl::StatusCode worker_code) {
   switch (error) {
     case core::AnswerError::kDeadlineExceeded:
       return {.status = absl::DeadlineExceededError(
@@ -132,9 +133,16 @@ QueryReply ErrorReply(const core::ModelOptions& model,
     case core::AnswerError::kNone:
       break;
   }
-  return {.status = absl::InternalError(
-              absl::StrCat("parm-frontend: the worker failed",
-                           worker_text.empty() ? "" : ": ", worker_text))};
+  QueryReply reply;
+  const bool away = worker_code == absl::StatusCode::kUnavailable;
+  const bool failed = away || worker_code == absl::StatusCode::kInternal ||
+                      worker_code == absl::StatusCode::kDeadlineExceeded;
+  reply.status = absl::Status(
+      worker_code, absl::StrCat("parm-frontend: the worker ",
+                                failed ? "failed" : "refused the request",
+                                worker_text.empty() ? "" : ": ", worker_text));
+  if (away) reply.retry_after_s = kRetryAfterSeconds;
+  return reply;
 }
 
 }  // namespace parm

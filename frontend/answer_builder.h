@@ -53,9 +53,11 @@ absl::StatusOr<QueryReply> DefaultReply(const std::string& model_name,
                                         const CatalogBundle& bundle,
                                         absl::Span<const float> values);
 
-/// An error that names this frontend. `worker_text`: what the worker said.
-QueryReply ErrorReply(const core::ModelOptions& model,
-                      const AnsweredQuery& query, core::AnswerError error,
-                      absl::string_view worker_text);
+/// An error that names this frontend. `worker_text`: what the worker said, and
+/// `worker_code` what that means to a client; both for kBackend.
+QueryReply ErrorReply(
+    const core::ModelOptions& model, const AnsweredQuery& query,
+    core::AnswerError error, absl::string_view worker_text,
+    absl::StatusCode worker_code = absl::StatusCode::kInternal);
 
 }  // namespace parm

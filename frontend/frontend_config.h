@@ -14,6 +14,7 @@
 #include "frontend/capture_options.h"
 #include "frontend/core/core_options.h"
 #include "frontend/model_catalog.h"
+#include "frontend/upstream/oip/oip_options.h"
 #include "frontend/upstream/zmq_upstream.h"
 
 namespace parm {
@@ -34,7 +35,9 @@ struct HttpLimits {
 struct FrontendOptions {
   core::CoreOptions core;
   CatalogOptions catalog;
+  /// Our own workers have the first WorkerIds, model servers those after them.
   UpstreamOptions upstream;
+  OipOptions oip;
   /// By ModelId; one sample of the first output, empty: an error instead.
   std::vector<std::vector<float>> default_answers;
   std::vector<CaptureModel> captures;  // by ModelId
@@ -44,12 +47,13 @@ struct FrontendOptions {
 
 /// Errors: kInvalidArgument "FILE:LINE: ..." for what proto/strict_yaml.h
 /// refuses, and for: no worker or model; an endpoint that is not tcp:// with a
-/// port or ipc://, or given twice; a model named twice; policy coded without a
-/// code; a scheme, k or r that no code takes; floor above min_confidence;
-/// trigger.min above trigger.max; slack or a timeout not below the deadline; a
-/// timeout or interval of 0; more queries than the core has room for; a capture
-/// directory that does not exist, cannot be written to, or is another model's
-/// too. Paths are relative to `file`'s folder.
+/// port, ipc:// or http://, or given twice; a key of model servers for another
+/// worker; a served model that is not in the file; a model named twice; policy
+/// coded without a code; a scheme, k or r that no code takes; floor above
+/// min_confidence; trigger.min above trigger.max; slack or a timeout not below
+/// the deadline; a timeout or interval of 0; more queries than the core has
+/// room for; a capture directory that does not exist, cannot be written to, or
+/// is another model's too. Paths are relative to `file`'s folder.
 absl::StatusOr<FrontendOptions> ParseFrontendConfig(absl::string_view yaml,
                                                     absl::string_view file);
 

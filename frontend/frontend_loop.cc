@@ -22,6 +22,7 @@
 #include "frontend/query_validation.h"
 #include "frontend/reply_checker.h"
 #include "frontend/tensor_rows.h"
+#include "frontend/upstream/oip/oip_upstream.h"
 #include "frontend/wake_timer.h"
 #include "frontend/worker_board.h"
 #include "spdlog/spdlog.h"
@@ -33,10 +34,14 @@ using Clock = std::chrono::steady_clock;
 
 constexpr int kRetryAfterSeconds = 1;
 
-std::vector<std::string> EndpointsOf(const UpstreamOptions& options) {
+// By WorkerId.
+std::vector<std::string> EndpointsOf(const FrontendOptions& options) {
   std::vector<std::string> endpoints;
-  for (const UpstreamWorker& worker : options.workers) {
+  for (const UpstreamWorker& worker : options.upstream.workers) {
     endpoints.push_back(worker.endpoint);
+  }
+  for (const OipServerOptions& server : options.oip.servers) {
+    endpoints.push_back(server.endpoint);
   }
   return endpoints;
 }
@@ -58,8 +63,7 @@ class Loop final : public FrontendLoop,
         loop_(loop),
         timer_(loop, [this] { Run(core::TimerFired{}); }),
         catalog_(options_.catalog),
-        workers_(EndpointsOf(options_.upstream),
-                 options_.core.heartbeat_timeout),
+        workers_(EndpointsOf(options_), options_.core.heartbeat_timeout),
         directory_(options_.core.models, catalog_, workers_),
         notices_(options_.core.models, options_.default_answers) {}
   ~Loop() override { *alive_ = false; }
@@ -130,6 +134,8 @@ class Loop final : public FrontendLoop,
   ModelNotices notices_;
   Time next_voters_update_{};
   std::unique_ptr<ZmqUpstream> upstream_;
+  std::unique_ptr<OipUpstream> servers_;
+  std::unique_ptr<TransportSwitch> transport_;
   std::unique_ptr<ActionPerformer> performer_;
   std::unique_ptr<core::FrontendCore> core_;
   std::unique_ptr<QueryCapture> capture_;  // null: nothing is captured
@@ -157,11 +163,15 @@ absl::Status Loop::Start() {
   PARM_ASSIGN_OR_RETURN(capture_, QueryCapture::Create(options_.captures));
   PARM_ASSIGN_OR_RETURN(upstream_,
                         ZmqUpstream::Create(loop_, options_.upstream, this));
+  PARM_ASSIGN_OR_RETURN(servers_,
+                        OipUpstream::Create(loop_, options_.oip, this));
+  transport_ = std::make_unique<TransportSwitch>(
+      upstream_.get(), WorkerId{options_.oip.first_worker}, servers_.get());
   ActionPerformer::Parts parts{
       .buffers = &buffers_,
       .ledger = &ledger_,
       .catalog = &catalog_,
-      .upstream = upstream_.get(),
+      .upstream = transport_.get(),
       .host = this,
       // The core forgets a task by then; its late reply is still checked.
       .keep_tasks = options_.core.feedback_horizon + Milliseconds(1000)};
@@ -313,8 +323,8 @@ absl::StatusOr<QueryReply> Loop::BuildReply(const AnsweredQuery& about,
                                             const core::AnswerQuery& answer) {
   const core::ModelOptions& model = options_.core.models[Raw(about.model)];
   if (answer.source == core::AnswerSource::kError) {
-    return ErrorReply(model, about, answer.error,
-                      error_texts_.Get(answer.task));
+    return ErrorReply(model, about, answer.error, error_texts_.Get(answer.task),
+                      error_texts_.CodeOf(answer.task));
   }
   const CatalogBundle& bundle = catalog_.Get(about.bundle);
   if (answer.source == core::AnswerSource::kDefault) {
@@ -465,6 +475,9 @@ std::string Loop::MetricsText() {
                      .buffered_bytes = buffers_.bytes(),
                      .tasks_in_ledger = ledger_.size(),
                      .ready = Ready()});
+  if (!options_.oip.servers.empty()) {
+    text += RenderServerMetrics(servers_->counters());
+  }
   if (capture_ != nullptr) text += RenderCaptureMetrics(capture_->counters());
   if (further_metrics_ != nullptr) text += further_metrics_();
   return text;

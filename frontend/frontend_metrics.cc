@@ -329,6 +329,54 @@ std::string RenderMetrics(const MetricsInput& input) {
   return out.Text();
 }
 
+std::string RenderServerMetrics(const OipCounters& counters) {
+  PrometheusText out;
+  const ConnectionCounters& connections = counters.connections;
+  out.Counter("parm_server_exchanges_total",
+              "Requests to model servers, health included, by their end.");
+  constexpr absl::string_view kEnds[kNumExchangeEnds] = {
+      "replied",   "not_connected", "broken", "malformed",
+      "too_large", "timed_out",     "dropped"};
+  for (size_t i = 0; i < kNumExchangeEnds; ++i) {
+    out.Value({{"end", kEnds[i]}}, connections.exchanges[i]);
+  }
+  out.Counter("parm_server_connections_total", "Connections to model servers.")
+      .Value({{"event", "opened"}}, connections.opened)
+      .Value({{"event", "reused"}}, connections.reused)
+      .Value({{"event", "resent"}}, connections.resent)
+      .Value({{"event", "closed_idle"}}, connections.closed_idle)
+      .Value({{"event", "all_busy"}}, connections.refused_full);
+  out.Counter("parm_server_dropped_replies_total",
+              "Replies that nobody wanted any more.")
+      .Value({{"how", "drained"}}, connections.drained)
+      .Value({{"how", "cut"}}, connections.cut);
+  out.Counter("parm_server_replies_total",
+              "Replies of model servers to tasks, by outcome.")
+      .Value({{"outcome", "ok"}}, counters.replies.ok)
+      .Value({{"outcome", "refused"}}, counters.replies.refused)
+      .Value({{"outcome", "failed"}}, counters.replies.failed)
+      .Value({{"outcome", "malformed"}}, counters.replies.malformed);
+  out.Counter(
+         "parm_server_other_version_total",
+         "Replies of another model version than the server's metadata had; "
+         "no decode uses them.")
+      .Value({}, counters.replies.other_version);
+  out.Counter("parm_server_events_total", "What befell model servers.")
+      .Value({{"event", "hello"}}, counters.hellos)
+      .Value({{"event", "hello_refused"}}, counters.hellos_refused)
+      .Value({{"event", "lost"}}, counters.lost)
+      .Value({{"event", "not_ready"}}, counters.not_ready);
+  out.Counter("parm_server_sends_refused_total",
+              "Tasks that were not sent: the server away, or all connections "
+              "busy, or no way to say it.")
+      .Value({}, counters.sends_refused);
+  out.Counter("parm_server_lineage_checks_total",
+              "Models whose answers to the bundle's probes were looked at.")
+      .Value({{"result", "passed"}}, counters.probes_passed)
+      .Value({{"result", "failed"}}, counters.probes_failed);
+  return out.Text();
+}
+
 std::string RenderCaptureMetrics(const std::vector<CaptureCounters>& captures) {
   PrometheusText out;
   out.Counter("parm_capture_queries_total",

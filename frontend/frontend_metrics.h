@@ -14,6 +14,7 @@
 #include "frontend/model_catalog.h"
 #include "frontend/query_capture.h"
 #include "frontend/serve/http_counters.h"
+#include "frontend/upstream/oip/oip_server.h"
 #include "frontend/upstream/zmq_upstream.h"
 #include "frontend/worker_board.h"
 
@@ -43,6 +44,9 @@ std::string RenderMetrics(const MetricsInput& input);
 
 /// What the captures count, as further text.
 std::string RenderCaptureMetrics(const std::vector<CaptureCounters>& captures);
+
+/// What the upstream to model servers counts, as further text.
+std::string RenderServerMetrics(const OipCounters& counters);
 
 /// What the HTTP listener counts, as further text.
 std::string RenderHttpMetrics(const HttpCounters& counters);

@@ -36,7 +36,7 @@ std::optional<core::TaskReplied> ReplyChecker::Check(WorkerId worker,
       break;
     default:
       event.retryable = reply.retryable;
-      parts_.error_texts->Remember(reply.task, reply.error);
+      parts_.error_texts->Remember(reply.task, reply.error, reply.error_code);
   }
   return event;
 }
@@ -55,7 +55,7 @@ void ReplyChecker::TakeOutputs(const TaskRecord& record, WorkerReply reply,
   const bool finite =
       std::all_of(outputs->tensors.begin(), outputs->tensors.end(), AllFinite);
   if (!finite) ++parts_.counters->outputs_not_finite;
-  event->decodable = finite && outputs->tensors.size() == 1;
+  event->decodable = finite && reply.decodable && outputs->tensors.size() == 1;
   outputs->bundle = record.bundle;
   event->output = parts_.buffers->Add(*std::move(outputs));
 }

@@ -51,6 +51,8 @@ int HttpStatusOf(absl::StatusCode code) {
       return 200;
     case absl::StatusCode::kInvalidArgument:
       return 400;
+    case absl::StatusCode::kPermissionDenied:
+      return 403;
     case absl::StatusCode::kNotFound:
       return 404;
     case absl::StatusCode::kOutOfRange:

@@ -21,10 +21,9 @@ enum class QueryHandle : uint64_t {};
 
 /// The one answer of a query.
 struct QueryReply {
-  /// OK, or why not: kInvalidArgument 400, kNotFound 404, kOutOfRange
-  /// 413, kUnavailable and
-  /// kResourceExhausted 503, kDeadlineExceeded 504, kUnimplemented 501,
-  /// kInternal and any other 500.
+  /// OK, or why not: kInvalidArgument 400, kPermissionDenied 403, kNotFound
+  /// 404, kOutOfRange 413, kUnavailable and kResourceExhausted 503,
+  /// kDeadlineExceeded 504, kUnimplemented 501, kInternal and any other 500.
   absl::Status status;
   /// If OK: all outputs of the model, unfiltered, in the model's order; id and
   /// parameters as the client is to see them.

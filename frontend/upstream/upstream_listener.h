@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "base/ids.h"
 #include "base/time.h"
 #include "proto/envelope.pb.h"
@@ -23,6 +24,11 @@ struct WorkerReply {
   Duration queue{0};
   Duration compute{0};
   std::string error;
+  /// With ERROR: what the client is to be told, if nothing better comes.
+  absl::StatusCode error_code = absl::StatusCode::kInternal;
+  /// With OK: false if it is another version's answer, so that no decode may
+  /// use it.
+  bool decodable = true;
   std::vector<oip::Tensor> tensors;
 };
 

@@ -11,12 +11,11 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "absl/types/span.h"
 #include "base/ids.h"
 #include "base/time.h"
 #include "boost/asio/io_context.hpp"
 #include "frontend/upstream/upstream_listener.h"
-#include "proto/oip/messages.h"
+#include "frontend/upstream/worker_transport.h"
 
 namespace parm {
 
@@ -52,36 +51,14 @@ struct UpstreamCounters {
   uint64_t reconnects = 0;
 };
 
-/// What an Infer says besides its tensors.
-struct InferTask {
-  TaskId task{};
-  absl::string_view bundle_sha256;  // 32 bytes
-  uint32_t priority = 0;
-  Luck luck{};
-  Duration budget{0};  // at least 1 us is sent; 0 would mean no limit
-};
-
 /// Threads: the loop's only; callbacks come on it, never inside a call here.
-class ZmqUpstream {
+class ZmqUpstream : public WorkerTransport {
  public:
   /// Starts connecting to all workers, in any state they may be.
   /// Errors: kInvalidArgument for an endpoint libzmq refuses, naming it.
   static absl::StatusOr<std::unique_ptr<ZmqUpstream>> Create(
       boost::asio::io_context& loop, UpstreamOptions options,
       UpstreamListener* listener);
-  virtual ~ZmqUpstream() = default;
-
-  /// Sends a task; large tensors are shared with libzmq, not copied.
-  /// Errors: kUnavailable if the worker has not said hello or its connection is
-  /// gone, kResourceExhausted if its queue is full, kOutOfRange if a tensor is
-  /// larger than its Hello allows. Nothing was sent then.
-  virtual absl::Status SendInfer(WorkerId worker, const InferTask& task,
-                                 absl::Span<const oip::Tensor> tensors) = 0;
-  /// Errors: as SendInfer.
-  virtual absl::Status SendCancel(WorkerId worker, TaskId task) = 0;
-  /// Asks for a sign of life; without a connection that is being made anyway.
-  /// Errors: as SendInfer.
-  virtual absl::Status SendProbe(WorkerId worker) = 0;
 
   virtual const UpstreamCounters& counters() const = 0;
   /// Whether the worker has said hello on its present connection.

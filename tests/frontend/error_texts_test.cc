@@ -23,5 +23,12 @@ TEST(ErrorTextsTest, CutsLongTextsAndReplacesOldOnes) {
   EXPECT_EQ(texts.Get(TaskId{1}), "again");
 }
 
+TEST(ErrorTextsTest, TellsTheCodeThatWasRemembered) {
+  ErrorTexts texts;
+  texts.Remember(TaskId{1}, "no", absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(texts.CodeOf(TaskId{1}), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(texts.CodeOf(TaskId{2}), absl::StatusCode::kInternal);
+}
+
 }  // namespace
 }  // namespace parm

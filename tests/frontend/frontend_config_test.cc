@@ -324,6 +324,64 @@ std::string WithModels(const std::string& models) {
   return absl::StrCat("workers: [{endpoint: \"ipc:///a\"}]\nmodels:\n", models);
 }
 
+TEST(FrontendConfigTest, NumbersModelServersAfterWorkers) {
+  PARM_ASSERT_OK_AND_ASSIGN(
+      const FrontendOptions options,
+      ParseFrontendConfig(
+          "workers:\n"
+          "  - {endpoint: \"http://h:8000/b\", server: mlserver, lanes: 2,\n"
+          "     fault_domain: rack, max_in_flight: 3, serves: [{name: b,\n"
+          "     model: theirs, version: \"7\", bundle: bundles/b}]}\n"
+          "  - {endpoint: \"tcp://h:1\"}\n"
+          "  - {endpoint: \"http://h\"}\n"
+          "models: [{name: a}, {name: b}]\n"
+          "health: {heartbeat_timeout: 1s}\n"
+          "limits: {feedback_horizon: 3s}\n",
+          "/etc/f.yaml"));
+  EXPECT_EQ(options.core.num_workers, 3U);
+  ASSERT_EQ(options.upstream.workers.size(), 1U);
+  EXPECT_EQ(options.oip.first_worker, 1U);
+  EXPECT_THAT(options.catalog.fault_domains, ElementsAre("", "rack", ""));
+  EXPECT_THAT(options.catalog.max_in_flight, ElementsAre(16, 3, 16));
+  EXPECT_EQ(options.oip.heartbeat_interval, Milliseconds(200));
+  EXPECT_EQ(options.oip.keep_late, Milliseconds(3000));
+  ASSERT_EQ(options.oip.servers.size(), 2U);
+  const OipServerOptions& full = options.oip.servers[0];
+  EXPECT_EQ(full.url.port, 8000);
+  EXPECT_EQ(full.url.base, "/b");
+  EXPECT_EQ(full.kind, ServerKind::kMlserver);
+  EXPECT_EQ(full.lanes, 2U);
+  EXPECT_EQ(full.max_in_flight, 3U);
+  ASSERT_EQ(full.serves.size(), 1U);
+  EXPECT_EQ(full.serves[0].name, "b");
+  EXPECT_EQ(full.serves[0].server_name, "theirs");
+  EXPECT_EQ(full.serves[0].version, "7");
+  EXPECT_EQ(full.serves[0].bundle, "/etc/bundles/b");
+  // All models of the file, under their own names.
+  const OipServerOptions& plain = options.oip.servers[1];
+  EXPECT_EQ(plain.kind, ServerKind::kAuto);
+  ASSERT_EQ(plain.serves.size(), 2U);
+  EXPECT_EQ(plain.serves[1].server_name, "b");
+  EXPECT_EQ(plain.serves[1].bundle, "");
+}
+
+TEST(FrontendConfigTest, RefusesServersThatMakeNoSense) {
+  for (const auto& [worker, text] :
+       {std::pair{"endpoint: \"http://h:0\"", "f.yaml:1: endpoint: got"},
+        {"endpoint: \"http://h\", server: tfserving", "tfserving"},
+        {"endpoint: \"http://h\", serves: [{name: b}]", "not in this file: b"},
+        {"endpoint: \"tcp://h:1\", server: triton", "for http:// endpoints"},
+        {"endpoint: \"tcp://h:1\", lanes: 2", "for http:// endpoints"},
+        {"endpoint: \"tcp://h:1\", serves: [{name: a}]",
+         "for http:// endpoints"}}) {
+    SCOPED_TRACE(worker);
+    EXPECT_THAT(ParseFrontendConfig(absl::StrCat("workers: [{", worker,
+                                                 "}]\nmodels: [{name: a}]\n"),
+                                    "f.yaml"),
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(text)));
+  }
+}
+
 TEST(FrontendConfigTest, CapturesIntoADirectoryBesideTheFile) {
   const ScratchDirectory directory;
   std::filesystem::create_directory(directory / "captured");

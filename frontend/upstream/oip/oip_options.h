@@ -1,0 +1,66 @@
+#pragma once
+
+// Which model servers there are, what each serves, and how it is talked to:
+// the part of frontend.yaml that the upstream of this folder needs, resolved.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "base/time.h"
+
+namespace parm {
+
+/// What a server calls itself decides for kAuto; see ServerDialect.
+enum class ServerKind : uint8_t { kAuto, kTriton, kMlserver, kKserve };
+
+/// "http://HOST[:PORT][/BASE]", port 80 unless given.
+struct ServerUrl {
+  std::string host;  // a name, or an address without brackets
+  uint16_t port = 80;
+  std::string base;  // "" or "/..." without a slash at its end
+  std::string host_header;
+};
+
+/// Errors: kInvalidArgument, saying what was expected.
+absl::StatusOr<ServerUrl> ParseServerUrl(absl::string_view url);
+
+/// One model of a server.
+struct OipServedModel {
+  std::string name;         // as our clients call it
+  std::string server_name;  // as the server does
+  std::string version;      // at the server; empty: the one it picks
+  /// Directory of the bundle that the server's model is; empty: not known, so
+  /// that the model is served as it is, and no parity model fits it.
+  std::string bundle;
+};
+
+struct OipServerOptions {
+  std::string endpoint;  // as configured, names it in logs and metrics
+  ServerUrl url;
+  ServerKind kind = ServerKind::kAuto;
+  uint32_t max_in_flight = 16;
+  uint32_t lanes = 1;  // tasks that it runs at a time
+  std::vector<OipServedModel> serves;
+};
+
+struct OipOptions {
+  std::vector<OipServerOptions> servers;
+  /// WorkerId of servers[0]; the others follow.
+  uint32_t first_worker = 0;
+  /// How often a server is asked whether it is ready.
+  Duration heartbeat_interval = Milliseconds(100);
+  /// A server that is away is tried after one interval, doubling up to this.
+  Duration max_backoff = Milliseconds(2000);
+  Duration connect_timeout = Milliseconds(1000);
+  /// A reply is waited for this long past its deadline: late originals tell how
+  /// good a decode was.
+  Duration keep_late = Milliseconds(10'000);
+  /// Of one reply.
+  size_t max_reply_bytes = size_t{64} << 20;
+  size_t max_drained_bytes = size_t{1} << 20;
+};
+
+}  // namespace parm

@@ -1,0 +1,414 @@
+#include "frontend/upstream/oip/oip_server.h"
+
+#include <algorithm>
+#include <random>
+#include <utility>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+#include "proto/oip/metadata_json.h"
+#include "proto/wire_codec.h"
+#include "spdlog/spdlog.h"
+
+namespace parm {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// Readiness of single models is asked for with every so many beats.
+constexpr uint64_t kBeatsPerModelCheck = 10;
+constexpr Duration kCheckTimeout = Milliseconds(2000);
+constexpr Duration kLeastCheckGap = Milliseconds(20);
+constexpr char kReadyPath[] = "/v2/health/ready";
+
+uint64_t RandomNonce() {
+  std::random_device device;
+  return (uint64_t{device()} << 32 | device()) | 1;
+}
+
+ServerConnectionsOptions ConnectionsOf(const OipServerOptions& server,
+                                       const OipOptions& all) {
+  ServerConnectionsOptions options;
+  options.host = server.url.host;
+  options.port = server.url.port;
+  // The core counts a task that is past its deadline no more, but its exchange
+  // goes on; and health is asked for beside them all.
+  options.max_connections = 2 * size_t{server.max_in_flight} + 2;
+  options.connect_timeout = all.connect_timeout;
+  options.limits.max_body_bytes = all.max_reply_bytes;
+  options.max_drained_bytes = all.max_drained_bytes;
+  return options;
+}
+
+}  // namespace
+
+OipServer::OipServer(Parts parts)
+    : parts_(std::move(parts)),
+      connections_(
+          *parts_.loop, ConnectionsOf(parts_.options, *parts_.all),
+          [this] { CheckSoon(); }, &parts_.counters->connections),
+      translator_(&parts_.counters->replies),
+      timer_(*parts_.loop),
+      backoff_(parts_.all->heartbeat_interval) {
+  Check();
+  Tick();
+}
+
+OipServer::~OipServer() { *alive_ = false; }
+
+void OipServer::Tick() {
+  timer_.expires_after(parts_.all->heartbeat_interval);
+  timer_.async_wait(
+      [this, alive = alive_](const boost::system::error_code& error) {
+        if (error || !*alive) return;
+        const Time now = Clock::now();
+        connections_.Sweep(now);
+        if (!checking_ && now >= next_check_) Check();
+        Tick();
+      });
+}
+
+// ---- Tasks ---------------------------------------------------------------
+
+absl::Status OipServer::SendInfer(const InferTask& task,
+                                  absl::Span<const oip::Tensor> tensors) {
+  const auto refuse = [this](absl::Status why) {
+    ++parts_.counters->sends_refused;
+    return why;
+  };
+  if (!up_) return refuse(absl::UnavailableError("the server is not there"));
+  const auto model =
+      std::find_if(models_.begin(), models_.end(), [&](const Model& candidate) {
+        return candidate.described &&
+               absl::string_view(candidate.info.sha256()) == task.bundle_sha256;
+      });
+  if (model == models_.end()) {
+    return refuse(absl::UnavailableError("the server does not serve it now"));
+  }
+  // One connection is left for asking how it is.
+  if (connections_.num_busy() > 2 * size_t{parts_.options.max_in_flight}) {
+    return refuse(
+        absl::ResourceExhaustedError("all connections to the server are busy"));
+  }
+  oip::InferRequest request;
+  request.binary_outputs = dialect_.binary;
+  request.inputs.assign(tensors.begin(), tensors.end());
+  // Of two servers with the same bundle each may have names of its own.
+  const auto num_inputs = static_cast<size_t>(model->info.inputs_size());
+  for (size_t i = 0; i < std::min(num_inputs, request.inputs.size()); ++i) {
+    request.inputs[i].spec.name =
+        model->info.inputs(static_cast<int>(i)).name();
+  }
+  absl::StatusOr<ServerRequest> message =
+      InferRequestTo(parts_.options.url, model->path, dialect_, request);
+  if (!message.ok()) {
+    return refuse(absl::OutOfRangeError(message.status().message()));
+  }
+  const auto index = static_cast<size_t>(model - models_.begin());
+  const absl::StatusOr<uint64_t> exchange = connections_.Ask(
+      *std::move(message), Clock::now() + task.budget + parts_.all->keep_late,
+      [this, id = task.task, index](ExchangeResult result) {
+        OnInferEnd(id, index, std::move(result));
+      });
+  if (!exchange.ok()) return refuse(exchange.status());
+  exchanges_[Raw(task.task)] = *exchange;
+  return absl::OkStatus();
+}
+
+void OipServer::Cancel(TaskId task) {
+  const auto found = exchanges_.find(Raw(task));
+  if (found != exchanges_.end()) connections_.Drop(found->second);
+}
+
+void OipServer::OnInferEnd(TaskId task, size_t model, ExchangeResult result) {
+  exchanges_.erase(Raw(task));
+  WorkerReply reply{.task = task, .status = wire::ERROR};
+  switch (result.end) {
+    case ExchangeEnd::kReplied:
+      reply = translator_.Translate(task, models_.at(model).info.version(),
+                                    std::move(result.reply),
+                                    &models_.at(model).replied_version);
+      // At the next look at its models it is asked for everything anew.
+      if (!reply.decodable) greet_ = true;
+      break;
+    case ExchangeEnd::kDropped:
+      reply.status = wire::CANCELLED;
+      break;
+    case ExchangeEnd::kTimedOut:
+      reply.status = wire::EXPIRED;
+      break;
+    case ExchangeEnd::kNotConnected:
+    case ExchangeEnd::kBroken:
+      CheckSoon();
+      [[fallthrough]];
+    case ExchangeEnd::kMalformed:
+    case ExchangeEnd::kTooLarge:
+      reply.retryable = true;
+      reply.error = std::move(result.error);
+  }
+  parts_.listener->OnReply(parts_.worker, std::move(reply));
+}
+
+// ---- Health --------------------------------------------------------------
+
+void OipServer::CheckSoon() {
+  next_check_ = Time{};
+  // At once, unless that was just done: a server that closes each connection
+  // after its reply would be asked without end.
+  if (!checking_ && Clock::now() - last_check_ > kLeastCheckGap) Check();
+}
+
+void OipServer::Check() {
+  checking_ = true;
+  last_check_ = Clock::now();
+  ++num_beats_;
+  Get(kReadyPath, &OipServer::OnReady);
+}
+
+void OipServer::EndCheck() {
+  checking_ = false;
+  const Duration interval = parts_.all->heartbeat_interval;
+  if (up_ && !not_ready_) {
+    backoff_ = interval;
+  } else {
+    backoff_ = std::min(2 * backoff_, parts_.all->max_backoff);
+  }
+  next_check_ = Clock::now() + (up_ ? interval : backoff_);
+}
+
+void OipServer::Get(const std::string& path,
+                    void (OipServer::*then)(ServerReply)) {
+  Ask(GetRequest(parts_.options.url, path), then);
+}
+
+void OipServer::Ask(ServerRequest request,
+                    void (OipServer::*then)(ServerReply)) {
+  const absl::StatusOr<uint64_t> asked =
+      connections_.Ask(std::move(request), Clock::now() + kCheckTimeout,
+                       [this, then](ExchangeResult result) {
+                         if (result.end != ExchangeEnd::kReplied)
+                           return OnCheckFailed(result);
+                         if (up_) {
+                           parts_.listener->OnHeartbeat(
+                               parts_.worker, /*queue_depth=*/0,
+                               static_cast<uint32_t>(exchanges_.size()));
+                         }
+                         (this->*then)(std::move(result.reply));
+                       });
+  // All connections are held by tasks: that they are answered, or not, tells
+  // how the server is.
+  if (!asked.ok()) EndCheck();
+}
+
+void OipServer::OnCheckFailed(const ExchangeResult& result) {
+  // A server that is stopped or overloaded keeps its connections: silence is
+  // the core's to judge.
+  if (result.end != ExchangeEnd::kTimedOut) GoDown();
+  EndCheck();
+}
+
+void OipServer::GoDown() {
+  greet_ = true;
+  if (!up_) return;
+  up_ = false;
+  not_ready_ = false;
+  ++parts_.counters->lost;
+  connections_.CloseAll();
+  exchanges_.clear();
+  parts_.listener->OnLost(parts_.worker);
+}
+
+void OipServer::BeNotReady() {
+  greet_ = true;
+  if (!up_ || not_ready_) return;
+  not_ready_ = true;
+  ++parts_.counters->not_ready;
+  parts_.listener->OnDraining(parts_.worker);
+}
+
+void OipServer::OnReady(ServerReply reply) {
+  if (reply.status != 200) {
+    BeNotReady();
+    return EndCheck();
+  }
+  if (up_ && !not_ready_ && num_beats_ % kBeatsPerModelCheck != 0) {
+    return EndCheck();
+  }
+  asked_.assign(parts_.options.serves.size(), Model());
+  for (size_t i = 0; i < asked_.size(); ++i) {
+    asked_[i].path = ModelPath(parts_.options.serves[i]);
+    if (!models_.empty()) {
+      asked_[i].replied_version = models_[i].replied_version;
+    }
+  }
+  at_model_ = 0;
+  readiness_only_ = !greet_;
+  if (readiness_only_) return AskModel();
+  Get("/v2", &OipServer::OnServerMetadata);
+}
+
+void OipServer::OnServerMetadata(ServerReply reply) {
+  dialect_ = DialectOf(parts_.options.kind,
+                       reply.status == 200 ? reply.body : oip::Body());
+  AskModel();
+}
+
+void OipServer::AskModel() {
+  Get(absl::StrCat(asked_[at_model_].path, "/ready"), &OipServer::OnModelReady);
+}
+
+void OipServer::OnModelReady(ServerReply reply) {
+  Model& model = asked_[at_model_];
+  model.ready = reply.status == 200;
+  if (!model.ready || readiness_only_) return NextModel();
+  Get(model.path, &OipServer::OnModelMetadata);
+}
+
+void OipServer::OnModelMetadata(ServerReply reply) {
+  Model& model = asked_[at_model_];
+  const KnownBundle* const known = parts_.known[at_model_].get();
+  absl::StatusOr<oip::ModelMetadata> metadata =
+      reply.status == 200
+          ? oip::ParseModelMetadata(reply.body)
+          : absl::DataLossError(absl::StrCat(
+                "its metadata cannot be had: HTTP ", reply.status));
+  if (!metadata.ok()) {
+    last_refusal_ = std::string(metadata.status().message());
+    return NextModel();
+  }
+  model.metadata = *std::move(metadata);
+  if (known == nullptr) {
+    FallBack(absl::OkStatus());
+    return NextModel();
+  }
+  absl::StatusOr<wire::BundleInfo> info =
+      DescribeKnownModel(Served(), model.metadata, *known);
+  if (!info.ok()) {
+    FallBack(info.status());
+    return NextModel();
+  }
+  model.info = *std::move(info);
+  model.described = true;
+  // A parity model's probes tell of the deployed model that it stands in for.
+  if (known->info.role() != wire::DEPLOYED || known->num_probes == 0) {
+    return NextModel();
+  }
+  at_probe_ = 0;
+  AskProbe();
+}
+
+void OipServer::AskProbe() {
+  const Model& model = asked_[at_model_];
+  oip::InferRequest request = ProbeRequest(*parts_.known[at_model_], at_probe_,
+                                           model.info.inputs(0).name());
+  request.binary_outputs = dialect_.binary;
+  absl::StatusOr<ServerRequest> message =
+      InferRequestTo(parts_.options.url, model.path, dialect_, request);
+  if (!message.ok()) {
+    FallBack(message.status());
+    return NextModel();
+  }
+  Ask(*std::move(message), &OipServer::OnProbe);
+}
+
+void OipServer::OnProbe(ServerReply reply) {
+  const KnownBundle& known = *parts_.known[at_model_];
+  absl::Status same;
+  if (reply.status == 200) {
+    const absl::StatusOr<oip::InferResponse> response =
+        probe_parser_.Parse(reply.body);
+    same = response.ok() ? CheckProbe(known, at_probe_, response->outputs)
+                         : response.status();
+  } else {
+    same = absl::FailedPreconditionError(
+        absl::StrCat("probe ", at_probe_, ": HTTP ", reply.status));
+  }
+  if (!same.ok()) {
+    ++parts_.counters->probes_failed;
+    FallBack(same);
+    return NextModel();
+  }
+  if (++at_probe_ < known.num_probes) return AskProbe();
+  ++parts_.counters->probes_passed;
+  NextModel();
+}
+
+// The model that is asked about, with the version that its replies name, if the
+// server has that still.
+OipServedModel OipServer::Served() const {
+  OipServedModel served = parts_.options.serves[at_model_];
+  const Model& model = asked_[at_model_];
+  const std::vector<std::string>& versions = model.metadata.versions;
+  if (served.version.empty() &&
+      std::find(versions.begin(), versions.end(), model.replied_version) !=
+          versions.end()) {
+    served.version = model.replied_version;
+  }
+  return served;
+}
+
+// It is served all the same, under a name of its own: no parity fits that.
+void OipServer::FallBack(const absl::Status& why) {
+  Model& model = asked_[at_model_];
+  const OipServedModel served = Served();
+  model.described = false;
+  if (!why.ok()) {
+    spdlog::error(
+        "model '{}' of {} is not what bundle {} holds ({}); it is served as it "
+        "is and takes no part in coding",
+        served.server_name, parts_.options.endpoint, served.bundle,
+        std::string(why.message()));
+    // What should have been a parity or backup model is of no use then.
+    if (parts_.known[at_model_]->info.role() != wire::DEPLOYED) return;
+  }
+  absl::StatusOr<wire::BundleInfo> info = DescribeModel(served, model.metadata);
+  if (!info.ok()) {
+    last_refusal_ = std::string(info.status().message());
+    return;
+  }
+  model.info = *std::move(info);
+  model.described = true;
+}
+
+void OipServer::NextModel() {
+  if (++at_model_ < asked_.size()) return AskModel();
+  if (readiness_only_) {
+    for (size_t i = 0; i < asked_.size(); ++i) {
+      greet_ |= asked_[i].ready != models_[i].ready;
+    }
+    return EndCheck();
+  }
+  SayHello();
+  EndCheck();
+}
+
+void OipServer::SayHello() {
+  wire::Hello hello;
+  for (const Model& model : asked_) {
+    if (model.described) *hello.add_bundles() = model.info;
+  }
+  if (hello.bundles().empty()) {
+    ++parts_.counters->hellos_refused;
+    BeNotReady();
+    parts_.listener->OnHelloRefused(
+        parts_.worker, last_refusal_.empty()
+                           ? "none of its models is ready"
+                           : std::exchange(last_refusal_, std::string()));
+    return;
+  }
+  models_ = std::move(asked_);
+  greet_ = false;
+  // What it held before it was away or not ready does not count any more.
+  if (!up_ || not_ready_) nonce_ = RandomNonce();
+  up_ = true;
+  not_ready_ = false;
+  ++parts_.counters->hellos;
+  hello.set_worker_id(absl::StrCat(ServerKindName(dialect_.kind), " ",
+                                   parts_.options.url.host_header));
+  hello.set_instance_nonce(nonce_);
+  hello.set_lanes(parts_.options.lanes);
+  parts_.listener->OnHello(parts_.worker, hello);
+}
+
+}  // namespace parm

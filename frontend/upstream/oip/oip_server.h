@@ -1,0 +1,129 @@
+#pragma once
+
+// One model server of other people's: finds out what it is and serves, checks
+// that its models are what they are said to be, watches its health, and carries
+// tasks to it. To the frontend loop it is a worker like any other, with a Hello
+// made of what it answered.
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/types/span.h"
+#include "base/ids.h"
+#include "base/time.h"
+#include "boost/asio/io_context.hpp"
+#include "boost/asio/steady_timer.hpp"
+#include "frontend/upstream/oip/known_bundle.h"
+#include "frontend/upstream/oip/oip_options.h"
+#include "frontend/upstream/oip/reply_translation.h"
+#include "frontend/upstream/oip/server_connections.h"
+#include "frontend/upstream/oip/server_dialect.h"
+#include "frontend/upstream/upstream_listener.h"
+#include "frontend/upstream/worker_transport.h"
+
+namespace parm {
+
+/// Counted over all servers; frontend/upstream/oip/README.md lists the names.
+struct OipCounters {
+  ConnectionCounters connections;
+  ServerReplyCounters replies;
+  uint64_t hellos = 0;
+  uint64_t hellos_refused = 0;  // it serves nothing that can be used
+  uint64_t lost = 0;
+  uint64_t not_ready = 0;      // from ready to not
+  uint64_t sends_refused = 0;  // tasks
+  uint64_t probes_passed = 0;  // models whose lineage was checked
+  uint64_t probes_failed = 0;  // models that are not the bundle's
+};
+
+/// Threads: the loop's only.
+class OipServer {
+ public:
+  struct Parts {  // What is pointed to outlives the server.
+    boost::asio::io_context* loop = nullptr;
+    WorkerId worker{};
+    OipServerOptions options;
+    const OipOptions* all = nullptr;
+    /// As options.serves; null: nothing is known.
+    std::vector<std::shared_ptr<const KnownBundle>> known;
+    UpstreamListener* listener = nullptr;
+    OipCounters* counters = nullptr;
+  };
+  explicit OipServer(Parts parts);
+  ~OipServer();
+  OipServer(const OipServer&) = delete;
+  OipServer& operator=(const OipServer&) = delete;
+
+  /// As WorkerTransport.
+  absl::Status SendInfer(const InferTask& task,
+                         absl::Span<const oip::Tensor> tensors);
+  void Cancel(TaskId task);
+  void CheckSoon();
+
+ private:
+  // A model as it was when the server said what it serves.
+  struct Model {
+    std::string path;
+    bool ready = false;
+    bool described = false;
+    oip::ModelMetadata metadata;
+    std::string replied_version;  // in the last reply that names one
+    wire::BundleInfo info;
+  };
+
+  void Tick();
+  void Check();
+  void EndCheck();
+  // Asks; `then` hears only whole replies. Else the server is gone or slow, and
+  // the check ends.
+  void Get(const std::string& path, void (OipServer::*then)(ServerReply));
+  void Ask(ServerRequest request, void (OipServer::*then)(ServerReply));
+  void OnCheckFailed(const ExchangeResult& result);
+  void OnReady(ServerReply reply);
+  void OnServerMetadata(ServerReply reply);
+  // The models one after the other: ready? what is it? is it the bundle's?
+  void AskModel();
+  void OnModelReady(ServerReply reply);
+  void OnModelMetadata(ServerReply reply);
+  OipServedModel Served() const;
+  void AskProbe();
+  void OnProbe(ServerReply reply);
+  void FallBack(const absl::Status& why);
+  void NextModel();
+  void SayHello();
+  void GoDown();
+  void BeNotReady();
+  void OnInferEnd(TaskId task, size_t model, ExchangeResult result);
+
+  const Parts parts_;
+  ServerConnections connections_;
+  ReplyTranslator translator_;
+  oip::InferResponseParser probe_parser_;
+  boost::asio::steady_timer timer_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+
+  ServerDialect dialect_;
+  std::vector<Model> models_;  // offered, or being asked about
+  std::vector<Model> asked_;   // what the present check has found out
+  size_t at_model_ = 0;
+  int64_t at_probe_ = 0;
+  bool up_ = false;         // said hello, not lost since
+  bool not_ready_ = false;  // said so since its hello
+  bool greet_ = true;       // ask for everything at the next check
+  bool checking_ = false;
+  bool readiness_only_ = false;  // of this check's models
+  uint64_t nonce_ = 0;
+  uint64_t num_beats_ = 0;
+  Time next_check_{};
+  Time last_check_{};
+  Duration backoff_;
+  std::string last_refusal_;
+  // Exchange of each task under way.
+  std::unordered_map<uint64_t, uint64_t> exchanges_;
+};
+
+}  // namespace parm

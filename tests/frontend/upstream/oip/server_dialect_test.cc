@@ -1,0 +1,180 @@
+#include "frontend/upstream/oip/server_dialect.h"
+
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "frontend/upstream/oip/reply_translation.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/support/matchers.h"
+
+namespace parm {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+TEST(ServerUrlTest, TakesUrlsApart) {
+  PARM_ASSERT_OK_AND_ASSIGN(const ServerUrl plain,
+                            ParseServerUrl("http://triton.local:8000"));
+  EXPECT_EQ(plain.host, "triton.local");
+  EXPECT_EQ(plain.port, 8000);
+  EXPECT_EQ(plain.base, "");
+  EXPECT_EQ(plain.host_header, "triton.local:8000");
+  PARM_ASSERT_OK_AND_ASSIGN(const ServerUrl based,
+                            ParseServerUrl("http://[::1]/serving/a/"));
+  EXPECT_EQ(based.host, "::1");
+  EXPECT_EQ(based.port, 80);
+  EXPECT_EQ(based.base, "/serving/a");
+  EXPECT_EQ(based.host_header, "[::1]");
+}
+
+TEST(ServerUrlTest, RefusesWhatIsNoServerUrl) {
+  for (const char* url :
+       {"", "https://a", "http://", "http://:80", "http://a:", "http://a:0",
+        "http://a:65536", "http://a:x", "http://a?b", "http://u@a",
+        "http://a/b c", "http://[::1", "http://[::1]x", "http://a\r\nB: c"}) {
+    SCOPED_TRACE(url);
+    EXPECT_THAT(ParseServerUrl(url),
+                StatusIs(absl::StatusCode::kInvalidArgument));
+  }
+}
+
+TEST(ServerDialectTest, KnowsServersByWhatTheySay) {
+  const auto binary = [](const std::string& metadata) {
+    return DialectOf(ServerKind::kAuto, oip::BodyOf(metadata)).binary;
+  };
+  EXPECT_TRUE(binary(R"({"name":"triton","extensions":[]})"));
+  EXPECT_TRUE(binary(R"({"name":"kserve","version":"0.21"})"));
+  EXPECT_TRUE(binary(R"({"name":"x","extensions":["binary_tensor_data"]})"));
+  EXPECT_FALSE(binary(R"({"name":"mlserver","extensions":[]})"));
+  EXPECT_FALSE(binary(R"({"name":null})"));
+  EXPECT_FALSE(binary("no JSON"));
+}
+
+TEST(ServerDialectTest, BelievesTheConfigurationFirst) {
+  const oip::Body triton = oip::BodyOf(R"({"name":"triton"})");
+  const ServerDialect dialect = DialectOf(ServerKind::kMlserver, triton);
+  EXPECT_FALSE(dialect.binary);
+  EXPECT_EQ(ServerKindName(dialect.kind), "mlserver");
+}
+
+TEST(ServerDialectTest, WritesNamesAsPathSegments) {
+  EXPECT_EQ(ModelPath({.server_name = "a/b c", .version = "1"}),
+            "/v2/models/a%2Fb%20c/versions/1");
+  EXPECT_EQ(ModelPath({.server_name = "r\xC3\xA9seau-1.0_x~"}),
+            "/v2/models/r%C3%A9seau-1.0_x~");
+}
+
+TEST(ServerDialectTest, WritesBinaryOrJsonAsTheServerTakes) {
+  PARM_ASSERT_OK_AND_ASSIGN(const ServerUrl url,
+                            ParseServerUrl("http://h:1/base"));
+  oip::InferRequest request;
+  request.inputs.push_back(
+      {.spec = {.name = "x", .datatype = DataType::kUint8, .shape = {1, 2}},
+       .data = Buffer::FromString("\x01\x02")});
+  request.binary_outputs = true;
+  PARM_ASSERT_OK_AND_ASSIGN(
+      const ServerRequest binary,
+      InferRequestTo(url, "/v2/models/m", {.binary = true}, request));
+  EXPECT_THAT(
+      binary.head,
+      AllOf(HasSubstr("POST /base/v2/models/m/infer HTTP/1.1\r\nHost: h:1\r\n"),
+            HasSubstr("Content-Type: application/octet-stream\r\n"),
+            HasSubstr(absl::StrCat("Inference-Header-Content-Length: ",
+                                   binary.json.size(), "\r\n")),
+            HasSubstr(absl::StrCat("Content-Length: ", binary.json.size() + 2,
+                                   "\r\n"))));
+  EXPECT_EQ(binary.tensors.size(), 1U);
+  request.binary_outputs = false;
+  PARM_ASSERT_OK_AND_ASSIGN(
+      const ServerRequest json,
+      InferRequestTo(url, "/v2/models/m", {.binary = false}, request));
+  EXPECT_THAT(json.head,
+              AllOf(HasSubstr("Content-Type: application/json\r\n"),
+                    Not(HasSubstr("Inference-Header-Content-Length"))));
+  EXPECT_THAT(json.json, HasSubstr(R"("data":[1,2])"));
+  EXPECT_TRUE(json.tensors.empty());
+}
+
+TEST(ServerDialectTest, RefusesWhatJsonCannotSay) {
+  PARM_ASSERT_OK_AND_ASSIGN(const ServerUrl url, ParseServerUrl("http://h"));
+  oip::InferRequest request;
+  request.inputs.push_back(
+      {.spec = {.name = "x", .datatype = DataType::kFp16, .shape = {1}},
+       .data = Buffer::FromString("ab")});
+  EXPECT_THAT(InferRequestTo(url, "/v2/models/m", {.binary = false}, request),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+TEST(ReplyTranslatorTest, TellsTheClientsFaultFromTheServers) {
+  struct Case {
+    int status;
+    const char* error;
+    absl::StatusCode code;
+    bool retryable;
+  };
+  for (const Case& c : {
+           Case{400, "bad shape", absl::StatusCode::kInvalidArgument, false},
+           {422, "no", absl::StatusCode::kInvalidArgument, false},
+           {400, "Request for unknown model: 'm' is not found",
+            absl::StatusCode::kUnavailable, true},
+           {403, "no", absl::StatusCode::kPermissionDenied, false},
+           {404, "no", absl::StatusCode::kNotFound, true},
+           {413, "no", absl::StatusCode::kOutOfRange, false},
+           {501, "no", absl::StatusCode::kUnimplemented, false},
+           {429, "no", absl::StatusCode::kUnavailable, true},
+           {503, "no", absl::StatusCode::kUnavailable, true},
+           {504, "no", absl::StatusCode::kDeadlineExceeded, true},
+           {500, "no", absl::StatusCode::kInternal, true},
+           {302, "no", absl::StatusCode::kInternal, false},
+       }) {
+    SCOPED_TRACE(c.status);
+    const ServerVerdict verdict = VerdictOf(c.status, c.error);
+    EXPECT_EQ(verdict.code, c.code);
+    EXPECT_EQ(verdict.retryable, c.retryable);
+  }
+}
+
+TEST(ReplyTranslatorTest, TakesSuccessWithAnErrorBodyForFailure) {
+  ServerReplyCounters counters;
+  ReplyTranslator translator(&counters);
+  std::string version;
+  for (const char* body : {R"({"error":"CUDA"})", "", "{}", "<html>"}) {
+    SCOPED_TRACE(body);
+    const WorkerReply reply = translator.Translate(
+        TaskId{7}, "1", {.status = 200, .body = oip::BodyOf(body)}, &version);
+    EXPECT_EQ(reply.status, wire::ERROR);
+    EXPECT_TRUE(reply.retryable);
+    EXPECT_EQ(reply.error_code, absl::StatusCode::kInternal);
+  }
+  EXPECT_EQ(counters.malformed, 4U);
+}
+
+TEST(ReplyTranslatorTest, KeepsAnotherVersionsAnswerFromDecodes) {
+  ServerReplyCounters counters;
+  ReplyTranslator translator(&counters);
+  const auto translate = [&](const std::string& version) {
+    std::string replied;
+    const WorkerReply reply = translator.Translate(
+        TaskId{7}, "1",
+        {.status = 200,
+         .body = oip::BodyOf(absl::StrCat(
+             R"({"model_name":"m","model_version":)", version,
+             R"(,"outputs":[{"name":"y","datatype":"INT8","shape":[1],)"
+             R"("data":[5]}]})"))},
+        &replied);
+    EXPECT_EQ(reply.status, wire::OK);
+    EXPECT_EQ(reply.tensors.size(), 1U);
+    return std::pair(reply.decodable, replied);
+  };
+  EXPECT_EQ(translate("\"1\""), std::pair(true, std::string("1")));
+  EXPECT_EQ(translate("null"), std::pair(true, std::string()));
+  EXPECT_EQ(translate("\"2\""), std::pair(false, std::string("2")));
+  EXPECT_EQ(counters.other_version, 1U);
+  EXPECT_EQ(counters.ok, 3U);
+}
+
+}  // namespace
+}  // namespace parm
