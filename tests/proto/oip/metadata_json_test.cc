@@ -79,9 +79,8 @@ TEST(MetadataJsonTest, ReadsWhatAServerSaysOfItself) {
       const ServerMetadata none,
       ParseServerMetadata(BodyOf(R"({"name":null,"extensions":null})")));
   EXPECT_EQ(none.name, "");
-  for (const char* text :
-       {"", "[]", R"({"name":1})", R"({"extensions":"b"})",
-        R"({"extensions":[1]})"}) {
+  for (const char* text : {"", "[]", R"({"name":1})", R"({"extensions":"b"})",
+                           R"({"extensions":[1]})"}) {
     SCOPED_TRACE(text);
     EXPECT_THAT(ParseServerMetadata(BodyOf(text)), StatusIs(kDataLoss));
   }
