@@ -65,6 +65,7 @@ absl::StatusOr<TrainedModel> RunDistillation(const DistillationJob& job,
       const HostTensor logits,
       deployed.runner.RunAll(data, data.train, deployed.input.datatype));
   ParityTrainingInput input{.code = job.code,
+                            .parity_index = job.parity_index,
                             .data = &data,
                             .wire_datatype = deployed.input.datatype,
                             .deployed_logits = &logits,

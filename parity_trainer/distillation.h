@@ -19,6 +19,7 @@ namespace parm {
 struct DistillationJob {
   std::string label;  // of the progress bar, and of the checkpoint
   const Code* code = nullptr;
+  int parity_index = 0;
   std::string arch;  // empty: the deployed model's
   double width = 1;  // share of its channels
   Recipe defaults;

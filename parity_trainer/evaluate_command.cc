@@ -62,7 +62,7 @@ double Share(int64_t right, int64_t samples) {
 /// A row of the accuracy tables needs these beside the accuracies.
 void WriteMaking(const ParityFigures& parity, JsonWriter* json) {
   const bundle::Training& training = parity.manifest.training();
-  json->Key("relative_cost").Double(parity.manifest.measured().relative_cost());
+  json->Key("relative_cost").Double(parity.relative_cost);
   json->Key("bytes").Int(parity.query_bytes);
   json->Key("arch").String(training.arch());
   json->Key("seed").Int(static_cast<int64_t>(training.seed()));

@@ -25,13 +25,15 @@ namespace {
 struct Unit {
   std::string name;  // the bundle, or "deployed"
   ParityFigures figures;
-  double relative_cost = 0;  // of the extra task, measured here
+  double relative_cost = 0;  // of a group's extra tasks, measured here
   bool exact = false;
 
   double ExtraTimePerQuery() const { return relative_cost / figures.code.k; }
   std::string Label() const {
-    return absl::StrCat(figures.code.scheme, " k=", figures.code.k,
-                        exact ? " (deployed)" : "");
+    return absl::StrCat(
+        figures.code.scheme, " k=", figures.code.k,
+        figures.code.r > 1 ? absl::StrCat(" r=", figures.code.r) : "",
+        exact ? " (deployed)" : "");
   }
 };
 
@@ -61,8 +63,9 @@ absl::StatusOr<Unit> MeasureParity(const Bench& bench,
                bench.deployed.bundle.manifest.file_sha256();
   PARM_ASSIGN_OR_RETURN(unit.figures, EvaluateParity(parity, bench.deployed,
                                                      bench.data, bench.logits));
-  PARM_ASSIGN_OR_RETURN(unit.relative_cost,
-                        CostOf(bench, *parity.code, parity.runner));
+  PARM_ASSIGN_OR_RETURN(const double cost,
+                        CostOf(bench, *parity.code, parity.runners[0]));
+  unit.relative_cost = cost * unit.figures.code.r;
   return unit;
 }
 

@@ -111,10 +111,16 @@ void AddParity(CLI::App* command, ParityOptions* options) {
       ->required();
   command
       ->add_option("--scheme", options->scheme,
-                   "trained: sum, concat, tile, stack; or pack (exact: the\n"
-                   "deployed model itself answers the members side by side)")
+                   "trained: sum, weighted, concat, tile, stack; or pack\n"
+                   "(exact: the deployed model itself answers the members\n"
+                   "side by side)")
       ->capture_default_str();
   command->add_option("--k", options->k, "members of a coding group")
+      ->capture_default_str();
+  command
+      ->add_option("--r", options->r,
+                   "parity models, weighted only: --out is then a folder of\n"
+                   "bundles 0, 1 ..")
       ->capture_default_str();
   command->add_option("--arch", options->arch,
                       "network to train; default: the deployed model's");
@@ -153,7 +159,8 @@ void AddEvaluate(CLI::App* command, EvaluateOptions* options) {
   command->add_option("--deployed", options->deployed, "the deployed bundle")
       ->required();
   command->add_option("--parity", options->parity,
-                      "the parity bundle; without it, A_a alone");
+                      "the parity bundle, or the folder of a code's several;\n"
+                      "without it, A_a alone");
   command->add_option("--json", options->json_file,
                       "write a_a, a_d (losses -> accuracy) with its standard\n"
                       "error, figures per class, ECE, risk against coverage");

@@ -1,5 +1,6 @@
 #include "parity_trainer/parity_command.h"
 
+#include <cstdio>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -7,7 +8,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "absl/strings/str_join.h"
 #include "base/status_macros.h"
 #include "encoder/code.h"
 #include "parity_trainer/bundle_parts.h"
@@ -47,21 +47,10 @@ absl::Status CheckOptions(const ParityOptions& options) {
   return absl::OkStatus();
 }
 
-/// Errors: kInvalidArgument for a scheme that has no training objective here.
-absl::Status CheckTrainable(const Code& code) {
-  if (CanTrainParity(code.spec())) return absl::OkStatus();
-  std::vector<std::string> trainable;
-  for (const std::string& scheme : CodeSchemes()) {
-    if (CanTrainParity({.scheme = scheme})) trainable.push_back(scheme);
-  }
-  return absl::InvalidArgumentError(absl::StrCat(
-      "no parity model can be trained for this scheme: got ",
-      code.spec().scheme, ", want one of ", absl::StrJoin(trainable, ", ")));
-}
-
 /// Inputs and outputs are what a frontend computes from the deployed model's.
 absl::StatusOr<bundle::Manifest> DescribeParity(const DeployedModel& deployed,
-                                                const Code& code) {
+                                                const Code& code,
+                                                int parity_index) {
   PARM_ASSIGN_OR_RETURN(const TensorSpec query,
                         code.ParityQuerySpec(deployed.input, code.spec().k));
   PARM_ASSIGN_OR_RETURN(const TensorSpec answer,
@@ -77,6 +66,7 @@ absl::StatusOr<bundle::Manifest> DescribeParity(const DeployedModel& deployed,
   SetTensor(answer, manifest.add_outputs());
   bundle::Lineage* lineage = manifest.mutable_lineage();
   lineage->set_deployed_sha256(ToHex(deployed.bundle.id));
+  lineage->set_parity_index(static_cast<uint32_t>(parity_index));
   lineage->mutable_code()->set_scheme(code.spec().scheme);
   lineage->mutable_code()->set_k(static_cast<uint32_t>(code.spec().k));
   lineage->mutable_code()->set_r(static_cast<uint32_t>(code.spec().r));
@@ -98,20 +88,21 @@ void SetConfidence(const ErasureResult& erasures, bundle::Measured* measured) {
   if (error) measured->set_calibration_error(*error);
 }
 
-absl::Status Measure(const DeployedModel& deployed, const ModelRunner& runner,
+absl::Status Measure(const DeployedModel& deployed,
+                     const std::vector<const ModelRunner*>& runners,
                      const Code& code, const Dataset& data,
                      const HostTensor& deployed_logits,
                      bundle::Measured* measured) {
   PARM_ASSIGN_OR_RETURN(
       const ErasureResult erasures,
-      EvaluateErasures(code, {&runner}, data, deployed.input.datatype,
+      EvaluateErasures(code, runners, data, deployed.input.datatype,
                        deployed_logits));
   PARM_ASSIGN_OR_RETURN(const HostTensor query,
                         ExampleQuery(code, data, deployed.input.datatype));
   PARM_ASSIGN_OR_RETURN(
       const double cost,
       MeasureRelativeCost(
-          runner, query, deployed.runner,
+          *runners[0], query, deployed.runner,
           GatherSamples(data, data.test, {0}, deployed.input.datatype)));
   measured->set_data(data.source);
   measured->set_samples(data.test.size());
@@ -130,6 +121,75 @@ absl::Status Measure(const DeployedModel& deployed, const ModelRunner& runner,
   return absl::OkStatus();
 }
 
+/// A parity model with how it was made.
+struct MadeModel {
+  std::string model_bytes;
+  bundle::Training recipe;
+};
+
+/// One checkpoint for each parity: all are kept until all bundles are there.
+std::string CheckpointOf(const std::string& checkpoint, int parity_index) {
+  return parity_index == 0 ? checkpoint
+                           : absl::StrCat(checkpoint, ".", parity_index);
+}
+
+absl::StatusOr<MadeModel> TrainOne(const ParityOptions& options,
+                                   const DeployedModel& deployed,
+                                   const Dataset& data, const Code& code,
+                                   int parity_index,
+                                   const std::string& checkpoint) {
+  MadeModel made;
+  const std::string label =
+      code.spec().r == 1 ? "parity" : absl::StrCat("parity ", parity_index);
+  PARM_ASSIGN_OR_RETURN(
+      TrainedModel trained,
+      RunDistillation({.label = label,
+                       .code = &code,
+                       .parity_index = parity_index,
+                       .arch = options.arch,
+                       .defaults = DefaultRecipe(),
+                       .checkpoint = CheckpointOf(checkpoint, parity_index)},
+                      options.training, deployed, data, &made.recipe));
+  made.model_bytes = std::move(trained.model_bytes);
+  return made;
+}
+
+/// One per parity of the code.
+absl::StatusOr<std::vector<MadeModel>> MakeModels(
+    const ParityOptions& options, const DeployedModel& deployed,
+    const Dataset& data, const Code& code, const std::string& checkpoint) {
+  std::vector<MadeModel> models(static_cast<size_t>(code.spec().r));
+  for (int parity = 0; parity < code.spec().r; ++parity) {
+    MadeModel& made = models[static_cast<size_t>(parity)];
+    if (NeedsTraining(options)) {
+      PARM_ASSIGN_OR_RETURN(
+          made, TrainOne(options, deployed, data, code, parity, checkpoint));
+    } else if (options.model_file.empty()) {
+      made = {.model_bytes = deployed.model_bytes,
+              .recipe = deployed.bundle.manifest.training()};
+    } else {
+      PARM_ASSIGN_OR_RETURN(made.model_bytes,
+                            ReadModelFile(options.model_file));
+    }
+  }
+  return models;
+}
+
+std::string Describe(const ParityOptions& options, const Code& code,
+                     const Dataset& data, const bundle::Measured& measured) {
+  std::string line =
+      absl::StrCat(options.out, ": parity ", ToString(code.spec()), ", ",
+                   DescribeDeployedAccuracy(measured.a_a(), data));
+  for (const bundle::DegradedAccuracy& row : measured.a_d()) {
+    absl::StrAppend(&line, absl::StrFormat(", A_d %.2f %% at %d lost",
+                                           100 * row.accuracy(), row.losses()));
+  }
+  absl::StrAppend(&line,
+                  absl::StrFormat(", cost %.2f", measured.relative_cost()));
+  if (code.spec().r > 1) absl::StrAppend(&line, " for each parity");
+  return line;
+}
+
 }  // namespace
 
 absl::StatusOr<std::string> RunParityCommand(const ParityOptions& options) {
@@ -139,8 +199,7 @@ absl::StatusOr<std::string> RunParityCommand(const ParityOptions& options) {
                         CheckOutput(options.out, train, options.training));
   PARM_ASSIGN_OR_RETURN(
       const std::unique_ptr<const Code> code,
-      CreateCode({.scheme = options.scheme, .k = options.k, .r = 1}));
-  PARM_RETURN_IF_ERROR(CheckTrainable(*code));
+      CreateCode({.scheme = options.scheme, .k = options.k, .r = options.r}));
   PARM_ASSIGN_OR_RETURN(const DeployedModel deployed,
                         LoadDeployedModel(options.deployed));
   PARM_ASSIGN_OR_RETURN(const Dataset data,
@@ -152,52 +211,43 @@ absl::StatusOr<std::string> RunParityCommand(const ParityOptions& options) {
                      data.train.size(), " training and ", data.test.size(),
                      " test samples, want at least k = ", options.k));
   }
-  TrainedModel trained;
-  bundle::Training recipe;
-  if (train) {
-    PARM_ASSIGN_OR_RETURN(
-        trained, RunDistillation({.label = "parity",
-                                  .code = code.get(),
-                                  .arch = options.arch,
-                                  .defaults = DefaultRecipe(),
-                                  .checkpoint = checkpoint},
-                                 options.training, deployed, data, &recipe));
-    if (!Leads(options.training.peers)) {
-      return FollowerLine(*options.training.peers);
-    }
-  } else if (options.model_file.empty()) {
-    trained.model_bytes = deployed.model_bytes;
-    recipe = deployed.bundle.manifest.training();
-  } else {
-    PARM_ASSIGN_OR_RETURN(trained.model_bytes,
-                          ReadModelFile(options.model_file));
+  PARM_ASSIGN_OR_RETURN(const std::vector<MadeModel> models,
+                        MakeModels(options, deployed, data, *code, checkpoint));
+  if (!Leads(options.training.peers)) {
+    return FollowerLine(*options.training.peers);
   }
-  PARM_ASSIGN_OR_RETURN(const ModelRunner runner,
-                        ModelRunner::Create(trained.model_bytes));
+  std::vector<ModelRunner> runners;
+  for (const MadeModel& made : models) {
+    PARM_ASSIGN_OR_RETURN(ModelRunner runner,
+                          ModelRunner::Create(made.model_bytes));
+    runners.push_back(std::move(runner));
+  }
+  std::vector<const ModelRunner*> parities;
+  for (const ModelRunner& runner : runners) parities.push_back(&runner);
   PARM_ASSIGN_OR_RETURN(
       const HostTensor logits,
       deployed.runner.RunAll(data, data.test, deployed.input.datatype));
-  PARM_ASSIGN_OR_RETURN(bundle::Manifest manifest,
-                        DescribeParity(deployed, *code));
-  *manifest.mutable_training() = recipe;
-  PARM_RETURN_IF_ERROR(Measure(deployed, runner, *code, data, logits,
-                               manifest.mutable_measured()));
-  PARM_ASSIGN_OR_RETURN(
-      const Bundle bundle,
-      WriteModelBundle(options.out, std::move(manifest), trained.model_bytes,
-                       MakeProbes(data, deployed.input.datatype, logits),
-                       checkpoint));
-  const bundle::Measured& measured = bundle.manifest.measured();
-  std::string line =
-      absl::StrCat(options.out, ": parity ", ToString(code->spec()), ", ",
-                   DescribeDeployedAccuracy(measured.a_a(), data));
-  for (const bundle::DegradedAccuracy& row : measured.a_d()) {
-    absl::StrAppend(&line, absl::StrFormat(", A_d %.2f %% at %d lost",
-                                           100 * row.accuracy(), row.losses()));
+  bundle::Measured measured;
+  PARM_RETURN_IF_ERROR(
+      Measure(deployed, parities, *code, data, logits, &measured));
+  const Probes probes = MakeProbes(data, deployed.input.datatype, logits);
+  for (int parity = 0; parity < options.r; ++parity) {
+    PARM_ASSIGN_OR_RETURN(bundle::Manifest manifest,
+                          DescribeParity(deployed, *code, parity));
+    const MadeModel& made = models[static_cast<size_t>(parity)];
+    *manifest.mutable_training() = made.recipe;
+    *manifest.mutable_measured() = measured;
+    PARM_RETURN_IF_ERROR(
+        WriteModelBundle(ParityDirectory(options.out, code->spec(), parity),
+                         std::move(manifest), made.model_bytes, probes,
+                         /*checkpoint_path=*/"")
+            .status());
   }
-  return absl::StrCat(line,
-                      absl::StrFormat(", cost %.2f", measured.relative_cost()),
-                      train ? DescribeSpeed(recipe) : "");
+  for (int parity = 0; train && parity < options.r; ++parity) {
+    std::remove(CheckpointOf(checkpoint, parity).c_str());
+  }
+  return absl::StrCat(Describe(options, *code, data, measured),
+                      train ? DescribeSpeed(models[0].recipe) : "");
 }
 
 }  // namespace parm

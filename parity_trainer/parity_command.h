@@ -16,15 +16,15 @@ struct ParityOptions {
   std::string deployed;  // a bundle's directory
   std::string scheme = "sum";
   int k = 2;
+  int r = 1;               // parity models, trained one after the other
   std::string arch;        // default: the deployed model's
   std::string model_file;  // pack only: a TorchScript file; default: deployed's
-  std::string out;
+  std::string out;         // a bundle; with r > 1 a folder of bundles 0, 1 ..
 };
 
 /// Returns a line for the user.
-/// Errors: kInvalidArgument for a scheme that cannot be trained;
-/// kAlreadyExists as CheckOutput; kCancelled if interrupted (the checkpoint
-/// holds the work); else as LoadBundle, CreateCode, LoadDataset,
+/// Errors: kAlreadyExists as CheckOutput; kCancelled if interrupted (the
+/// checkpoint holds the work); else as LoadBundle, CreateCode, LoadDataset,
 /// RunDistillation, EvaluateErasures and WriteBundle.
 absl::StatusOr<std::string> RunParityCommand(const ParityOptions& options);
 

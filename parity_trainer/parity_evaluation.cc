@@ -1,6 +1,8 @@
 #include "parity_trainer/parity_evaluation.h"
 
+#include <filesystem>
 #include <numeric>
+#include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -20,37 +22,77 @@ std::vector<ConfidenceStep> TableOf(const bundle::Measured& measured) {
   return table;
 }
 
-}  // namespace
+CodeSpec CodeOf(const Bundle& bundle) {
+  const bundle::Code& code = bundle.manifest.lineage().code();
+  return {.scheme = code.scheme(),
+          .k = static_cast<int>(code.k()),
+          .r = static_cast<int>(code.r())};
+}
 
-absl::StatusOr<ParityModel> LoadParityModel(const DeployedModel& deployed,
-                                            const std::string& directory) {
+absl::StatusOr<Bundle> LoadParityBundle(const DeployedModel& deployed,
+                                        const std::string& directory) {
   PARM_ASSIGN_OR_RETURN(Bundle bundle, LoadBundle(directory));
   if (bundle.manifest.role() != "parity") {
     return absl::InvalidArgumentError(
         absl::StrCat("bundle has the wrong role: got ", bundle.manifest.role(),
                      ", want parity: ", directory));
   }
-  const bundle::Lineage& lineage = bundle.manifest.lineage();
-  if (lineage.deployed_sha256() != ToHex(deployed.bundle.id)) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "parity was made for another deployed bundle: got ",
-        lineage.deployed_sha256(), ", want ", ToHex(deployed.bundle.id)));
+  const std::string& made_for = bundle.manifest.lineage().deployed_sha256();
+  if (made_for != ToHex(deployed.bundle.id)) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("parity was made for another deployed bundle: got ",
+                     made_for, ", want ", ToHex(deployed.bundle.id)));
   }
-  const CodeSpec spec = {.scheme = lineage.code().scheme(),
-                         .k = static_cast<int>(lineage.code().k()),
-                         .r = static_cast<int>(lineage.code().r())};
-  PARM_ASSIGN_OR_RETURN(std::unique_ptr<const Code> code, CreateCode(spec));
-  if (spec.r != 1) {
+  return bundle;
+}
+
+}  // namespace
+
+std::vector<const ModelRunner*> ParityModel::Runners() const {
+  std::vector<const ModelRunner*> all;
+  for (const ModelRunner& runner : runners) all.push_back(&runner);
+  return all;
+}
+
+std::string ParityDirectory(const std::string& directory, const CodeSpec& code,
+                            int parity_index) {
+  return code.r == 1 ? directory : absl::StrCat(directory, "/", parity_index);
+}
+
+absl::StatusOr<ParityModel> LoadParityModel(const DeployedModel& deployed,
+                                            const std::string& directory) {
+  const std::string first = absl::StrCat(directory, "/0");
+  std::error_code ignored;
+  const bool several = std::filesystem::exists(first, ignored);
+  PARM_ASSIGN_OR_RETURN(
+      Bundle bundle, LoadParityBundle(deployed, several ? first : directory));
+  const CodeSpec spec = CodeOf(bundle);
+  if (several != (spec.r > 1)) {
     return absl::InvalidArgumentError(
-        absl::StrCat("code needs several parity bundles: got ", ToString(spec),
-                     ", want r=1"));
+        absl::StrCat("parity bundle is in the wrong place: got ",
+                     ToString(spec), " in ", bundle.directory,
+                     ", want the folder that holds the bundles of all its "
+                     "parities as 0, 1 .., or the only bundle"));
   }
-  PARM_ASSIGN_OR_RETURN(const std::string model_bytes,
-                        ReadModelFile(bundle.model_path));
-  PARM_ASSIGN_OR_RETURN(ModelRunner runner, ModelRunner::Create(model_bytes));
-  return ParityModel{.bundle = std::move(bundle),
-                     .code = std::move(code),
-                     .runner = std::move(runner)};
+  PARM_ASSIGN_OR_RETURN(std::unique_ptr<const Code> code, CreateCode(spec));
+  ParityModel model = {.bundle = std::move(bundle), .code = std::move(code)};
+  for (int parity = 0; parity < spec.r; ++parity) {
+    PARM_ASSIGN_OR_RETURN(
+        const Bundle one,
+        LoadParityBundle(deployed, ParityDirectory(directory, spec, parity)));
+    const auto index = static_cast<int>(one.manifest.lineage().parity_index());
+    if (CodeOf(one) != spec || index != parity) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "parity bundle belongs elsewhere: got ", ToString(CodeOf(one)),
+          " parity ", index, ", want ", ToString(spec), " parity ", parity,
+          ": ", one.directory));
+    }
+    PARM_ASSIGN_OR_RETURN(const std::string model_bytes,
+                          ReadModelFile(one.model_path));
+    PARM_ASSIGN_OR_RETURN(ModelRunner runner, ModelRunner::Create(model_bytes));
+    model.runners.push_back(std::move(runner));
+  }
+  return model;
 }
 
 absl::StatusOr<HostTensor> ExampleQuery(const Code& code, const Dataset& data,
@@ -74,10 +116,13 @@ absl::StatusOr<ParityFigures> EvaluateParity(
   PARM_ASSIGN_OR_RETURN(
       const HostTensor query,
       ExampleQuery(*parity.code, data, deployed.input.datatype));
-  figures.query_bytes = static_cast<int64_t>(query.bytes.size());
+  figures.query_bytes =
+      static_cast<int64_t>(query.bytes.size()) * figures.code.r;
+  figures.relative_cost =
+      figures.manifest.measured().relative_cost() * figures.code.r;
   PARM_ASSIGN_OR_RETURN(
       figures.erasures,
-      EvaluateErasures(*parity.code, {&parity.runner}, data,
+      EvaluateErasures(*parity.code, parity.Runners(), data,
                        deployed.input.datatype, deployed_logits));
   // The bundle's table is from the even groups.
   const std::vector<JudgedDecode> judged = figures.erasures.Half(/*odd=*/true);

@@ -28,19 +28,28 @@ struct ParityFigures {
   ErasureResult erasures;
   std::optional<double> calibration_error;
   std::vector<RiskPoint> risk;
-  int64_t query_bytes = 0;  // of the parity query for one group at batch 1
+  /// Of the parity queries for one group at batch 1, and what they cost.
+  int64_t query_bytes = 0;
+  double relative_cost = 0;  // as the bundle says
 };
 
-/// A parity bundle with its model, checked against the deployed one.
+/// A code's parity models, checked against the deployed one.
 struct ParityModel {
-  Bundle bundle;
+  Bundle bundle;  // of the first parity
   std::unique_ptr<const Code> code;
-  ModelRunner runner;
+  std::vector<ModelRunner> runners;  // one per parity
+
+  std::vector<const ModelRunner*> Runners() const;
 };
 
-/// Errors: kFailedPrecondition if it was made for another deployed bundle;
-/// kInvalidArgument if it is no parity bundle or of a code with several
-/// parities; else as LoadBundle and CreateCode.
+/// Where the bundle of one parity is: `directory`, or for a code with several
+/// the folders 0, 1 .. in it.
+std::string ParityDirectory(const std::string& directory, const CodeSpec& code,
+                            int parity_index);
+
+/// Errors: kFailedPrecondition if a bundle was made for another deployed one;
+/// kInvalidArgument if it is no parity bundle, or not the one that belongs at
+/// its place; else as LoadBundle and CreateCode.
 absl::StatusOr<ParityModel> LoadParityModel(const DeployedModel& deployed,
                                             const std::string& directory);
 

@@ -21,22 +21,26 @@ absl::StatusOr<ParityLoss> ParseParityLoss(absl::string_view name) {
       absl::StrCat("unknown loss: got \"", name, "\", want mse or decoded"));
 }
 
-at::Tensor DecodeEach(bool multi_output, const at::Tensor& answer,
+at::Tensor DecodeEach(const at::Tensor& coefficients, const at::Tensor& answer,
                       const at::Tensor& members) {
-  if (multi_output) return answer.view(members.sizes());
+  if (!coefficients.defined()) return answer.view(members.sizes());
   // The answer less the exact outputs of the member's siblings.
-  return members + (answer - members.sum(0)).unsqueeze(0);
+  const at::Tensor weights = coefficients.view({-1, 1, 1});
+  const at::Tensor error = answer - (members * weights).sum(0);
+  return members + error.unsqueeze(0) / weights;
 }
 
-at::Tensor ComputeParityLoss(ParityLoss loss, bool multi_output,
+at::Tensor ComputeParityLoss(ParityLoss loss, const at::Tensor& coefficients,
                              const at::Tensor& answer,
                              const at::Tensor& members,
                              const at::Tensor& targets) {
   const at::Tensor squared_error =
-      multi_output ? torch::mse_loss(answer.view(members.sizes()), members)
-                   : torch::mse_loss(answer, members.sum(0));
+      coefficients.defined()
+          ? torch::mse_loss(answer,
+                            (members * coefficients.view({-1, 1, 1})).sum(0))
+          : torch::mse_loss(answer.view(members.sizes()), members);
   if (loss == ParityLoss::kMse) return squared_error;
-  const at::Tensor decoded = DecodeEach(multi_output, answer, members);
+  const at::Tensor decoded = DecodeEach(coefficients, answer, members);
   const at::Tensor cross_entropy =
       -(targets * torch::log_softmax(decoded, 2)).sum(2).mean();
   return cross_entropy + kMseShare * squared_error;

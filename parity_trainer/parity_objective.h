@@ -9,7 +9,8 @@
 namespace parm {
 
 enum class ParityLoss {
-  /// Squared error: against the sum of the members' logits, as ParM has it, or
+  /// Squared error: against the (weighted) sum of the members' logits, as ParM
+  /// has it, or
   /// of a multi-output model slice by slice.
   kMse,
   /// Cross-entropy of what the decoder would make of the answer for each member
@@ -25,16 +26,17 @@ absl::string_view ToString(ParityLoss loss);
 absl::StatusOr<ParityLoss> ParseParityLoss(absl::string_view name);
 
 /// What every member decodes to were it alone lost, [k, groups, classes].
-/// Shape: answer: [groups, classes], the sum; with `multi_output` one slice per
+/// Shape: answer: [groups, classes], the sum of the members' logits weighted
+///        with `coefficients`, [k]; where these are undefined one slice per
 ///        member, [k, groups, classes] in whatever shape; members: the deployed
 ///        model's logits, [k, groups, classes].
-at::Tensor DecodeEach(bool multi_output, const at::Tensor& answer,
+at::Tensor DecodeEach(const at::Tensor& coefficients, const at::Tensor& answer,
                       const at::Tensor& members);
 
 /// The mean loss.
 /// Shape: as DecodeEach; targets: probabilities of the classes, [k, groups,
 ///        classes].
-at::Tensor ComputeParityLoss(ParityLoss loss, bool multi_output,
+at::Tensor ComputeParityLoss(ParityLoss loss, const at::Tensor& coefficients,
                              const at::Tensor& answer,
                              const at::Tensor& members,
                              const at::Tensor& targets);

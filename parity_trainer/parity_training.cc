@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "encoder/picture_grid.h"
+#include "encoder/weighted_code.h"
 #include "parity_trainer/architectures/architecture.h"
 #include "parity_trainer/gradient_exchange.h"
 #include "parity_trainer/group_encoder.h"
@@ -24,6 +25,20 @@ namespace {
 constexpr int64_t kNormalisationGroups = 1000;
 constexpr int64_t kValidationGroupsAtOnce = 250;
 
+/// Of the members' logits in what parity model `parity_index` answers, [k];
+/// undefined if it answers each member by itself.
+at::Tensor AnswerCoefficients(const Code& code, int parity_index) {
+  if (code.multi_output()) return {};
+  const CodeSpec& spec = code.spec();
+  at::Tensor coefficients = torch::ones({spec.k});
+  if (spec.scheme != "weighted") return coefficients;
+  const Matrix all = WeightedAnswerCoefficients(spec.k, spec.r);
+  for (int slot = 0; slot < spec.k; ++slot) {
+    coefficients[slot] = all.at(parity_index, slot);
+  }
+  return coefficients;
+}
+
 class ParityTask : public TrainingTask {
  public:
   ParityTask(const ParityTrainingInput& input, ParityLoss loss,
@@ -31,6 +46,7 @@ class ParityTask : public TrainingTask {
       : input_(input),
         k_(input.code->spec().k),
         loss_(loss),
+        coefficients_(AnswerCoefficients(*input.code, input.parity_index)),
         seed_(settings.seed),
         recipe_(settings.recipe),
         deployed_logits_(std::move(deployed_logits)),
@@ -69,8 +85,7 @@ class ParityTask : public TrainingTask {
       targets = targets * (1 - recipe_.label_share) +
                 right.to(at::kFloat) * recipe_.label_share;
     }
-    return ComputeParityLoss(loss_, input_.code->multi_output(), answer, logits,
-                             targets);
+    return ComputeParityLoss(loss_, coefficients_, answer, logits, targets);
   }
 
   /// Share of reconstructions that are right when one member is lost.
@@ -91,8 +106,8 @@ class ParityTask : public TrainingTask {
           EncodeGroups(*input_.code, input_.parity_index, *input_.data,
                        input_.data->train, members, input_.wire_datatype));
       PARM_ASSIGN_OR_RETURN(const at::Tensor answer, Answer(network, parity));
-      const at::Tensor decoded = DecodeEach(input_.code->multi_output(), answer,
-                                            LogitsOf(members, count));
+      const at::Tensor decoded =
+          DecodeEach(coefficients_, answer, LogitsOf(members, count));
       tally.right += decoded.argmax(2)
                          .view({k_ * count})
                          .eq(LabelsOf(members))
@@ -136,6 +151,7 @@ class ParityTask : public TrainingTask {
   const ParityTrainingInput& input_;
   const int64_t k_;
   const ParityLoss loss_;
+  const at::Tensor coefficients_;
   const uint64_t seed_;
   const Recipe& recipe_;
   const at::Tensor deployed_logits_;
@@ -193,16 +209,9 @@ absl::StatusOr<int> WarmStart(const std::string& model_bytes,
 
 }  // namespace
 
-bool CanTrainParity(const CodeSpec& code) {
-  return code.r == 1 && (code.scheme == "sum" || code.scheme == "concat" ||
-                         code.scheme == "tile" || code.scheme == "stack" ||
-                         code.scheme == "pack");
-}
-
 absl::StatusOr<TrainedModel> TrainParity(const ParityTrainingInput& input,
                                          const TrainingSettings& settings,
                                          ProgressReporter* progress) {
-  PARM_CHECK(CanTrainParity(input.code->spec()));
   PARM_ASSIGN_OR_RETURN(const ParityLoss loss,
                         ParseParityLoss(settings.recipe.loss));
   PARM_RETURN_IF_ERROR(CheckAugmentation(settings.recipe.augmentation,

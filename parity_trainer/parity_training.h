@@ -29,14 +29,11 @@ struct ParityTrainingInput {
   double width = 1;  // share of its channels
 };
 
-/// Schemes that it knows an objective for: sum, concat, tile, stack, pack.
-bool CanTrainParity(const CodeSpec& code);
-
 /// Each epoch draws fresh random k-tuples: every sample once, in a new pairing.
 /// A rest of fewer than k samples sits the epoch out. Pictures are augmented
 /// before they are encoded; the deployed model's logits stay those of the
 /// picture as it was.
-/// Needs:  data->train.size() >= k; CanTrainParity.
+/// Needs:  data->train.size() >= k; parity_index below the code's r.
 /// Errors: as BuildArchitecture, EncodeGroups and RunTraining;
 ///         kInvalidArgument for an unknown loss or an augmentation that does
 ///         not suit the samples.

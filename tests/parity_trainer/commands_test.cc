@@ -364,11 +364,71 @@ TEST_F(CommandsTest, SchemeAndKAreChecked) {
               StatusIs(kInvalid, HasSubstr("want deployed or scratch")));
 }
 
-TEST_F(CommandsTest, SchemeWithoutObjectiveIsRefusedAtOnce) {
+TEST_F(CommandsTest, CodeOutsideItsLimitsIsRefusedAtOnce) {
   // Before anything is read: there is no deployed bundle here.
+  parity_.r = 2;
+  EXPECT_THAT(RunParityCommand(parity_), StatusIs(kInvalid));
   parity_.scheme = "weighted";
+  parity_.k = 9;
   EXPECT_THAT(RunParityCommand(parity_),
-              StatusIs(kInvalid, HasSubstr("got weighted, want one of sum,")));
+              StatusIs(kInvalid, HasSubstr("r = 1 or 2 with k = 2..8")));
+  parity_.scheme = "berrut";
+  EXPECT_THAT(RunParityCommand(parity_), StatusIs(kInvalid));
+}
+
+TEST_F(CommandsTest, WeightedTrainsOneBundleForEachParity) {
+  ASSERT_THAT(RunDeployedCommand(deployed_), IsOk());
+  parity_.scheme = "weighted";
+  parity_.r = 2;
+  ASSERT_THAT(RunParityCommand(parity_), IsOk());
+  EXPECT_TRUE(OnlyHolds({"data", "deployed", "parity"}));
+  std::vector<std::string> models;
+  for (uint32_t parity = 0; parity < 2; ++parity) {
+    PARM_ASSERT_OK_AND_ASSIGN(
+        const Bundle bundle,
+        LoadBundle(absl::StrCat(parity_.out, "/", parity)));
+    EXPECT_EQ(bundle.manifest.lineage().parity_index(), parity);
+    EXPECT_EQ(bundle.manifest.lineage().code().r(), 2U);
+    ASSERT_EQ(bundle.manifest.measured().a_d_size(), 2);
+    EXPECT_EQ(bundle.manifest.measured().a_d(1).losses(), 2U);
+    models.push_back(ReadFile(bundle.model_path));
+  }
+  EXPECT_NE(models[0], models[1]);
+
+  ASSERT_THAT(RunEvaluateCommand(evaluate_), IsOk());
+  const std::string json = ReadFile(evaluate_.json_file);
+  EXPECT_THAT(json, HasSubstr("\"reconstructions\":{\"1\":41,\"2\":41}"));
+  // Two parity queries.
+  EXPECT_THAT(json, HasSubstr("\"bytes\":512,"));
+
+  evaluate_.parity = parity_.out + "/1";
+  EXPECT_THAT(RunEvaluateCommand(evaluate_),
+              StatusIs(kInvalid, HasSubstr("in the wrong place: got weighted "
+                                           "k=2 r=2")));
+  evaluate_.parity = parity_.out;
+  std::filesystem::remove_all(parity_.out + "/1");
+  EXPECT_THAT(RunEvaluateCommand(evaluate_),
+              StatusIs(absl::StatusCode::kNotFound));
+  std::filesystem::copy(parity_.out + "/0", parity_.out + "/1");
+  EXPECT_THAT(RunEvaluateCommand(evaluate_),
+              StatusIs(kInvalid, HasSubstr("parity 0, want weighted k=2 r=2 "
+                                           "parity 1")));
+}
+
+TEST_F(CommandsTest, SecondParityIsGoneOnWithFromItsCheckpoint) {
+  ASSERT_THAT(RunDeployedCommand(deployed_), IsOk());
+  parity_.scheme = "weighted";
+  parity_.r = 2;
+  // A folder where the second checkpoint goes: the first is trained by then.
+  std::filesystem::create_directory(parity_.out + ".checkpoint.1");
+  EXPECT_THAT(RunParityCommand(parity_),
+              StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_FALSE(std::filesystem::exists(parity_.out));
+  EXPECT_TRUE(std::filesystem::exists(parity_.out + ".checkpoint"));
+  std::filesystem::remove(parity_.out + ".checkpoint.1");
+  parity_.training.resume = true;
+  ASSERT_THAT(RunParityCommand(parity_), IsOk());
+  EXPECT_TRUE(OnlyHolds({"data", "deployed", "parity"}));
 }
 
 TEST_F(CommandsTest, EarlierWorkIsOverwrittenByForceAlone) {

@@ -25,9 +25,14 @@ TEST(ParityObjectiveTest, NamesReadBack) {
                        testing::HasSubstr("want mse or decoded")));
 }
 
+/// Of an answer that is a plain sum, and of one that holds each member.
+at::Tensor Coefficients(bool multi_output) {
+  return multi_output ? at::Tensor() : torch::ones({3});
+}
+
 double Loss(ParityLoss loss, const at::Tensor& answer, bool multi_output,
             const at::Tensor& members) {
-  return ComputeParityLoss(loss, multi_output, answer, members,
+  return ComputeParityLoss(loss, Coefficients(multi_output), answer, members,
                            torch::softmax(members, 2))
       .item<double>();
 }
@@ -72,17 +77,33 @@ TEST(ParityObjectiveTest, DecodedMindsDecisionsMoreThanScale) {
             Loss(ParityLoss::kDecoded, sum + tilted, false, members));
 }
 
+TEST(ParityObjectiveTest, WeightsOfTheAnswerAreDividedOut) {
+  const at::Tensor members = Members();
+  const at::Tensor weights = torch::tensor({1.5F, -0.6F, 0.5F});
+  const at::Tensor exact = (members * weights.view({3, 1, 1})).sum(0);
+  EXPECT_NEAR(ComputeParityLoss(ParityLoss::kMse, weights, exact + 2, members,
+                                torch::softmax(members, 2))
+                  .item<double>(),
+              4, 1e-4);
+  EXPECT_TRUE(torch::allclose(DecodeEach(weights, exact, members), members,
+                              1e-4, 1e-4));
+  const at::Tensor decoded = DecodeEach(weights, exact + 3, members);
+  EXPECT_TRUE(torch::allclose(decoded[0], members[0] + 2, 1e-4, 1e-4));
+  EXPECT_TRUE(torch::allclose(decoded[1], members[1] - 5, 1e-4, 1e-4));
+}
+
 TEST(ParityObjectiveTest, SiblingsOutputsAreTakenOffTheSum) {
   const at::Tensor members = Members();
   const at::Tensor answer = members.sum(0) + 1;
-  const at::Tensor decoded = DecodeEach(false, answer, members);
+  const at::Tensor decoded = DecodeEach(Coefficients(false), answer, members);
   for (int64_t lost = 0; lost < 3; ++lost) {
     EXPECT_TRUE(torch::allclose(
         decoded[lost],
         answer - members[(lost + 1) % 3] - members[(lost + 2) % 3], 1e-4,
         1e-4));
   }
-  EXPECT_TRUE(torch::equal(DecodeEach(true, members, members), members));
+  EXPECT_TRUE(
+      torch::equal(DecodeEach(at::Tensor(), members, members), members));
 }
 
 }  // namespace
