@@ -17,12 +17,16 @@ struct CaptureOptions {
   double max_per_second = 100;
   double sample = 0.01;  // share of the queries
   uint64_t seed = 1;
+
+  bool operator==(const CaptureOptions&) const = default;
 };
 
 /// One configured model.
 struct CaptureModel {
   std::string name;
   CaptureOptions options;
+
+  bool operator==(const CaptureModel&) const = default;
 };
 
 }  // namespace parm

@@ -30,6 +30,8 @@ struct HttpLimits {
   Duration read_timeout = Milliseconds(30'000);
   Duration idle_timeout = Milliseconds(60'000);
   Duration write_timeout = Milliseconds(10'000);
+
+  bool operator==(const HttpLimits&) const = default;
 };
 
 struct FrontendOptions {

@@ -58,9 +58,11 @@ class Loop final : public FrontendLoop,
                    public UpstreamListener,
                    public PerformerHost {
  public:
-  Loop(boost::asio::io_context& loop, FrontendOptions options)
+  Loop(boost::asio::io_context& loop, FrontendOptions options,
+       QueryCapture* capture)
       : options_(std::move(options)),
         loop_(loop),
+        capture_(capture),
         timer_(loop, [this] { Run(core::TimerFired{}); }),
         catalog_(options_.catalog),
         workers_(EndpointsOf(options_), options_.core.heartbeat_timeout),
@@ -83,9 +85,6 @@ class Loop final : public FrontendLoop,
 
   // FrontendLoop.
   void Drain(std::function<void()> drained) override;
-  void AppendMetrics(std::function<std::string()> text) override {
-    further_metrics_ = std::move(text);
-  }
 
   // UpstreamListener.
   void OnHello(WorkerId worker, const wire::Hello& hello) override;
@@ -122,8 +121,8 @@ class Loop final : public FrontendLoop,
   // Constant after Start.
   const FrontendOptions options_;
   boost::asio::io_context& loop_;
+  QueryCapture* const capture_;  // null: nothing is captured
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
-  std::function<std::string()> further_metrics_;
 
   WakeTimer timer_;
   ModelCatalog catalog_;
@@ -138,7 +137,6 @@ class Loop final : public FrontendLoop,
   std::unique_ptr<TransportSwitch> transport_;
   std::unique_ptr<ActionPerformer> performer_;
   std::unique_ptr<core::FrontendCore> core_;
-  std::unique_ptr<QueryCapture> capture_;  // null: nothing is captured
   bool handling_ = false;
 
   uint64_t last_query_ = 0;
@@ -160,7 +158,6 @@ class Loop final : public FrontendLoop,
 
 absl::Status Loop::Start() {
   PARM_ASSIGN_OR_RETURN(core_, core::FrontendCore::Create(options_.core));
-  PARM_ASSIGN_OR_RETURN(capture_, QueryCapture::Create(options_.captures));
   PARM_ASSIGN_OR_RETURN(upstream_,
                         ZmqUpstream::Create(loop_, options_.upstream, this));
   PARM_ASSIGN_OR_RETURN(servers_,
@@ -478,16 +475,15 @@ std::string Loop::MetricsText() {
   if (!options_.oip.servers.empty()) {
     text += RenderServerMetrics(servers_->counters());
   }
-  if (capture_ != nullptr) text += RenderCaptureMetrics(capture_->counters());
-  if (further_metrics_ != nullptr) text += further_metrics_();
   return text;
 }
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<FrontendLoop>> FrontendLoop::Create(
-    boost::asio::io_context& loop, FrontendOptions options) {
-  auto frontend = std::make_unique<Loop>(loop, std::move(options));
+    boost::asio::io_context& loop, FrontendOptions options,
+    QueryCapture* capture) {
+  auto frontend = std::make_unique<Loop>(loop, std::move(options), capture);
   PARM_RETURN_IF_ERROR(frontend->Start());
   return std::unique_ptr<FrontendLoop>(std::move(frontend));
 }

@@ -7,7 +7,6 @@
 
 #include <functional>
 #include <memory>
-#include <string>
 
 #include "absl/status/statusor.h"
 #include "boost/asio/io_context.hpp"
@@ -16,23 +15,24 @@
 
 namespace parm {
 
+class QueryCapture;
+
 /// Threads: everything on the io_context's one thread.
 /// Bounds:  max_queries and max_buffered_bytes of the configuration, by the
 ///          core; queries beyond them are answered 503.
 class FrontendLoop : public QueryService {
  public:
-  /// Connects to the workers as soon as the io_context runs.
+  /// Connects to the workers as soon as the io_context runs. `capture`: where
+  /// a sample of the queries goes, made for the same models; outlives the loop.
   /// Errors: kInvalidArgument for an endpoint or options that make no sense.
   static absl::StatusOr<std::unique_ptr<FrontendLoop>> Create(
-      boost::asio::io_context& loop, FrontendOptions options);
+      boost::asio::io_context& loop, FrontendOptions options,
+      QueryCapture* capture = nullptr);
 
   /// Ready() is false from now on, new queries are refused with 503, and
   /// `drained` runs once, not inside this call, when the last query is
   /// answered.
   virtual void Drain(std::function<void()> drained) = 0;
-
-  /// Text that MetricsText() ends with: what the listeners count.
-  virtual void AppendMetrics(std::function<std::string()> text) = 0;
 };
 
 }  // namespace parm

@@ -408,6 +408,20 @@ std::string RenderCaptureMetrics(const std::vector<CaptureCounters>& captures) {
   return out.Text();
 }
 
+std::string RenderReloadMetrics(const ReloadCounters& counters,
+                                uint64_t generation) {
+  PrometheusText out;
+  out.Counter("parm_config_reloads_total",
+              "Times that the configuration was read anew, by outcome.")
+      .Value({{"outcome", "applied"}}, counters.applied)
+      .Value({{"outcome", "refused"}}, counters.refused)
+      .Value({{"outcome", "not_ready"}}, counters.not_ready);
+  out.Gauge("parm_config_generation",
+            "The configuration in force: 1 is the one of the start.")
+      .Value({}, generation);
+  return out.Text();
+}
+
 std::string RenderHttpMetrics(const HttpCounters& counters) {
   PrometheusText out;
   out.Counter("parm_http_replies_total",

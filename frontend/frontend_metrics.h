@@ -13,6 +13,7 @@
 #include "frontend/loop_counters.h"
 #include "frontend/model_catalog.h"
 #include "frontend/query_capture.h"
+#include "frontend/reload_counters.h"
 #include "frontend/serve/http_counters.h"
 #include "frontend/upstream/oip/oip_server.h"
 #include "frontend/upstream/zmq_upstream.h"
@@ -47,6 +48,11 @@ std::string RenderCaptureMetrics(const std::vector<CaptureCounters>& captures);
 
 /// What the upstream to model servers counts, as further text.
 std::string RenderServerMetrics(const OipCounters& counters);
+
+/// Which configuration is in force, as further text. `generation`: 1 for the
+/// one that was read at the start.
+std::string RenderReloadMetrics(const ReloadCounters& counters,
+                                uint64_t generation);
 
 /// What the HTTP listener counts, as further text.
 std::string RenderHttpMetrics(const HttpCounters& counters);

@@ -16,10 +16,11 @@
 #include "boost/asio/io_context.hpp"
 #include "boost/asio/signal_set.hpp"
 #include "boost/asio/steady_timer.hpp"
+#include "frontend/file_watcher.h"
 #include "frontend/frontend_config.h"
-#include "frontend/frontend_loop.h"
 #include "frontend/frontend_metrics.h"
 #include "frontend/json_log.h"
+#include "frontend/reloading_frontend.h"
 #include "frontend/serve/http_server.h"
 #include "frontend/serve/metrics_server.h"
 #include "spdlog/spdlog.h"
@@ -36,7 +37,7 @@ Example of frontend.yaml:
     - name: fashion
       deadline: 500ms
       redundancy:
-        policy: coded                     # none | coded
+        policy: coded                     # docs/policies/ has them all
         code: {scheme: sum, k: 2, r: 1}
       capture: {directory: captured}      # a sample of the inputs, as .npy;
                                           # absent: nothing is written down
@@ -44,7 +45,7 @@ Example of frontend.yaml:
 Prints "parm-frontend ready http=ADDRESS:PORT metrics=ADDRESS:PORT" on stdout
 once it listens; /v2/health/ready says when every model has a worker. SIGTERM or
 Ctrl-C answers what was taken and ends with status 0; a second one ends at
-once.)";
+once. SIGHUP reads the file anew; one with a mistake changes nothing.)";
 
 struct CommandLine {
   std::string config_path;
@@ -54,8 +55,11 @@ struct CommandLine {
   std::string log_format = "text";
   std::string log_level = "info";
   std::optional<double> exit_timeout_s;
+  bool watch_config = false;
   bool check_config = false;
 };
+
+constexpr Duration kWatchInterval = Milliseconds(1000);
 
 int Fail(const absl::Status& status) {
   const std::string message(status.message());
@@ -92,10 +96,10 @@ HttpOptions ListenOptions(const CommandLine& command_line,
 // is accepted, and what was taken is answered, for at most `exit_timeout`.
 class Shutdown {
  public:
-  Shutdown(boost::asio::io_context& io, FrontendLoop& loop, HttpServer& http,
-           Duration exit_timeout)
+  Shutdown(boost::asio::io_context& io, ReloadingFrontend& frontend,
+           HttpServer& http, Duration exit_timeout)
       : io_(io),
-        loop_(loop),
+        frontend_(frontend),
         http_(http),
         exit_timeout_(exit_timeout),
         signals_(io, SIGINT, SIGTERM),
@@ -124,12 +128,12 @@ class Shutdown {
       timed_out_ = true;
       io_.stop();
     });
-    loop_.Drain([this] { http_.Drain([this] { io_.stop(); }); });
+    frontend_.Drain([this] { http_.Drain([this] { io_.stop(); }); });
     http_.StopAccepting();
   }
 
   boost::asio::io_context& io_;
-  FrontendLoop& loop_;
+  ReloadingFrontend& frontend_;
   HttpServer& http_;
   const Duration exit_timeout_;
   boost::asio::signal_set signals_;
@@ -138,22 +142,43 @@ class Shutdown {
   bool timed_out_ = false;
 };
 
+void ReloadOnHangup(boost::asio::signal_set& hangups,
+                    ReloadingFrontend& frontend) {
+  hangups.async_wait(
+      [&hangups, &frontend](const boost::system::error_code& error, int) {
+        if (error) return;
+        frontend.Reload();
+        ReloadOnHangup(hangups, frontend);
+      });
+}
+
 absl::Status Serve(const CommandLine& command_line, FrontendOptions options) {
   const HttpOptions http_options = ListenOptions(command_line, options);
   const Duration exit_timeout = command_line.exit_timeout_s.has_value()
                                     ? FromSeconds(*command_line.exit_timeout_s)
                                     : options.exit_timeout;
   boost::asio::io_context io(1);
-  PARM_ASSIGN_OR_RETURN(const std::unique_ptr<FrontendLoop> loop,
-                        FrontendLoop::Create(io, std::move(options)));
+  PARM_ASSIGN_OR_RETURN(
+      const std::unique_ptr<ReloadingFrontend> frontend,
+      ReloadingFrontend::Create(
+          io, std::move(options),
+          [&] { return LoadFrontendConfig(command_line.config_path); }, {}));
   PARM_ASSIGN_OR_RETURN(const std::unique_ptr<HttpServer> http,
-                        HttpServer::Create(io, http_options, loop.get()));
+                        HttpServer::Create(io, http_options, frontend.get()));
   PARM_ASSIGN_OR_RETURN(
       const std::unique_ptr<MetricsServer> metrics,
       MetricsServer::Create(io, command_line.http_address,
-                            command_line.metrics_port, loop.get()));
-  loop->AppendMetrics([&http] { return RenderHttpMetrics(http->counters()); });
-  Shutdown shutdown(io, *loop, *http, exit_timeout);
+                            command_line.metrics_port, frontend.get()));
+  frontend->AppendMetrics(
+      [&http] { return RenderHttpMetrics(http->counters()); });
+  Shutdown shutdown(io, *frontend, *http, exit_timeout);
+  boost::asio::signal_set hangups(io, SIGHUP);
+  ReloadOnHangup(hangups, *frontend);
+  std::optional<FileWatcher> watcher;
+  if (command_line.watch_config) {
+    watcher.emplace(io, command_line.config_path, kWatchInterval,
+                    [&frontend] { frontend->Reload(); });
+  }
   std::printf("parm-frontend ready http=%s metrics=%s\n",
               HostPort(command_line.http_address, http->port()).c_str(),
               HostPort(command_line.http_address, metrics->port()).c_str());
@@ -206,6 +231,9 @@ void AddOptions(CLI::App& app, CommandLine& command_line) {
                  "How long a drain may take, instead of the file's")
       ->check(CLI::Range(0.0, 3600.0))
       ->type_name("SECONDS");
+  app.add_flag(
+      "--watch-config", command_line.watch_config,
+      "Read the configuration file anew when it changes, as on SIGHUP");
   app.add_flag("--check-config", command_line.check_config,
                "Check the configuration file, serve nothing");
 }

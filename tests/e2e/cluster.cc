@@ -132,6 +132,7 @@ ClusterFrontend Cluster::StartFrontend(const std::string& model,
   const std::string path = directory_ / (name + ".yaml");
   WriteFile(path, FrontendConfig(model, more));
   ClusterFrontend frontend;
+  frontend.config_path = path;
   frontend.process =
       Must(Process::Start({ProgramPath("parm-frontend"), "--config", path,
                            "--http-port", "0", "--metrics-port", "0"},

@@ -30,6 +30,7 @@ struct ClusterWorker {
 
 struct ClusterFrontend {
   std::unique_ptr<Process> process;
+  std::string config_path;
   uint16_t http_port = 0;
   uint16_t metrics_port = 0;
 };

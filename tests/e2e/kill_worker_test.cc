@@ -2,18 +2,14 @@
 
 #include <signal.h>
 
-#include <atomic>
-#include <chrono>
-#include <cmath>
 #include <memory>
 #include <string>
-#include <thread>
 #include <vector>
 
-#include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/e2e/cluster.h"
+#include "tests/e2e/load_client.h"
 #include "tests/support/matchers.h"
 
 namespace parm {
@@ -33,97 +29,6 @@ constexpr char kExact[] =
 constexpr char kReconstructed[] =
     "parm_queries_total{model=\"linear\",source=\"reconstructed\"}";
 
-// What happened to the queries of one closed-loop client.
-struct Tally {
-  int exact = 0;
-  int reconstructed = 0;
-  int wrong_values = 0;
-  std::vector<std::string> failures;
-
-  int total() const {
-    return exact + reconstructed + static_cast<int>(failures.size());
-  }
-};
-
-// Asks until told to stop; each query waits for the one before.
-class LoadClient {
- public:
-  LoadClient(const Cluster& cluster, uint16_t port, uint64_t seed)
-      : thread_([this, &cluster, port, seed] { Run(cluster, port, seed); }) {}
-  ~LoadClient() {
-    if (thread_.joinable()) Stop();
-  }
-
-  int num_asked() const { return num_asked_; }
-  const Tally& Stop() {
-    stop_ = true;
-    thread_.join();
-    return tally_;
-  }
-
- private:
-  void Run(const Cluster& cluster, uint16_t port, uint64_t seed) {
-    InferClient client(port);
-    while (!stop_) {
-      const std::vector<float> sample =
-          Cluster::Sample(seed + static_cast<uint64_t>(num_asked_));
-      const InferAnswer answer = client.Infer("linear", sample);
-      if (answer.status != 200) {
-        tally_.failures.push_back(
-            absl::StrCat(answer.status, " ", answer.error));
-      } else {
-        Count(answer.source);
-        Check(answer.values, cluster.Want(sample));
-      }
-      ++num_asked_;
-      // The pool stays near half load however fast it answers.
-      std::this_thread::sleep_for(std::chrono::milliseconds(8));
-    }
-  }
-
-  // A default answer is what the frontend gives at a missed deadline.
-  void Count(const std::string& source) {
-    if (source == "exact") {
-      ++tally_.exact;
-    } else if (source == "reconstructed") {
-      ++tally_.reconstructed;
-    } else {
-      tally_.failures.push_back(absl::StrCat("answered from ", source));
-    }
-  }
-
-  void Check(const std::vector<float>& got, const std::vector<float>& want) {
-    bool near = got.size() == want.size();
-    for (size_t i = 0; near && i < got.size(); ++i) {
-      near = std::abs(got[i] - want[i]) <= 1e-4F;
-    }
-    if (!near) ++tally_.wrong_values;
-  }
-
-  // Shared with the test's thread, which only counts and stops.
-  std::atomic<bool> stop_{false};
-  std::atomic<int> num_asked_{0};
-  Tally tally_;  // the client's until Stop
-  std::thread thread_;
-};
-
-using Clients = std::vector<std::unique_ptr<LoadClient>>;
-
-void AwaitQueries(const Clients& clients, int more) {
-  std::vector<int> want;
-  for (const auto& client : clients) {
-    want.push_back(client->num_asked() + more);
-  }
-  const auto give_up = std::chrono::steady_clock::now() + Process::kPatience;
-  for (size_t i = 0; i < clients.size(); ++i) {
-    while (clients[i]->num_asked() < want[i] &&
-           std::chrono::steady_clock::now() < give_up) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    }
-    EXPECT_GE(clients[i]->num_asked(), want[i]);
-  }
-}
-
 TEST(KillWorkerTest, AnswersEveryQueryWhileAWorkerIsKilled) {
   Cluster cluster;
   for (int i = 0; i < 4; ++i) {
@@ -138,29 +43,29 @@ TEST(KillWorkerTest, AnswersEveryQueryWhileAWorkerIsKilled) {
     ASSERT_TRUE(
         Cluster::WaitForMetric(frontend, cluster.StateMetric(i, "up"), 1));
   }
-  Clients clients;
+  LoadClients clients;
   for (uint64_t i = 0; i < 4; ++i) {
     clients.push_back(
         std::make_unique<LoadClient>(cluster, frontend.http_port, 1000 * i));
   }
-  AwaitQueries(clients, 20);
+  EXPECT_TRUE(AwaitQueries(clients, 20));
   cluster.KillWorker(0);
-  AwaitQueries(clients, 20);
+  EXPECT_TRUE(AwaitQueries(clients, 20));
   cluster.StartWorker(0);
   ASSERT_TRUE(
       Cluster::WaitForMetric(frontend, cluster.StateMetric(0, "up"), 1));
-  AwaitQueries(clients, 20);
+  EXPECT_TRUE(AwaitQueries(clients, 20));
   // One that hangs before it dies: what it holds only a parity can answer.
   const double rebuilt =
       MetricValue(Cluster::Metrics(frontend), kReconstructed);
   cluster.SignalWorker(0, SIGSTOP);
   ASSERT_TRUE(Cluster::WaitForMetric(frontend, kReconstructed, rebuilt + 1));
   cluster.KillWorker(0);
-  AwaitQueries(clients, 20);
+  EXPECT_TRUE(AwaitQueries(clients, 20));
   cluster.StartWorker(0);
   ASSERT_TRUE(
       Cluster::WaitForMetric(frontend, cluster.StateMetric(0, "up"), 1));
-  AwaitQueries(clients, 20);
+  EXPECT_TRUE(AwaitQueries(clients, 20));
   int reconstructed = 0;
   for (const auto& client : clients) {
     const Tally& tally = client->Stop();
@@ -242,12 +147,12 @@ TEST(KillWorkerTest, SharesAPoolBetweenTwoFrontends) {
   for (const ClusterFrontend& frontend : frontends) {
     ASSERT_TRUE(Cluster::WaitUntilReady(frontend));
   }
-  Clients clients;
+  LoadClients clients;
   for (uint64_t i = 0; i < 4; ++i) {
     clients.push_back(std::make_unique<LoadClient>(
         cluster, frontends[i % 2].http_port, 1000 * i));
   }
-  AwaitQueries(clients, 50);
+  EXPECT_TRUE(AwaitQueries(clients, 50));
   int answered[2] = {0, 0};
   for (size_t i = 0; i < clients.size(); ++i) {
     const Tally& tally = clients[i]->Stop();

@@ -870,11 +870,5 @@ TEST_F(FrontendLoopTest, RefusesInputsThatAWorkerWouldNotTake) {
   EXPECT_THAT(ReplyOf("fits").status, IsOk());
 }
 
-TEST_F(FrontendLoopTest, EndsItsMetricsWithWhatListenersCount) {
-  Start({"d"}, kNone);
-  frontend_->AppendMetrics([] { return std::string("further 1\n"); });
-  EXPECT_EQ(Metric("further"), 1);
-}
-
 }  // namespace
 }  // namespace parm
