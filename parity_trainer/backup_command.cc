@@ -108,7 +108,7 @@ absl::StatusOr<std::string> RunBackupCommand(const BackupOptions& options) {
       const Bundle bundle,
       WriteModelBundle(options.out, std::move(manifest), trained.model_bytes,
                        MakeProbes(data, deployed.input.datatype, logits),
-                       checkpoint));
+                       trained.history, checkpoint));
   const bundle::Measured& measured = bundle.manifest.measured();
   return absl::StrFormat(
       "%s: backup of %s, %s, right in its place %.2f %%, cost %.2f%s",

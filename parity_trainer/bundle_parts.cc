@@ -19,6 +19,8 @@ namespace {
 
 constexpr int64_t kNumProbes = 8;
 constexpr char kModelFile[] = "model.pt";
+constexpr char kHistory[] = "training.jsonl";
+constexpr char kCurve[] = "training.svg";
 constexpr char kProbeInputs[] = "probe_inputs.npy";
 constexpr char kProbeOutputs[] = "probe_outputs.npy";
 
@@ -57,16 +59,21 @@ absl::StatusOr<Bundle> WriteModelBundle(const std::string& directory,
                                         bundle::Manifest manifest,
                                         const std::string& model_bytes,
                                         const Probes& probes,
+                                        absl::Span<const EpochRecord> history,
                                         const std::string& checkpoint_path) {
   manifest.set_file(kModelFile);
   manifest.mutable_probes()->set_inputs_npy(kProbeInputs);
   manifest.mutable_probes()->set_outputs_npy(kProbeOutputs);
-  PARM_ASSIGN_OR_RETURN(
-      Bundle bundle,
-      WriteBundle(Trimmed(directory).string(), std::move(manifest),
-                  {{kModelFile, model_bytes},
-                   {kProbeInputs, SerializeNpy(probes.inputs)},
-                   {kProbeOutputs, SerializeNpy(probes.outputs)}}));
+  std::vector<BundleFile> files = {
+      {kModelFile, model_bytes},
+      {kProbeInputs, SerializeNpy(probes.inputs)},
+      {kProbeOutputs, SerializeNpy(probes.outputs)}};
+  if (!history.empty()) {
+    files.push_back({kHistory, ToJsonLines(history)});
+    files.push_back({kCurve, DrawLearningCurve(history)});
+  }
+  PARM_ASSIGN_OR_RETURN(Bundle bundle, WriteBundle(Trimmed(directory).string(),
+                                                   std::move(manifest), files));
   if (!checkpoint_path.empty()) std::remove(checkpoint_path.c_str());
   return bundle;
 }

@@ -6,10 +6,12 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "parity_trainer/command_options.h"
 #include "parity_trainer/dataset.h"
 #include "parity_trainer/evaluation.h"
 #include "parity_trainer/host_tensor.h"
+#include "parity_trainer/learning_curve.h"
 #include "proto/bundle.h"
 
 namespace parm {
@@ -35,13 +37,15 @@ Probes MakeProbes(const Dataset& data, DataType wire_datatype,
 /// as they are, pixels 0 to 255 for instance, and the model file does the rest.
 inline constexpr char kRawValues[] = "none: values as in the data";
 
-/// Writes the bundle with model and probes, then removes the checkpoint that
-/// led to it, if any.
+/// Writes the bundle with model, probes and, where it was trained, its history
+/// as training.jsonl and training.svg; then removes the checkpoint that led to
+/// it, if any.
 /// Errors: as WriteBundle.
 absl::StatusOr<Bundle> WriteModelBundle(const std::string& directory,
                                         bundle::Manifest manifest,
                                         const std::string& model_bytes,
                                         const Probes& probes,
+                                        absl::Span<const EpochRecord> history,
                                         const std::string& checkpoint_path);
 
 /// Checks, before any work is done, that a bundle may appear at `directory`,

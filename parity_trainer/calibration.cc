@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <tuple>
+#include <unordered_map>
 
 namespace parm {
 namespace {
@@ -31,6 +32,57 @@ ConfidenceStep Merge(const ConfidenceStep& low, const ConfidenceStep& high) {
                                 high.probability_right * high_samples) /
                                (low_samples + high_samples),
           .samples = low.samples + high.samples};
+}
+
+/// The sum over steps of how far the number of right decodes is from what the
+/// step states.
+double SurplusOf(absl::Span<const ConfidenceStep> table,
+                 absl::Span<const JudgedDecode> decodes) {
+  std::vector<double> surplus(table.size());  // found less stated
+  for (const JudgedDecode& decode : decodes) {
+    const size_t step = ConfidenceStepOf(table, decode.margin);
+    surplus[step] += (decode.right ? 1 : 0) - table[step].probability_right;
+  }
+  double sum = 0;
+  for (const double step : surplus) sum += std::abs(step);
+  return sum;
+}
+
+/// Of decodes in the order of growing trust.
+std::vector<RiskPoint> RiskInOrder(absl::Span<const JudgedDecode> sorted) {
+  if (sorted.size() < kRiskPoints) return {};
+  std::vector<RiskPoint> points;
+  int64_t right = 0;
+  int64_t deployed_right = 0;
+  size_t taken = 0;
+  for (size_t point = 1; point <= kRiskPoints; ++point) {
+    const size_t want = sorted.size() * point / kRiskPoints;
+    for (; taken < want; ++taken) {
+      const JudgedDecode& decode = sorted[sorted.size() - 1 - taken];
+      right += decode.right ? 1 : 0;
+      deployed_right += decode.deployed_right ? 1 : 0;
+    }
+    const auto count = static_cast<double>(taken);
+    points.push_back(
+        {.coverage = static_cast<double>(point) / kRiskPoints,
+         .accuracy = static_cast<double>(right) / count,
+         .deployed_accuracy = static_cast<double>(deployed_right) / count});
+  }
+  return points;
+}
+
+struct SplitDecodes {
+  std::vector<JudgedDecode> agree;
+  std::vector<JudgedDecode> differ;
+};
+
+SplitDecodes BySiblings(absl::Span<const JudgedDecode> decodes) {
+  SplitDecodes split;
+  for (const JudgedDecode& decode : decodes) {
+    if (!decode.siblings_agree) continue;
+    (*decode.siblings_agree ? split.agree : split.differ).push_back(decode);
+  }
+  return split;
 }
 
 }  // namespace
@@ -72,42 +124,85 @@ std::vector<ConfidenceStep> FitConfidence(
   return table;
 }
 
+void SetSiblingsAgree(std::vector<JudgedDecode>* decodes) {
+  std::unordered_map<int64_t, int64_t> differing;  // of a group's decodes
+  for (const JudgedDecode& decode : *decodes) {
+    differing[decode.group] += decode.agrees ? 0 : 1;
+  }
+  for (JudgedDecode& decode : *decodes) {
+    const int64_t own = decode.agrees ? 0 : 1;
+    decode.siblings_agree = differing[decode.group] == own;
+  }
+}
+
 std::optional<double> CalibrationError(absl::Span<const ConfidenceStep> table,
                                        absl::Span<const JudgedDecode> decodes) {
   if (table.empty() || decodes.size() < kLeastDecodesForError) {
     return std::nullopt;
   }
-  std::vector<double> surplus(table.size());  // found less stated
-  for (const JudgedDecode& decode : decodes) {
-    const size_t step = ConfidenceStepOf(table, decode.margin);
-    surplus[step] += (decode.right ? 1 : 0) - table[step].probability_right;
-  }
-  double error = 0;
-  for (const double step : surplus) error += std::abs(step);
-  return error / static_cast<double>(decodes.size());
+  return SurplusOf(table, decodes) / static_cast<double>(decodes.size());
 }
 
 std::vector<RiskPoint> RiskCoverage(absl::Span<const JudgedDecode> decodes) {
-  if (decodes.size() < kRiskPoints) return {};
-  const std::vector<JudgedDecode> sorted = ByMargin(decodes);
-  std::vector<RiskPoint> points;
-  int64_t right = 0;
-  int64_t deployed_right = 0;
-  size_t taken = 0;
-  for (size_t point = 1; point <= kRiskPoints; ++point) {
-    const size_t want = sorted.size() * point / kRiskPoints;
-    for (; taken < want; ++taken) {
-      const JudgedDecode& decode = sorted[sorted.size() - 1 - taken];
-      right += decode.right ? 1 : 0;
-      deployed_right += decode.deployed_right ? 1 : 0;
-    }
-    const auto count = static_cast<double>(taken);
-    points.push_back(
-        {.coverage = static_cast<double>(point) / kRiskPoints,
-         .accuracy = static_cast<double>(right) / count,
-         .deployed_accuracy = static_cast<double>(deployed_right) / count});
+  return RiskInOrder(ByMargin(decodes));
+}
+
+std::vector<ReliabilityPoint> Reliability(
+    absl::Span<const ConfidenceStep> table,
+    absl::Span<const JudgedDecode> decodes) {
+  if (table.empty()) return {};
+  std::vector<ReliabilityPoint> points(table.size());
+  for (const JudgedDecode& decode : decodes) {
+    ReliabilityPoint& point = points[ConfidenceStepOf(table, decode.margin)];
+    ++point.decodes;
+    point.found += decode.right ? 1 : 0;
   }
-  return points;
+  std::vector<ReliabilityPoint> seen;
+  for (size_t step = 0; step < table.size(); ++step) {
+    ReliabilityPoint point = points[step];
+    if (point.decodes == 0) continue;
+    point.stated = table[step].probability_right;
+    point.found /= static_cast<double>(point.decodes);
+    seen.push_back(point);
+  }
+  return seen;
+}
+
+const std::vector<ConfidenceStep>& SiblingConfidence::TableFor(
+    const JudgedDecode& decode) const {
+  return decode.siblings_agree.value_or(true) ? agree : differ;
+}
+
+std::optional<SiblingConfidence> FitSiblingConfidence(
+    absl::Span<const JudgedDecode> decodes) {
+  const SplitDecodes split = BySiblings(decodes);
+  SiblingConfidence tables = {.agree = FitConfidence(split.agree),
+                              .differ = FitConfidence(split.differ)};
+  if (tables.agree.empty() || tables.differ.empty()) return std::nullopt;
+  return tables;
+}
+
+std::optional<double> SiblingCalibrationError(
+    const SiblingConfidence& tables, absl::Span<const JudgedDecode> decodes) {
+  if (decodes.size() < kLeastDecodesForError) return std::nullopt;
+  const SplitDecodes split = BySiblings(decodes);
+  return (SurplusOf(tables.agree, split.agree) +
+          SurplusOf(tables.differ, split.differ)) /
+         static_cast<double>(decodes.size());
+}
+
+std::vector<RiskPoint> SiblingRiskCoverage(
+    const SiblingConfidence& tables, absl::Span<const JudgedDecode> decodes) {
+  const auto trust = [&tables](const JudgedDecode& decode) {
+    return ConfidenceOf(tables.TableFor(decode), decode.margin);
+  };
+  std::vector<JudgedDecode> sorted(decodes.begin(), decodes.end());
+  std::sort(sorted.begin(), sorted.end(),
+            [&trust](const JudgedDecode& a, const JudgedDecode& b) {
+              return std::make_tuple(trust(a), a.margin, a.group) <
+                     std::make_tuple(trust(b), b.margin, b.group);
+            });
+  return RiskInOrder(sorted);
 }
 
 }  // namespace parm

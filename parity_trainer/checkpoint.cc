@@ -1,5 +1,6 @@
 #include "parity_trainer/checkpoint.h"
 
+#include <cmath>
 #include <sstream>
 
 #include "absl/strings/str_cat.h"
@@ -38,6 +39,42 @@ absl::Status ReadState(torch::serialize::InputArchive* archive,
   return absl::OkStatus();
 }
 
+constexpr int64_t kRecordValues = 6;
+
+/// Of each epoch one row; NaN: no samples are held out.
+at::Tensor ToTensor(const std::vector<EpochRecord>& history) {
+  std::vector<double> values;
+  for (const EpochRecord& record : history) {
+    values.insert(
+        values.end(),
+        {static_cast<double>(record.epoch), static_cast<double>(record.step),
+         record.loss, record.learning_rate, record.seconds,
+         record.held_out_accuracy.value_or(std::nan(""))});
+  }
+  return torch::tensor(values, torch::kDouble)
+      .view({static_cast<int64_t>(history.size()), kRecordValues});
+}
+
+absl::StatusOr<std::vector<EpochRecord>> ToHistory(const at::Tensor& tensor) {
+  if (tensor.dim() != 2 || tensor.size(1) != kRecordValues ||
+      tensor.scalar_type() != torch::kDouble) {
+    return absl::DataLossError("checkpoint's history has another form");
+  }
+  const at::Tensor values = tensor.contiguous();
+  std::vector<EpochRecord> history;
+  for (int64_t row = 0; row < values.size(0); ++row) {
+    const double* const from = values.data_ptr<double>() + row * kRecordValues;
+    EpochRecord record = {.epoch = static_cast<int64_t>(from[0]),
+                          .step = static_cast<int64_t>(from[1]),
+                          .loss = from[2],
+                          .learning_rate = from[3],
+                          .seconds = from[4]};
+    if (!std::isnan(from[5])) record.held_out_accuracy = from[5];
+    history.push_back(record);
+  }
+  return history;
+}
+
 int64_t ReadInt(torch::serialize::InputArchive* archive,
                 const std::string& key) {
   c10::IValue value;
@@ -73,6 +110,8 @@ absl::StatusOr<std::string> SerializeCheckpoint(
     archive.write("seconds", c10::IValue(position.seconds));
     archive.write("best_epoch", c10::IValue(position.best_epoch));
     archive.write("best_accuracy", c10::IValue(position.best_accuracy));
+    archive.write("history", ToTensor(position.history));
+    archive.write("loss_sum", c10::IValue(position.loss_sum));
     WriteState(StateOf(network), kNow, &archive);
     WriteState(position.best, kBest, &archive);
     torch::serialize::OutputArchive moments;
@@ -106,6 +145,11 @@ absl::StatusOr<CheckpointPosition> ParseCheckpoint(
     position.seconds = ReadDouble(&archive, "seconds");
     position.best_epoch = ReadInt(&archive, "best_epoch");
     position.best_accuracy = ReadDouble(&archive, "best_accuracy");
+    // Checkpoints from before there was a history go on without theirs.
+    if (at::Tensor history; archive.try_read("history", history)) {
+      PARM_ASSIGN_OR_RETURN(position.history, ToHistory(history));
+      position.loss_sum = ReadDouble(&archive, "loss_sum");
+    }
     const NetworkState state = StateOf(*network);
     PARM_RETURN_IF_ERROR(ReadState(&archive, kNow, state));
     if (position.best_epoch > 0) {

@@ -10,6 +10,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "parity_trainer/learning_curve.h"
 #include "torch/script.h"
 #include "torch/torch.h"
 
@@ -25,7 +26,10 @@ struct CheckpointPosition {
   /// The epoch, from 1, that validated best; 0: none did yet.
   int64_t best_epoch = 0;
   double best_accuracy = 0;
-  NetworkState best;  // a copy of its state; empty if none
+  NetworkState best;                 // a copy of its state; empty if none
+  std::vector<EpochRecord> history;  // of the epochs done
+  /// Over the examples of the epoch that is under way.
+  double loss_sum = 0;
 };
 
 /// Errors: kInternal.

@@ -28,6 +28,7 @@ struct TrainingOptions {
   bool resume = false;
   bool force = false;      // overwrite a bundle or checkpoint that is there
   std::string checkpoint;  // empty: beside the bundle
+  std::string log;         // empty: in the bundle alone
   TrainingPeers* peers = nullptr;  // that train with us; nullptr: none
 };
 

@@ -130,6 +130,7 @@ absl::StatusOr<TrainingSettings> MakeSettings(const DeployedOptions& options,
                                               const std::string& checkpoint) {
   TrainingSettings settings{.seed = options.training.seed,
                             .checkpoint_path = checkpoint,
+                            .log_path = options.training.log,
                             .resume = options.training.resume,
                             .peers = options.training.peers};
   PARM_ASSIGN_OR_RETURN(settings.recipe,
@@ -190,7 +191,7 @@ absl::StatusOr<std::string> RunDeployedCommand(const DeployedOptions& options) {
   PARM_ASSIGN_OR_RETURN(
       const Bundle bundle,
       WriteModelBundle(options.out, std::move(manifest), trained.model_bytes,
-                       probes, checkpoint));
+                       probes, trained.history, checkpoint));
   return absl::StrFormat(
       "%s: deployed %s, %s, id %s%s", options.out, bundle.manifest.model(),
       DescribeDeployedAccuracy(bundle.manifest.measured().a_a(), data),

@@ -36,6 +36,7 @@ absl::StatusOr<TrainingSettings> MakeSettings(const DistillationJob& job,
                                               const std::string& architecture) {
   TrainingSettings settings{.seed = options.seed,
                             .checkpoint_path = job.checkpoint,
+                            .log_path = options.log,
                             .resume = options.resume,
                             .peers = options.peers};
   PARM_ASSIGN_OR_RETURN(settings.recipe, ChooseRecipe(job.defaults, options));

@@ -1,5 +1,6 @@
 #include "parity_trainer/evaluate_command.h"
 
+#include <cmath>
 #include <optional>
 #include <vector>
 
@@ -10,6 +11,7 @@
 #include "parity_trainer/deployed_model.h"
 #include "parity_trainer/evaluation.h"
 #include "parity_trainer/npy.h"
+#include "parity_trainer/panel_picture.h"
 #include "parity_trainer/parity_evaluation.h"
 #include "proto/atomic_file.h"
 
@@ -82,15 +84,18 @@ void WriteByLosses(const ErasureResult& erasures, JsonWriter* json) {
   json->EndObject();
 }
 
-void WriteConfidence(const ParityFigures& parity, JsonWriter* json) {
+void WriteError(std::optional<double> calibration_error, JsonWriter* json) {
   json->Key("ece");
-  if (parity.calibration_error) {
-    json->Double(*parity.calibration_error);
+  if (calibration_error) {
+    json->Double(*calibration_error);
   } else {
     json->Null();
   }
+}
+
+void WriteRisk(const std::vector<RiskPoint>& risk, JsonWriter* json) {
   json->Key("risk_coverage").BeginArray();
-  for (const RiskPoint& point : parity.risk) {
+  for (const RiskPoint& point : risk) {
     json->BeginObject();
     json->Key("coverage").Double(point.coverage);
     json->Key("accuracy").Double(point.accuracy);
@@ -98,6 +103,25 @@ void WriteConfidence(const ParityFigures& parity, JsonWriter* json) {
     json->EndObject();
   }
   json->EndArray();
+}
+
+void WriteConfidence(const ParityFigures& parity, JsonWriter* json) {
+  WriteError(parity.calibration_error, json);
+  WriteRisk(parity.risk, json);
+  json->Key("reliability").BeginArray();
+  for (const ReliabilityPoint& point : parity.reliability) {
+    json->BeginObject();
+    json->Key("stated").Double(point.stated);
+    json->Key("found").Double(point.found);
+    json->Key("samples").Int(point.decodes);
+    json->EndObject();
+  }
+  json->EndArray();
+  if (parity.sibling_risk.empty()) return;
+  json->Key("with_siblings").BeginObject();
+  WriteError(parity.sibling_calibration_error, json);
+  WriteRisk(parity.sibling_risk, json);
+  json->EndObject();
 }
 
 void WriteParityFigures(const ParityFigures& parity, int64_t num_classes,
@@ -146,6 +170,44 @@ std::string ToJson(const Dataset& data, const Report& report) {
   return text;
 }
 
+std::string DrawConfidence(const ParityFigures& parity) {
+  Curve ideal = {
+      .label = "as stated", .points = {{1, 1}, {0, 0}}, .dashed = true};
+  Curve found = {.label = "found"};
+  for (const ReliabilityPoint& point : parity.reliability) {
+    found.points.push_back({point.stated, point.found});
+  }
+  // From the least that is stated, where something happens.
+  if (!found.points.empty()) {
+    ideal.points[1] = {found.points[0].x, found.points[0].x};
+  }
+  Curve decoded = {.label = "reconstructions"};
+  Curve exact = {.label = "deployed model, same samples", .dashed = true};
+  for (const RiskPoint& point : parity.risk) {
+    decoded.points.push_back({100 * point.coverage, 100 * point.accuracy});
+    exact.points.push_back(
+        {100 * point.coverage, 100 * point.deployed_accuracy});
+  }
+  const Panel panels[] = {{.x_label = "stated probability of being right",
+                           .y_label = "share that is right",
+                           .curves = {found, ideal}},
+                          {.x_label = "coverage, most confident first, %",
+                           .y_label = "accuracy, %",
+                           .curves = {decoded, exact}}};
+  return DrawPanels(panels);
+}
+
+/// The half that the decoder is surest of, or empty.
+std::string DescribeSurestHalf(const std::vector<RiskPoint>& risk) {
+  for (const RiskPoint& point : risk) {
+    if (std::abs(point.coverage - 0.5) > 1e-9) continue;
+    return absl::StrFormat(
+        ", most confident half %.2f %% (deployed model there %.2f %%)",
+        100 * point.accuracy, 100 * point.deployed_accuracy);
+  }
+  return "";
+}
+
 std::string ToText(const Report& report, const Dataset& data) {
   std::string text = DescribeDeployedAccuracy(report.a_a, data);
   if (!report.parity) return text;
@@ -160,6 +222,7 @@ std::string ToText(const Report& report, const Dataset& data) {
     absl::StrAppend(&text, absl::StrFormat(", ECE %.2f %%",
                                            100 * *parity.calibration_error));
   }
+  absl::StrAppend(&text, DescribeSurestHalf(parity.risk));
   if (parity.erasures.leftover > 0) {
     absl::StrAppend(&text, "; the last ", parity.erasures.leftover,
                     " samples form a group with the set's first ones");
@@ -190,6 +253,11 @@ absl::Status CheckRequirement(const EvaluateOptions& options,
 }  // namespace
 
 absl::StatusOr<std::string> RunEvaluateCommand(const EvaluateOptions& options) {
+  if (!options.picture_file.empty() && options.parity.empty()) {
+    return absl::InvalidArgumentError(
+        "--picture needs a parity bundle: it shows how far its reconstructions "
+        "can be trusted");
+  }
   if (options.require_a_d > 0 && options.parity.empty()) {
     return absl::InvalidArgumentError(
         "--require-a-d needs a parity bundle: there is no A_d without "
@@ -216,6 +284,10 @@ absl::StatusOr<std::string> RunEvaluateCommand(const EvaluateOptions& options) {
   if (!options.json_file.empty()) {
     PARM_RETURN_IF_ERROR(
         WriteFileAtomically(options.json_file, ToJson(data, report)));
+  }
+  if (!options.picture_file.empty()) {
+    PARM_RETURN_IF_ERROR(WriteFileAtomically(options.picture_file,
+                                             DrawConfidence(*report.parity)));
   }
   PARM_RETURN_IF_ERROR(CheckRequirement(options, report));
   return ToText(report, data);

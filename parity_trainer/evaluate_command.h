@@ -13,10 +13,11 @@ namespace parm {
 struct EvaluateOptions {
   DataOptions data;
   std::string deployed;
-  std::string parity;       // empty: A_a alone
-  std::string json_file;    // {"a_a": .., "a_d": {"1": ..}, ...}
-  double require_a_d = 0;   // fraction that A_d at one loss must reach
-  std::string logits_file;  // the deployed model's test outputs, .npy
+  std::string parity;        // empty: A_a alone
+  std::string json_file;     // {"a_a": .., "a_d": {"1": ..}, ...}
+  std::string picture_file;  // SVG: reliability, accuracy against coverage
+  double require_a_d = 0;    // fraction that A_d at one loss must reach
+  std::string logits_file;   // the deployed model's test outputs, .npy
 };
 
 /// Returns a line for the user, a second one if the parity is unsuitable.

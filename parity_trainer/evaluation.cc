@@ -131,13 +131,15 @@ class ErasureCounter {
                      int64_t sample) const {
     const auto index = static_cast<size_t>(sample);
     const int32_t label = data_.test.labels[index];
+    const int32_t answer = ArgMax(logits);
+    const int32_t exact = ArgMax(deployed_logits_.floats().subspan(
+        index * logits.size(), logits.size()));
     return {.group = group,
             .label = label,
             .margin = MarginOf(logits),
-            .right = IsRight(logits, label),
-            .deployed_right = IsRight(deployed_logits_.floats().subspan(
-                                          index * logits.size(), logits.size()),
-                                      label)};
+            .right = answer == label,
+            .deployed_right = exact == label,
+            .agrees = answer == exact};
   }
 
   /// Beyond the set's end for the members that fill up the last group.
@@ -249,6 +251,7 @@ absl::StatusOr<ErasureResult> EvaluateErasures(
         std::sqrt(row.accuracy * (1 - row.accuracy) /
                   static_cast<double>(std::min(row.samples, data.test.size())));
   }
+  if (code.multi_output() && k > 1) SetSiblingsAgree(&result.decodes);
   while (code.multi_output() && !result.a_d.empty() &&
          result.a_d.back().losses < k) {
     DegradedAccuracy more = result.a_d.back();

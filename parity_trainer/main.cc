@@ -72,6 +72,9 @@ void AddTraining(CLI::App* command, TrainingOptions* training) {
                     "replace what is at --out, or an earlier checkpoint");
   command->add_option("--checkpoint", training->checkpoint,
                       "the checkpoint's file; default: OUT.checkpoint");
+  command->add_option("--log", training->log,
+                      "write a line of JSON per epoch there; it is in the\n"
+                      "bundle, too, as training.jsonl");
 }
 
 void AddDeployed(CLI::App* command, DeployedOptions* options) {
@@ -164,6 +167,9 @@ void AddEvaluate(CLI::App* command, EvaluateOptions* options) {
   command->add_option("--json", options->json_file,
                       "write a_a, a_d (losses -> accuracy) with its standard\n"
                       "error, figures per class, ECE, risk against coverage");
+  command->add_option("--picture", options->picture_file,
+                      "write stated against found probability, and accuracy\n"
+                      "against coverage, SVG");
   command
       ->add_option("--require-a-d", options->require_a_d,
                    "exit with 1 if A_d at one loss is below this fraction")

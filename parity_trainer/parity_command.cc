@@ -125,6 +125,7 @@ absl::Status Measure(const DeployedModel& deployed,
 struct MadeModel {
   std::string model_bytes;
   bundle::Training recipe;
+  std::vector<EpochRecord> history;  // empty: nothing was trained
 };
 
 /// One checkpoint for each parity: all are kept until all bundles are there.
@@ -151,6 +152,7 @@ absl::StatusOr<MadeModel> TrainOne(const ParityOptions& options,
                        .checkpoint = CheckpointOf(checkpoint, parity_index)},
                       options.training, deployed, data, &made.recipe));
   made.model_bytes = std::move(trained.model_bytes);
+  made.history = std::move(trained.history);
   return made;
 }
 
@@ -240,7 +242,7 @@ absl::StatusOr<std::string> RunParityCommand(const ParityOptions& options) {
     PARM_RETURN_IF_ERROR(
         WriteModelBundle(ParityDirectory(options.out, code->spec(), parity),
                          std::move(manifest), made.model_bytes, probes,
-                         /*checkpoint_path=*/"")
+                         made.history, /*checkpoint_path=*/"")
             .status());
   }
   for (int parity = 0; train && parity < options.r; ++parity) {

@@ -126,9 +126,18 @@ absl::StatusOr<ParityFigures> EvaluateParity(
                        deployed.input.datatype, deployed_logits));
   // The bundle's table is from the even groups.
   const std::vector<JudgedDecode> judged = figures.erasures.Half(/*odd=*/true);
-  figures.calibration_error =
-      CalibrationError(TableOf(figures.manifest.measured()), judged);
+  const std::vector<ConfidenceStep> table =
+      TableOf(figures.manifest.measured());
+  figures.calibration_error = CalibrationError(table, judged);
   figures.risk = RiskCoverage(judged);
+  figures.reliability = Reliability(table, judged);
+  const std::optional<SiblingConfidence> siblings =
+      FitSiblingConfidence(figures.erasures.Half(/*odd=*/false));
+  if (siblings) {
+    figures.sibling_calibration_error =
+        SiblingCalibrationError(*siblings, judged);
+    figures.sibling_risk = SiblingRiskCoverage(*siblings, judged);
+  }
   return figures;
 }
 

@@ -28,6 +28,11 @@ struct ParityFigures {
   ErasureResult erasures;
   std::optional<double> calibration_error;
   std::vector<RiskPoint> risk;
+  std::vector<ReliabilityPoint> reliability;
+  /// The same with a table that knows whether siblings agree, where they tell
+  /// something: it is in no bundle.
+  std::optional<double> sibling_calibration_error;
+  std::vector<RiskPoint> sibling_risk;
   /// Of the parity queries for one group at batch 1, and what they cost.
   int64_t query_bytes = 0;
   double relative_cost = 0;  // as the bundle says

@@ -17,6 +17,7 @@
 #include "parity_trainer/gradient_exchange.h"
 #include "parity_trainer/interrupt.h"
 #include "parity_trainer/torch_tensor.h"
+#include "proto/atomic_file.h"
 #include "torch/csrc/jit/python/update_graph_executor_opt.h"
 
 namespace parm {
@@ -112,6 +113,7 @@ class Run {
         .seconds = position_.seconds,
         .best_epoch = position_.best_epoch,
         .validation_accuracy = position_.best_accuracy,
+        .history = position_.history,
         .processes = NumPeers(),
         .samples_per_second = static_cast<double>(samples_) /
                               std::max(ToSeconds(Now() - begin_), 1e-9)};
@@ -122,6 +124,10 @@ class Run {
   TrainingPeers* Peers() const { return settings_.peers; }
   int Rank() const { return Peers() == nullptr ? 0 : Peers()->rank(); }
   int NumPeers() const { return Peers() == nullptr ? 1 : Peers()->size(); }
+
+  double LearningRate(int64_t step) const {
+    return settings_.recipe.learning_rate * RateShare(step, steps_);
+  }
 
   /// With peers, all are asked to stop after the same step.
   bool Interrupted() const {
@@ -195,7 +201,26 @@ class Run {
       }
     }
     progress_->EndEpoch(Now(), epoch, *accuracy);
-    return absl::OkStatus();
+    return Record(epoch, *accuracy);
+  }
+
+  absl::Status Record(int64_t epoch, std::optional<double> accuracy) {
+    position_.history.push_back(
+        {.epoch = epoch,
+         .step = position_.step,
+         .loss = position_.loss_sum /
+                 static_cast<double>(task_->examples_per_epoch()),
+         .learning_rate = LearningRate(position_.step - 1),
+         .seconds = seconds_before_ + ToSeconds(Now() - begin_),
+         .held_out_accuracy = accuracy});
+    position_.loss_sum = 0;
+    return WriteLog();
+  }
+
+  absl::Status WriteLog() const {
+    if (settings_.log_path.empty() || !Leads(Peers())) return absl::OkStatus();
+    return WriteFileAtomically(settings_.log_path,
+                               ToJsonLines(position_.history));
   }
 
   void RestoreBest() {
@@ -227,6 +252,7 @@ class Run {
     saved_ = begin_;
     seconds_before_ = position_.seconds;
     PARM_RETURN_IF_ERROR(Save());
+    PARM_RETURN_IF_ERROR(WriteLog());
     if (Peers() == nullptr) return absl::OkStatus();
     PARM_RETURN_IF_ERROR(ShareStart());
     begin_ = Now();
@@ -309,9 +335,8 @@ class Run {
   absl::Status Step(int64_t first_example) {
     const int64_t count =
         std::min(Minibatch(), task_->examples_per_epoch() - first_example);
-    const double rate =
-        settings_.recipe.learning_rate * RateShare(position_.step, steps_);
-    optimizer_->param_groups()[0].options().set_lr(rate);
+    optimizer_->param_groups()[0].options().set_lr(
+        LearningRate(position_.step));
     StepSummary summary;
     try {
       PARM_ASSIGN_OR_RETURN(
@@ -335,6 +360,7 @@ class Run {
                        "; a smaller --learning-rate may help"));
     }
     ++position_.step;
+    position_.loss_sum += summary.loss * static_cast<double>(count);
     samples_ += count * task_->samples_per_example();
     progress_->Step(Now(), count, summary.loss);
     return absl::OkStatus();

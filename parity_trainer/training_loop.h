@@ -44,15 +44,15 @@ class TrainingTask {
 /// Trains `network` in place: one linear warm-up and a cosine down to zero; at
 /// the end it holds the state of the epoch that validated best, or of the last.
 /// A checkpoint is written before the first step (so that a full disk
-/// shows at once), after each epoch, at least once a minute, and on interrupt.
-/// With peers every process takes its part of each minibatch and of the
-/// held-out samples, so that the minibatch, the schedule and what is learned
-/// are those of one process; rank 0 alone reads and writes the checkpoint.
-/// Errors: as the task's and the checkpoint's; kDataLoss if the loss is not
-/// finite; kUnavailable if a peer has gone (rank 0 writes its checkpoint
-/// first); kFailedPrecondition if a peer has other settings; kInvalidArgument
-/// for more peers than examples in a minibatch.
-/// Returns the outcome without model_bytes and init.
+/// shows at once), after each epoch (the log likewise), at least once a
+/// minute, and on interrupt. With peers every process takes its part of each
+/// minibatch and of the held-out samples, so that the minibatch, the schedule
+/// and what is learned are those of one process; rank 0 alone reads and writes
+/// the checkpoint. Errors: as the task's and the checkpoint's; kDataLoss if the
+/// loss is not finite; kUnavailable if a peer has gone (rank 0 writes its
+/// checkpoint first); kFailedPrecondition if a peer has other settings;
+/// kInvalidArgument for more peers than examples in a minibatch. Returns the
+/// outcome without model_bytes and init.
 absl::StatusOr<TrainedModel> RunTraining(const TrainingSettings& settings,
                                          TrainingTask* task,
                                          torch::jit::Module* network,

@@ -5,8 +5,10 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
+#include "parity_trainer/learning_curve.h"
 #include "parity_trainer/recipe.h"
 #include "parity_trainer/training_peers.h"
 
@@ -16,6 +18,8 @@ struct TrainingSettings {
   uint64_t seed = 1;
   Recipe recipe;
   std::string checkpoint_path;
+  /// Gets the history anew after each epoch; empty: none.
+  std::string log_path;
   bool resume = false;
   /// Everything that the result depends on. A checkpoint made under another
   /// fingerprint is refused.
@@ -35,6 +39,7 @@ struct TrainedModel {
   /// samples that they got right; 0 if none were held out.
   int64_t best_epoch = 0;
   double validation_accuracy = 0;
+  std::vector<EpochRecord> history;  // resumed parts included
   int processes = 1;
   /// Training samples learned from, by all processes together, per second of
   /// this run: steps, validation and checkpoints.

@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <optional>
 #include <random>
 #include <vector>
 
@@ -96,6 +97,68 @@ TEST(CalibrationTest, RiskFallsWithCoverage) {
   for (const RiskPoint& point : points) {
     EXPECT_NEAR(point.deployed_accuracy, 0.95, 0.02);
   }
+}
+
+TEST(CalibrationTest, ReliabilityIsTheShareFoundInEachStep) {
+  const std::vector<ConfidenceStep> table = {
+      {.margin_at_least = 0, .probability_right = 0.4},
+      {.margin_at_least = 1, .probability_right = 0.7},
+      {.margin_at_least = 2, .probability_right = 0.9}};
+  const std::vector<JudgedDecode> decodes = {
+      {.margin = 0.5F, .right = false}, {.margin = 0.6F, .right = true},
+      {.margin = 2.5F, .right = true},  {.margin = 3.5F, .right = true},
+      {.margin = 4.5F, .right = false}, {.margin = 5.5F, .right = true}};
+  const std::vector<ReliabilityPoint> points = Reliability(table, decodes);
+  ASSERT_EQ(points.size(), 2U);
+  EXPECT_EQ(points[0].stated, 0.4);
+  EXPECT_EQ(points[0].found, 0.5);
+  EXPECT_EQ(points[0].decodes, 2);
+  EXPECT_EQ(points[1].stated, 0.9);
+  EXPECT_EQ(points[1].found, 0.75);
+  EXPECT_THAT(Reliability({}, decodes), IsEmpty());
+}
+
+TEST(CalibrationTest, SiblingsAreTheOthersOfTheGroup) {
+  std::vector<JudgedDecode> decodes = {
+      {.group = 0, .agrees = true},  {.group = 1, .agrees = true},
+      {.group = 0, .agrees = false}, {.group = 1, .agrees = true},
+      {.group = 2, .agrees = false}, {.group = 2, .agrees = false}};
+  SetSiblingsAgree(&decodes);
+  const bool want[] = {false, true, true, true, false, false};
+  for (size_t i = 0; i < decodes.size(); ++i) {
+    EXPECT_EQ(decodes[i].siblings_agree, want[i]) << i;
+  }
+}
+
+TEST(CalibrationTest, SiblingsThatDifferLowerTheTrust) {
+  // The same margins, right more often where siblings agree.
+  std::vector<JudgedDecode> decodes = Draw(20000, 7);
+  std::mt19937_64 random(8);
+  for (JudgedDecode& decode : decodes) {
+    decode.siblings_agree = decode.group % 3 != 0;
+    if (!*decode.siblings_agree && random() % 2 == 0) decode.right = false;
+  }
+  const std::optional<SiblingConfidence> tables = FitSiblingConfidence(decodes);
+  ASSERT_TRUE(tables.has_value());
+  EXPECT_NEAR(ConfidenceOf(tables->agree, 3), Truth(3), 0.05);
+  EXPECT_NEAR(ConfidenceOf(tables->differ, 3), Truth(3) / 2, 0.05);
+  EXPECT_LT(*SiblingCalibrationError(*tables, decodes), 0.01);
+  const std::vector<RiskPoint> alone = RiskCoverage(decodes);
+  const std::vector<RiskPoint> with = SiblingRiskCoverage(*tables, decodes);
+  ASSERT_EQ(with.size(), alone.size());
+  EXPECT_GT(with[4].accuracy, alone[4].accuracy + 0.05);
+  EXPECT_EQ(with[9].accuracy, alone[9].accuracy);
+}
+
+TEST(CalibrationTest, FewDecodesOrNoSiblingsTellNothing) {
+  EXPECT_EQ(FitSiblingConfidence(Draw(20000, 1)), std::nullopt);
+  std::vector<JudgedDecode> decodes = Draw(20000, 1);
+  for (JudgedDecode& decode : decodes) decode.siblings_agree = true;
+  EXPECT_EQ(FitSiblingConfidence(decodes), std::nullopt);
+  const SiblingConfidence tables = {.agree = FitConfidence(decodes),
+                                    .differ = FitConfidence(decodes)};
+  decodes.resize(4999);
+  EXPECT_EQ(SiblingCalibrationError(tables, decodes), std::nullopt);
 }
 
 }  // namespace

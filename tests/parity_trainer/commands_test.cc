@@ -64,6 +64,12 @@ TEST_F(CommandsTest, BundlesCarryWhatAFrontendNeeds) {
   ASSERT_EQ(parity.manifest.measured().a_d_size(), 1);
   EXPECT_EQ(parity.manifest.measured().a_d(0).samples(), 41);
   EXPECT_GT(parity.manifest.measured().relative_cost(), 0);
+  for (const Bundle* bundle : {&deployed, &parity}) {
+    EXPECT_THAT(ReadFile(bundle->directory + "/training.jsonl"),
+                HasSubstr("\n{\"epoch\":3,"));
+    EXPECT_THAT(ReadFile(bundle->directory + "/training.svg"),
+                HasSubstr("</svg>"));
+  }
   // No checkpoint, no partial directory.
   EXPECT_TRUE(OnlyHolds({"data", "deployed", "parity"}));
 }
@@ -99,6 +105,18 @@ TEST_F(CommandsTest, ReportTellsHowFarToTrustTheFigures) {
   // Of 41 samples it would be noise.
   EXPECT_THAT(json, HasSubstr("\"ece\":null"));
   EXPECT_THAT(json, HasSubstr("\"risk_coverage\":[{\"coverage\":0.1,"));
+  evaluate_.picture_file = scratch_ / "picture.svg";
+  PARM_ASSERT_OK_AND_ASSIGN(const std::string line,
+                            RunEvaluateCommand(evaluate_));
+  EXPECT_THAT(line, HasSubstr(", most confident half "));
+  const std::string picture = ReadFile(evaluate_.picture_file);
+  EXPECT_THAT(picture, HasSubstr("most confident first"));
+  // Too few samples for a table.
+  EXPECT_THAT(picture, HasSubstr("as stated"));
+  EXPECT_THAT(json, HasSubstr("\"reliability\":[]"));
+  evaluate_.parity.clear();
+  EXPECT_THAT(RunEvaluateCommand(evaluate_),
+              StatusIs(kInvalid, HasSubstr("--picture needs a parity")));
 }
 
 TEST_F(CommandsTest, BundleCarriesAConfidenceTable) {

@@ -214,6 +214,36 @@ TEST_F(TrainingLoopTest, BestEpochIsWhatRemains) {
   EXPECT_TRUE(Equal(resumed, second_epoch));
 }
 
+TEST_F(TrainingLoopTest, HistoryOutlivesABreakWithinAnEpoch) {
+  at::set_num_threads(1);
+  settings_.log_path = scratch_ / "log.jsonl";
+  torch::jit::Module network = Network();
+  RandomTask whole;
+  whole.accuracies = {0.5, 0.7, 0.6, 0.7};
+  PARM_ASSERT_OK_AND_ASSIGN(const TrainedModel at_once, Run(&whole, &network));
+  ASSERT_EQ(at_once.history.size(), 4U);
+  EXPECT_EQ(ReadFile(settings_.log_path), ToJsonLines(at_once.history));
+
+  torch::jit::Module resumed = Network();
+  RandomTask cut;
+  cut.accuracies = {0.5};
+  cut.interrupt_at = 5;
+  ASSERT_THAT(Run(&cut, &resumed), IsOk());
+  RandomTask rest;
+  rest.accuracies = {0.7, 0.6, 0.7};
+  settings_.resume = true;
+  PARM_ASSERT_OK_AND_ASSIGN(const TrainedModel again, Run(&rest, &resumed));
+  ASSERT_EQ(again.history.size(), 4U);
+  for (size_t i = 0; i < 4; ++i) {
+    EXPECT_EQ(again.history[i].epoch, static_cast<int64_t>(i) + 1);
+    EXPECT_EQ(again.history[i].step, 3 * (static_cast<int64_t>(i) + 1));
+    EXPECT_EQ(again.history[i].loss, at_once.history[i].loss);
+    EXPECT_EQ(again.history[i].learning_rate, at_once.history[i].learning_rate);
+    EXPECT_EQ(again.history[i].held_out_accuracy,
+              at_once.history[i].held_out_accuracy);
+  }
+}
+
 TEST_F(TrainingLoopTest, PatienceEndsARunThatGetsNoBetter) {
   settings_.recipe.patience = 2;
   torch::jit::Module network = Network();
