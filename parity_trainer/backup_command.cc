@@ -9,13 +9,11 @@
 #include "base/status_macros.h"
 #include "encoder/code.h"
 #include "parity_trainer/bundle_parts.h"
-#include "parity_trainer/cost.h"
 #include "parity_trainer/deployed_model.h"
 #include "parity_trainer/distillation.h"
 #include "parity_trainer/evaluation.h"
-#include "parity_trainer/group_encoder.h"
+#include "parity_trainer/parity_evaluation.h"
 #include "parity_trainer/recipe_file.h"
-#include "proto/machine_name.h"
 
 namespace parm {
 namespace {
@@ -26,33 +24,6 @@ Recipe DefaultRecipe() {
           .learning_rate = 3e-3,
           .loss = "decoded",
           .init = "scratch"};
-}
-
-/// The deployed model's accuracy, the backup's own in its place, and its cost.
-absl::Status Measure(const DeployedModel& deployed, const ModelRunner& runner,
-                     const Dataset& data, const HostTensor& deployed_logits,
-                     bundle::Measured* measured) {
-  PARM_ASSIGN_OR_RETURN(
-      const HostTensor logits,
-      runner.RunAll(data, data.test, deployed.input.datatype));
-  const HostTensor sample =
-      GatherSamples(data, data.test, {0}, deployed.input.datatype);
-  PARM_ASSIGN_OR_RETURN(
-      const double cost,
-      MeasureRelativeCost(runner, sample, deployed.runner, sample));
-  measured->set_data(data.source);
-  measured->set_samples(data.test.size());
-  measured->set_truth(std::string(TruthOf(data)));
-  measured->set_a_a(Accuracy(deployed_logits, data.test.labels));
-  measured->set_relative_cost(cost);
-  measured->set_cost_machine(MachineName());
-  bundle::DegradedAccuracy* row = measured->add_a_d();
-  row->set_losses(1);
-  row->set_accuracy(Accuracy(logits, data.test.labels));
-  row->set_samples(data.test.size());
-  row->set_standard_error(std::sqrt(row->accuracy() * (1 - row->accuracy()) /
-                                    static_cast<double>(data.test.size())));
-  return absl::OkStatus();
 }
 
 }  // namespace
@@ -102,8 +73,9 @@ absl::StatusOr<std::string> RunBackupCommand(const BackupOptions& options) {
   manifest.set_preprocessing(base.preprocessing());
   SetTensor(deployed.input, manifest.add_inputs());
   SetTensor(deployed.output, manifest.add_outputs());
-  PARM_RETURN_IF_ERROR(
-      Measure(deployed, runner, data, logits, manifest.mutable_measured()));
+  PARM_ASSIGN_OR_RETURN(
+      *manifest.mutable_measured(),
+      MeasureModels(deployed, *code, {&runner}, data, logits));
   PARM_ASSIGN_OR_RETURN(
       const Bundle bundle,
       WriteModelBundle(options.out, std::move(manifest), trained.model_bytes,

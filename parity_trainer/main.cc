@@ -13,6 +13,7 @@
 #include "parity_trainer/berrut_command.h"
 #include "parity_trainer/deployed_command.h"
 #include "parity_trainer/evaluate_command.h"
+#include "parity_trainer/export_command.h"
 #include "parity_trainer/frontier_command.h"
 #include "parity_trainer/model_runner.h"
 #include "parity_trainer/parity_command.h"
@@ -221,6 +222,22 @@ int Fail(const absl::Status& status, const TrainingPeers* peers) {
   return absl::IsCancelled(status) ? kInterruptedExit : 1;
 }
 
+void AddExport(CLI::App* command, ExportOptions* options) {
+  command->add_option("--bundle", options->bundle, "what to export")
+      ->required();
+  command
+      ->add_option("--format", options->format,
+                   "triton: a model of a repository, for the python backend;\n"
+                   "mlserver: likewise; torchscript: the file alone")
+      ->check(CLI::IsMember({"triton", "mlserver", "torchscript"}))
+      ->capture_default_str();
+  command->add_option("--name", options->name,
+                      "of the model there; default: last part of --bundle");
+  command->add_option("--out", options->out, "the repository, or the file")
+      ->required();
+  command->add_flag("--force", options->force, "replace a model of that name");
+}
+
 int Main(int argc, char** argv) {
   CLI::App app(kDescription, "parm-train");
   app.set_version_flag("--version", "parm-train " PARM_VERSION);
@@ -231,6 +248,7 @@ int Main(int argc, char** argv) {
   EvaluateOptions evaluate;
   FrontierOptions frontier;
   BerrutCommandOptions berrut;
+  ExportOptions exported;
   uint64_t seed = 1;
   int threads = 1;
   CLI::App* const deployed_command =
@@ -245,6 +263,9 @@ int Main(int argc, char** argv) {
       "frontier", "compare units of redundancy: cost, bytes, accuracy");
   CLI::App* const berrut_command = app.add_subcommand(
       "berrut", "measure a training-free code, which no frontend serves");
+  CLI::App* const export_command = app.add_subcommand(
+      "export", "write a bundle's model for Triton, MLServer or torch");
+  AddExport(export_command, &exported);
   AddDeployed(deployed_command, &deployed);
   AddParity(parity_command, &parity);
   AddBackup(backup_command, &backup);
@@ -286,6 +307,7 @@ int Main(int argc, char** argv) {
       : backup_command->parsed()   ? RunBackupCommand(backup)
       : frontier_command->parsed() ? RunFrontierCommand(frontier)
       : berrut_command->parsed()   ? RunBerrutCommand(berrut)
+      : export_command->parsed()   ? RunExportCommand(exported)
                                    : RunEvaluateCommand(evaluate);
   if (!line.ok()) return Fail(line.status(), peers->get());
   std::printf("%s\n", line->c_str());

@@ -2,7 +2,6 @@
 
 #include <cstdio>
 #include <memory>
-#include <optional>
 #include <utility>
 #include <vector>
 
@@ -11,16 +10,12 @@
 #include "base/status_macros.h"
 #include "encoder/code.h"
 #include "parity_trainer/bundle_parts.h"
-#include "parity_trainer/calibration.h"
-#include "parity_trainer/cost.h"
 #include "parity_trainer/deployed_model.h"
 #include "parity_trainer/distillation.h"
 #include "parity_trainer/evaluation.h"
-#include "parity_trainer/group_encoder.h"
 #include "parity_trainer/parity_evaluation.h"
 #include "parity_trainer/parity_training.h"
 #include "parity_trainer/recipe_file.h"
-#include "proto/machine_name.h"
 
 namespace parm {
 namespace {
@@ -71,54 +66,6 @@ absl::StatusOr<bundle::Manifest> DescribeParity(const DeployedModel& deployed,
   lineage->mutable_code()->set_k(static_cast<uint32_t>(code.spec().k));
   lineage->mutable_code()->set_r(static_cast<uint32_t>(code.spec().r));
   return manifest;
-}
-
-/// What half of the test set says of margins, and what the other half of that.
-void SetConfidence(const ErasureResult& erasures, bundle::Measured* measured) {
-  const std::vector<ConfidenceStep> table =
-      FitConfidence(erasures.Half(/*odd=*/false));
-  for (const ConfidenceStep& step : table) {
-    bundle::CalibrationBin* bin = measured->add_calibration();
-    bin->set_margin_at_least(step.margin_at_least);
-    bin->set_probability_right(step.probability_right);
-    bin->set_samples(step.samples);
-  }
-  const std::optional<double> error =
-      CalibrationError(table, erasures.Half(/*odd=*/true));
-  if (error) measured->set_calibration_error(*error);
-}
-
-absl::Status Measure(const DeployedModel& deployed,
-                     const std::vector<const ModelRunner*>& runners,
-                     const Code& code, const Dataset& data,
-                     const HostTensor& deployed_logits,
-                     bundle::Measured* measured) {
-  PARM_ASSIGN_OR_RETURN(
-      const ErasureResult erasures,
-      EvaluateErasures(code, runners, data, deployed.input.datatype,
-                       deployed_logits));
-  PARM_ASSIGN_OR_RETURN(const HostTensor query,
-                        ExampleQuery(code, data, deployed.input.datatype));
-  PARM_ASSIGN_OR_RETURN(
-      const double cost,
-      MeasureRelativeCost(
-          *runners[0], query, deployed.runner,
-          GatherSamples(data, data.test, {0}, deployed.input.datatype)));
-  measured->set_data(data.source);
-  measured->set_samples(data.test.size());
-  measured->set_truth(std::string(TruthOf(data)));
-  measured->set_a_a(Accuracy(deployed_logits, data.test.labels));
-  measured->set_relative_cost(cost);
-  measured->set_cost_machine(MachineName());
-  for (const DegradedAccuracy& degraded : erasures.a_d) {
-    bundle::DegradedAccuracy* row = measured->add_a_d();
-    row->set_losses(static_cast<uint32_t>(degraded.losses));
-    row->set_accuracy(degraded.accuracy);
-    row->set_samples(degraded.samples);
-    row->set_standard_error(degraded.standard_error);
-  }
-  SetConfidence(erasures, measured);
-  return absl::OkStatus();
 }
 
 /// A parity model with how it was made.
@@ -229,9 +176,8 @@ absl::StatusOr<std::string> RunParityCommand(const ParityOptions& options) {
   PARM_ASSIGN_OR_RETURN(
       const HostTensor logits,
       deployed.runner.RunAll(data, data.test, deployed.input.datatype));
-  bundle::Measured measured;
-  PARM_RETURN_IF_ERROR(
-      Measure(deployed, parities, *code, data, logits, &measured));
+  PARM_ASSIGN_OR_RETURN(const bundle::Measured measured,
+                        MeasureModels(deployed, *code, parities, data, logits));
   const Probes probes = MakeProbes(data, deployed.input.datatype, logits);
   for (int parity = 0; parity < options.r; ++parity) {
     PARM_ASSIGN_OR_RETURN(bundle::Manifest manifest,

@@ -7,7 +7,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "parity_trainer/cost.h"
 #include "parity_trainer/group_encoder.h"
+#include "proto/machine_name.h"
 
 namespace parm {
 namespace {
@@ -44,6 +46,21 @@ absl::StatusOr<Bundle> LoadParityBundle(const DeployedModel& deployed,
                      made_for, ", want ", ToHex(deployed.bundle.id)));
   }
   return bundle;
+}
+
+/// What half of the test set says of margins, and what the other half of that.
+void SetConfidence(const ErasureResult& erasures, bundle::Measured* measured) {
+  const std::vector<ConfidenceStep> table =
+      FitConfidence(erasures.Half(/*odd=*/false));
+  for (const ConfidenceStep& step : table) {
+    bundle::CalibrationBin* bin = measured->add_calibration();
+    bin->set_margin_at_least(step.margin_at_least);
+    bin->set_probability_right(step.probability_right);
+    bin->set_samples(step.samples);
+  }
+  const std::optional<double> error =
+      CalibrationError(table, erasures.Half(/*odd=*/true));
+  if (error) measured->set_calibration_error(*error);
 }
 
 }  // namespace
@@ -106,6 +123,39 @@ absl::StatusOr<HostTensor> ExampleQuery(const Code& code, const Dataset& data,
   std::vector<int64_t> members(static_cast<size_t>(k));
   std::iota(members.begin(), members.end(), int64_t{0});
   return EncodeGroups(code, 0, data, data.test, members, datatype);
+}
+
+absl::StatusOr<bundle::Measured> MeasureModels(
+    const DeployedModel& deployed, const Code& code,
+    const std::vector<const ModelRunner*>& runners, const Dataset& data,
+    const HostTensor& deployed_logits) {
+  PARM_ASSIGN_OR_RETURN(
+      const ErasureResult erasures,
+      EvaluateErasures(code, runners, data, deployed.input.datatype,
+                       deployed_logits));
+  PARM_ASSIGN_OR_RETURN(const HostTensor query,
+                        ExampleQuery(code, data, deployed.input.datatype));
+  PARM_ASSIGN_OR_RETURN(
+      const double cost,
+      MeasureRelativeCost(
+          *runners[0], query, deployed.runner,
+          GatherSamples(data, data.test, {0}, deployed.input.datatype)));
+  bundle::Measured measured;
+  measured.set_data(data.source);
+  measured.set_samples(data.test.size());
+  measured.set_truth(std::string(TruthOf(data)));
+  measured.set_a_a(Accuracy(deployed_logits, data.test.labels));
+  measured.set_relative_cost(cost);
+  measured.set_cost_machine(MachineName());
+  for (const DegradedAccuracy& degraded : erasures.a_d) {
+    bundle::DegradedAccuracy* row = measured.add_a_d();
+    row->set_losses(static_cast<uint32_t>(degraded.losses));
+    row->set_accuracy(degraded.accuracy);
+    row->set_samples(degraded.samples);
+    row->set_standard_error(degraded.standard_error);
+  }
+  SetConfidence(erasures, &measured);
+  return measured;
 }
 
 absl::StatusOr<ParityFigures> EvaluateParity(

@@ -63,6 +63,15 @@ absl::StatusOr<ParityModel> LoadParityModel(const DeployedModel& deployed,
 absl::StatusOr<HostTensor> ExampleQuery(const Code& code, const Dataset& data,
                                         DataType datatype);
 
+/// What a new bundle's manifest says of itself: accuracies, the table from
+/// margin to probability, and what one of its queries costs here.
+/// Shape:  deployed_logits: [test size, classes].
+/// Errors: as EvaluateErasures and MeasureRelativeCost.
+absl::StatusOr<bundle::Measured> MeasureModels(
+    const DeployedModel& deployed, const Code& code,
+    const std::vector<const ModelRunner*>& runners, const Dataset& data,
+    const HostTensor& deployed_logits);
+
 /// Shape:  deployed_logits: [test size, classes].
 /// Errors: as ExampleQuery and EvaluateErasures.
 absl::StatusOr<ParityFigures> EvaluateParity(const ParityModel& parity,

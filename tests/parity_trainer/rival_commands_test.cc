@@ -53,6 +53,26 @@ TEST_F(RivalCommandsTest, BackupIsNarrowerAndCanBePacked) {
             narrow.manifest.measured().a_d(0).accuracy());
 }
 
+TEST_F(RivalCommandsTest, BackupSaysHowFarItIsTrusted) {
+  WriteIdxData(scratch_ / "data", 200, 400);
+  ASSERT_THAT(RunDeployedCommand(deployed_), IsOk());
+  ASSERT_THAT(RunBackupCommand({.data = data_,
+                                .training = {.epochs = 3, .minibatch = 20},
+                                .deployed = deployed_.out,
+                                .out = scratch_ / "backup"}),
+              IsOk());
+  PARM_ASSERT_OK_AND_ASSIGN(const Bundle backup,
+                            LoadBundle(scratch_ / "backup"));
+  const bundle::Measured& measured = backup.manifest.measured();
+  ASSERT_EQ(measured.a_d_size(), 1);
+  EXPECT_EQ(measured.a_d(0).samples(), 400);
+  EXPECT_GT(measured.calibration_size(), 0);
+  // What a frontend's policy `backup` hears in a worker's Hello.
+  const wire::BundleInfo info = ToBundleInfo(backup);
+  EXPECT_EQ(info.role(), wire::BACKUP);
+  EXPECT_EQ(info.calibration_size(), measured.calibration_size());
+}
+
 TEST_F(RivalCommandsTest, FrontierComparesUnitsWithExactPacks) {
   ASSERT_THAT(RunDeployedCommand(deployed_), IsOk());
   ASSERT_THAT(RunParityCommand(parity_), IsOk());
