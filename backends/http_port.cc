@@ -15,11 +15,12 @@
 #include "boost/asio/io_context.hpp"
 #include "boost/asio/ip/tcp.hpp"
 #include "boost/asio/post.hpp"
+#include "boost/asio/read.hpp"
 #include "boost/asio/steady_timer.hpp"
 #include "boost/asio/write.hpp"
 #include "boost/beast/core/flat_buffer.hpp"
 #include "boost/beast/core/tcp_stream.hpp"
-#include "boost/beast/http/buffer_body.hpp"
+#include "boost/beast/http/empty_body.hpp"
 #include "boost/beast/http/parser.hpp"
 #include "boost/beast/http/read.hpp"
 
@@ -43,7 +44,7 @@ struct Session {
 
   beast::tcp_stream stream;
   beast::flat_buffer input;
-  std::optional<http::request_parser<http::buffer_body>> parser;
+  std::optional<http::request_parser<http::empty_body>> parser;  // the head
   oip::Body body;
   std::optional<InferCall> call;
   // What is being written; `answer` owns what the buffers point at.
@@ -237,10 +238,13 @@ void HttpPort::Impl::ReadBody(const SessionPtr& session) {
   std::byte* data = nullptr;
   session->body.storage = oip::AllocateBody(size, &data);
   session->body.size = size;
-  session->parser->get().body().data = data;
-  session->parser->get().body().size = size;
+  // Straight to where it stays: by way of the head's small buffer a large body
+  // would take a thousand reads.
+  const size_t here =
+      asio::buffer_copy(asio::buffer(data, size), session->input.data());
+  session->input.consume(here);
   session->stream.expires_after(options_.io_timeout);
-  http::async_read(session->stream, session->input, *session->parser,
+  asio::async_read(session->stream, asio::buffer(data + here, size - here),
                    [this, session](error_code error, size_t) {
                      if (error) return Forget(session);
                      OnRequest(session);

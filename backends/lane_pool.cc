@@ -77,6 +77,13 @@ TaskFinished LanePool::RunTask(const Task& task, Time start) const {
       .started = true,
       .queued = start - task.arrived,
       .faults = options_.faults.Plan(task.luck, start - options_.start)};
+  if (finished.faults.error) {
+    // At once, as a broken server does: it must look fast to a balancer.
+    finished.status = wire::ERROR;
+    finished.error = "error injected by the worker's faults";
+    finished.retryable = true;
+    return finished;
+  }
   // Before the model runs, for it may compute in place.
   finished.non_finite_input = AnyNonFinite(task.inputs);
   absl::StatusOr<std::vector<ModelTensor>> outputs = bundle.Run(task.inputs);
@@ -84,10 +91,6 @@ TaskFinished LanePool::RunTask(const Task& task, Time start) const {
     finished.status = wire::ERROR;
     const absl::string_view message = outputs.status().message();
     finished.error = std::string(message);
-  } else if (finished.faults.error) {
-    finished.status = wire::ERROR;
-    finished.error = "error injected by the worker's faults";
-    finished.retryable = true;
   } else {
     finished.status = wire::OK;
     finished.outputs = *std::move(outputs);
