@@ -1,6 +1,7 @@
 #include "experiments/load/load_generator.h"
 
 #include <algorithm>
+#include <cmath>
 #include <memory>
 #include <numeric>
 #include <optional>
@@ -79,6 +80,7 @@ class Run : public HttpClient::Listener {
   void End(const Query& query, Time now, Outcome outcome, bool right,
            bool shed);
   Outcome Judge(const Query& query, HttpReply reply, bool* right);
+  void NoteSend(Duration offset);
   void FinishReport();
 
   const LoadOptions& options_;
@@ -98,6 +100,11 @@ class Run : public HttpClient::Listener {
   int64_t num_measured_ = 0;
   Time last_end_{};
   std::optional<ProcessUsage> usage_at_start_;
+  // Of what left, warm-up too, uniform in [0, 1] if the schedule's law holds:
+  // gaps, and times among all of the run. Eight bytes a query each.
+  std::vector<double> send_gaps_;
+  std::vector<double> send_times_;
+  double last_expected_ = 0;
 };
 
 void Run::Advance() {
@@ -137,9 +144,19 @@ bool Run::SendNext(Time now) {
   return true;
 }
 
+void Run::NoteSend(Duration offset) {
+  if (options_.arrivals.law != ArrivalLaw::kPoisson) return;
+  const double expected = schedule_.Expected(offset);
+  send_gaps_.push_back(-std::expm1(last_expected_ - expected));
+  send_times_.push_back(expected /
+                        schedule_.Expected(options_.arrivals.length));
+  last_expected_ = expected;
+}
+
 void Run::OnSent(HttpClient::Token token, Time now) {
   Query& query = in_flight_.at(token);
   query.sent = now;
+  NoteSend(now - start_);
   if (query.measured) report_.tally.RecordSend(now - query.due);
 }
 
@@ -207,6 +224,11 @@ void Run::End(const Query& query, Time now, Outcome outcome, bool right,
         reference_[query.sample] == data_.labels[query.sample];
   }
   report_.tally.Record(finished);
+  if (options_.log_queries) {
+    report_.queries.push_back({.due = query.due - start_,
+                               .latency = finished.latency,
+                               .outcome = outcome});
+  }
   last_end_ = now;
 }
 
@@ -241,6 +263,10 @@ void Run::FinishReport() {
   const Time first_due = start_ + options_.warm_up;
   const Duration length = options_.arrivals.length - options_.warm_up;
   report_.offered_qps = static_cast<double>(num_measured_) / ToSeconds(length);
+  if (!send_gaps_.empty()) {
+    report_.send_gaps = TestUniform(std::move(send_gaps_));
+    report_.send_times = TestUniform(std::move(send_times_));
+  }
   if (num_measured_ == 0) return;
   report_.measured = std::max(last_end_ - first_due, length);
   const int64_t failed = report_.tally.count(Outcome::kError) +

@@ -4,6 +4,7 @@
 // become of those before it, and tallies every one of them.
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,7 @@
 #include "experiments/load/arrival_schedule.h"
 #include "experiments/load/http_client.h"
 #include "experiments/load/infer_wire.h"
+#include "experiments/load/kolmogorov_smirnov.h"
 #include "experiments/load/load_tally.h"
 #include "experiments/load/test_data.h"
 
@@ -26,8 +28,17 @@ struct LoadOptions {
   /// The sending thread stops sleeping this long before a query is due and
   /// watches the clock instead, as sleeps end late.
   Duration spin = Microseconds(100);
+  /// Keep each measured query: 24 bytes.
+  bool log_queries = false;
   /// Watched for CPU time and memory; 0: nobody.
   int64_t process_id = 0;
+};
+
+/// One measured query, for figures that need each of them.
+struct LoggedQuery {
+  Duration due{0};  // since the start of the schedule, warm-up included
+  Duration latency{0};
+  Outcome outcome = Outcome::kLost;
 };
 
 struct LoadReport {
@@ -40,6 +51,12 @@ struct LoadReport {
   Figure achieved_qps;  // answers that hold a prediction
   Figure cpu_us_per_query;
   Figure rss_mb;
+  /// Whether what left follows the schedule's law, Poisson alone: gaps between
+  /// sends, and their times within the run.
+  std::optional<KsResult> send_gaps;
+  std::optional<KsResult> send_times;
+  /// In the order in which they ended; empty unless asked for.
+  std::vector<LoggedQuery> queries;
   /// The first error that the server told, for a message.
   std::string first_error;
 

@@ -40,6 +40,12 @@ std::optional<Outcome> ParseSource(absl::string_view source) {
   return std::nullopt;
 }
 
+absl::string_view OutcomeName(Outcome outcome) {
+  if (outcome == Outcome::kError) return "error";
+  if (outcome == Outcome::kLost) return "lost";
+  return kSourceNames[static_cast<size_t>(outcome)];
+}
+
 LatencyFigures FiguresOf(const LatencyHistogram& histogram) {
   LatencyFigures figures;
   if (histogram.count() == 0) return figures;

@@ -31,6 +31,9 @@ inline constexpr size_t kNumOutcomes = 8;
 /// exact answers. nullopt for a word that is none of ours.
 std::optional<Outcome> ParseSource(absl::string_view source);
 
+/// "exact", ..., "error", "lost".
+absl::string_view OutcomeName(Outcome outcome);
+
 /// One query that is over.
 struct FinishedQuery {
   Outcome outcome = Outcome::kLost;

@@ -17,7 +17,9 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "base/json_writer.h"
 #include "base/status_macros.h"
 #include "experiments/load/load_generator.h"
@@ -40,6 +42,8 @@ struct Flags {
   std::string reference_logits;
   std::string arrivals = "poisson";
   double rate = 0;
+  std::vector<std::string> rate_steps;
+  std::string bursts;
   std::string duration = "60s";
   std::string warm_up = "2s";
   std::string deadline = "500ms";
@@ -54,6 +58,7 @@ struct Flags {
   int64_t process_id = 0;
   std::string out;
   std::string cdf;
+  std::string log;
   std::string check_record;
   // Labels of the record.
   std::string name = "load";
@@ -77,9 +82,17 @@ void AddFlags(CLI::App& app, Flags& flags) {
   app.add_option("--reference-logits", flags.reference_logits,
                  "The deployed model's outputs on the test set, .npy");
   app.add_option("--rate", flags.rate, "Queries per second");
-  app.add_option("--arrivals", flags.arrivals, "poisson or constant")
-      ->capture_default_str()
-      ->check(CLI::IsMember({"poisson", "constant"}));
+  app.add_option("--arrivals", flags.arrivals,
+                 "poisson, constant, or trace:FILE with the seconds of each "
+                 "arrival, which gives the rate too")
+      ->capture_default_str();
+  app.add_option("--rate-step", flags.rate_steps,
+                 "From AT on another rate, as 10s:800; several; AT counts from "
+                 "the start of the warm-up")
+      ->type_name("AT:RATE");
+  app.add_option("--bursts", flags.bursts,
+                 "At RATE for the last LENGTH of EVERY, as 800:1s:10s")
+      ->type_name("RATE:LENGTH:EVERY");
   app.add_option("--duration", flags.duration, "Measured part, as 60s")
       ->capture_default_str();
   app.add_option("--warmup", flags.warm_up, "Before it, not measured")
@@ -110,6 +123,9 @@ void AddFlags(CLI::App& app, Flags& flags) {
                  "Process whose CPU time and memory are recorded");
   app.add_option("--out", flags.out, "Run record to write");
   app.add_option("--cdf", flags.cdf, "Latency distribution to write, CSV");
+  app.add_option("--log", flags.log,
+                 "Every measured query to write, CSV: due_s (since the start "
+                 "of the warm-up), latency_ms, outcome");
   app.add_option("--check-record", flags.check_record,
                  "Only check this run record against the schema");
   app.add_option("--name", flags.name, "Record: name")->capture_default_str();
@@ -120,6 +136,56 @@ void AddFlags(CLI::App& app, Flags& flags) {
   app.add_option("--load", flags.load, "Record: load of the workers");
   app.add_option("--workers", flags.workers, "Record: number of workers");
   app.add_option("--repeat", flags.repeat, "Record: which repeat");
+}
+
+absl::StatusOr<std::vector<RateStep>> ToRateSteps(const Flags& flags,
+                                                  Duration length) {
+  if (!flags.bursts.empty()) {
+    const std::vector<std::string> parts = absl::StrSplit(flags.bursts, ':');
+    double rate = 0;
+    if (parts.size() != 3 || !absl::SimpleAtod(parts[0], &rate) ||
+        !flags.rate_steps.empty()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--bursts wants RATE:LENGTH:EVERY, and no --rate-step: "
+                       "got ",
+                       flags.bursts));
+    }
+    PARM_ASSIGN_OR_RETURN(const Duration burst, ParseDuration(parts[1]));
+    PARM_ASSIGN_OR_RETURN(const Duration every, ParseDuration(parts[2]));
+    return BurstSteps(flags.rate, rate, burst, every, length);
+  }
+  std::vector<RateStep> steps;
+  for (const std::string& text : flags.rate_steps) {
+    const std::vector<std::string> parts = absl::StrSplit(text, ':');
+    RateStep step;
+    if (parts.size() != 2 || !absl::SimpleAtod(parts[1], &step.rate_qps)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--rate-step wants AT:RATE: got ", text));
+    }
+    PARM_ASSIGN_OR_RETURN(step.at, ParseDuration(parts[0]));
+    steps.push_back(step);
+  }
+  return steps;
+}
+
+absl::StatusOr<ArrivalOptions> ToArrivals(const Flags& flags, Duration length) {
+  ArrivalOptions arrivals = {
+      .rate_qps = flags.rate, .length = length, .seed = flags.seed};
+  absl::string_view law = flags.arrivals;
+  if (absl::ConsumePrefix(&law, "trace:")) {
+    arrivals.law = ArrivalLaw::kRecorded;
+    PARM_ASSIGN_OR_RETURN(arrivals.recorded, ReadArrivals(std::string(law)));
+    return arrivals;
+  }
+  if (law != "poisson" && law != "constant") {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--arrivals wants poisson, constant or trace:FILE: got ",
+                     flags.arrivals));
+  }
+  arrivals.law =
+      law == "poisson" ? ArrivalLaw::kPoisson : ArrivalLaw::kConstant;
+  PARM_ASSIGN_OR_RETURN(arrivals.steps, ToRateSteps(flags, length));
+  return arrivals;
 }
 
 absl::StatusOr<LoadOptions> ToLoadOptions(const Flags& flags) {
@@ -142,13 +208,10 @@ absl::StatusOr<LoadOptions> ToLoadOptions(const Flags& flags) {
   PARM_ASSIGN_OR_RETURN(options.warm_up, ParseDuration(flags.warm_up));
   PARM_ASSIGN_OR_RETURN(options.deadline, ParseDuration(flags.deadline));
   PARM_ASSIGN_OR_RETURN(options.spin, ParseDuration(flags.spin));
-  options.arrivals = {.law = flags.arrivals == "poisson"
-                                 ? ArrivalLaw::kPoisson
-                                 : ArrivalLaw::kConstant,
-                      .rate_qps = flags.rate,
-                      .length = options.warm_up + measured,
-                      .seed = flags.seed};
+  PARM_ASSIGN_OR_RETURN(options.arrivals,
+                        ToArrivals(flags, options.warm_up + measured));
   options.process_id = flags.process_id;
+  options.log_queries = !flags.log.empty();
   return options;
 }
 
@@ -175,6 +238,20 @@ std::string AskForPunctualWakes(bool realtime) {
   return "other";
 }
 
+// Distance from the schedule's law and how likely one like it is by chance.
+void WriteKs(absl::string_view key, const std::optional<KsResult>& ks,
+             JsonWriter& json) {
+  json.Key(absl::StrCat(key, "_ks"));
+  if (!ks) {
+    json.Null();
+    return;
+  }
+  json.BeginObject();
+  json.Key("distance").Double(ks->distance);
+  json.Key("probability").Double(ks->probability);
+  json.EndObject();
+}
+
 std::string ConfigJson(const Flags& flags, const std::string& scheduling,
                        const LoadReport& report) {
   std::string text;
@@ -183,6 +260,12 @@ std::string ConfigJson(const Flags& flags, const std::string& scheduling,
   json.Key("url").String(flags.url).Key("model").String(flags.model);
   json.Key("data").String(flags.data);
   json.Key("arrivals").String(flags.arrivals).Key("rate").Double(flags.rate);
+  if (!flags.bursts.empty()) json.Key("bursts").String(flags.bursts);
+  if (!flags.rate_steps.empty()) {
+    json.Key("rate_steps").String(absl::StrJoin(flags.rate_steps, ","));
+  }
+  WriteKs("send_gaps", report.send_gaps, json);
+  WriteKs("send_times", report.send_times, json);
   json.Key("duration").String(flags.duration);
   json.Key("warmup").String(flags.warm_up);
   json.Key("warmup_queries").Int(report.warm_up_queries);
@@ -207,6 +290,16 @@ absl::Status WriteFile(const std::string& path, const std::string& text) {
   return absl::OkStatus();
 }
 
+std::string QueryLogCsv(const LoadReport& report) {
+  std::string csv = "due_s,latency_ms,outcome\n";
+  for (const LoggedQuery& query : report.queries) {
+    absl::StrAppendFormat(&csv, "%.6f,%.4f,%s\n", ToSeconds(query.due),
+                          ToSeconds(query.latency) * 1e3,
+                          OutcomeName(query.outcome));
+  }
+  return csv;
+}
+
 void PrintSummary(const RunEntry& run, const LoadReport& report) {
   const auto text = [](const Figure& figure) {
     return figure.has_value() ? absl::StrFormat("%.3f", *figure) : "-";
@@ -225,6 +318,12 @@ void PrintSummary(const RunEntry& run, const LoadReport& report) {
                text(run.send_lag_ms.p50), text(run.send_lag_ms.p99),
                text(run.send_lag_ms.p99_9), text(run.send_lag_ms.max),
                text(run.send_lag_ms.over_1ms_share));
+  if (report.send_times) {
+    absl::PrintF(
+        "sends against their law (Kolmogorov-Smirnov)  times p = %.3f  gaps p "
+        "= %.3f\n",
+        report.send_times->probability, report.send_gaps->probability);
+  }
   absl::PrintF("accuracy  delivered %s  exact %s  reconstructed %s\n",
                text(run.accuracy.delivered), text(run.accuracy.exact),
                text(run.accuracy.reconstructed));
@@ -303,6 +402,7 @@ absl::StatusOr<int> Run(const Flags& flags) {
   record.runs.push_back(run);
   PARM_RETURN_IF_ERROR(WriteFile(flags.out, ToJson(record) + "\n"));
   PARM_RETURN_IF_ERROR(WriteFile(flags.cdf, report.tally.CdfCsv()));
+  PARM_RETURN_IF_ERROR(WriteFile(flags.log, QueryLogCsv(report)));
   if (run.refused.has_value()) {
     absl::FPrintF(stderr, "parm-load: refused: %s\n", *run.refused);
     return kRefused;

@@ -1,5 +1,6 @@
 """parm-load as a program: its exit status and the record it leaves."""
 
+import csv
 import json
 import os
 import subprocess
@@ -56,6 +57,38 @@ class ParmLoadTest(unittest.TestCase):
         with open(cdf, encoding="utf-8") as file:
             self.assertEqual(file.readline().split(",")[0], "quantile")
 
+    def test_logs_every_measured_query(self):
+        log = os.path.join(self._folder.name, "log.csv")
+        self.against_server("--rate", "100", "--duration", "500ms",
+                            "--rate-step", "400ms:300",
+                            "--log", log)
+        document = self.read_record()
+        with open(log, encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        self.assertEqual(len(rows), document["runs"][0]["queries"])
+        self.assertEqual({row["outcome"] for row in rows}, {"exact"})
+        for row in rows:
+            self.assertTrue(0 <= float(row["due_s"]) < 0.5)
+        self.assertEqual(document["config"]["rate_steps"], "400ms:300")
+
+    def test_says_whether_its_sends_follow_their_law(self):
+        self.against_server("--rate", "200", "--duration", "500ms")
+        config = self.read_record()["config"]
+        for name in ("send_gaps_ks", "send_times_ks"):
+            self.assertTrue(0 <= config[name]["probability"] <= 1)
+            self.assertTrue(0 < config[name]["distance"] < 1)
+        self.against_server("--rate", "200", "--duration", "100ms",
+                            "--arrivals", "constant")
+        self.assertIsNone(self.read_record()["config"]["send_gaps_ks"])
+
+    def test_replays_recorded_arrivals(self):
+        trace = os.path.join(self._folder.name, "arrivals.txt")
+        with open(trace, "w", encoding="utf-8") as file:
+            file.write("".join(f"{i / 100}\n" for i in range(40)))
+        self.against_server("--arrivals", "trace:" + trace, "--duration",
+                            "300ms")
+        self.assertEqual(self.read_record()["runs"][0]["queries"], 30)
+
     def test_late_sends_are_refused_with_status_three(self):
         # One connection cannot carry 200,000 queries a second.
         done = self.against_server("--rate", "200000", "--duration", "100ms",
@@ -68,6 +101,10 @@ class ParmLoadTest(unittest.TestCase):
         for arguments in (("--rate", "0"), ("--rate", "1", "--code", "sum"),
                           ("--rate", "1", "--duration", "soon"),
                           ("--rate", "1", "--no-such-flag"),
+                          ("--rate", "1", "--arrivals", "whenever"),
+                          ("--rate", "1", "--rate-step", "1s"),
+                          ("--rate", "1", "--bursts", "9:2s:1s"),
+                          ("--rate", "1", "--bursts", "9"),
                           ("--rate", "1", "--data", "folder")):
             with self.subTest(arguments=arguments):
                 done = self.against_server(*arguments)

@@ -1,5 +1,6 @@
 #include "experiments/load/load_tally.h"
 
+#include <set>
 #include <sstream>
 #include <string>
 
@@ -134,6 +135,16 @@ TEST(LoadTallyTest, CdfRisesAndEndsAtTheMaximum) {
   EXPECT_GT(num_lines, 120);
   EXPECT_EQ(last_quantile, 1);
   EXPECT_EQ(last_latency, 5);
+}
+
+TEST(LoadTallyTest, NamesEveryOutcomeApart) {
+  std::set<absl::string_view> names;
+  for (size_t i = 0; i < kNumOutcomes; ++i) {
+    names.insert(OutcomeName(static_cast<Outcome>(i)));
+  }
+  EXPECT_EQ(names.size(), kNumOutcomes);
+  EXPECT_EQ(OutcomeName(*ParseSource("hedged")), "hedged");
+  EXPECT_EQ(OutcomeName(Outcome::kLost), "lost");
 }
 
 TEST(LoadTallyTest, UnknownSourceIsNoOutcome) {
