@@ -15,6 +15,8 @@ packages=(
   libboost1.81-dev libsimdjson-dev libyaml-cpp-dev libcli11-dev libspdlog-dev
   prometheus-cpp-dev libhwy-dev libgtest-dev libgmock-dev libbenchmark-dev
   zlib1g-dev libssl-dev libgloo-dev
+  # The rival from outside, of the live comparison and the hop's cost.
+  haproxy
   # Data for the demo, Python for its pictures and for the client tests.
   dataset-fashion-mnist python3-venv
 )

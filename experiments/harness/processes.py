@@ -49,11 +49,14 @@ class ProcessSet:
     def __exit__(self, *_):
         self.stop_all()
 
-    def start(self, name, command, stdin=subprocess.DEVNULL):
-        """Starts a child; its stderr is appended to NAME.log."""
+    def start(self, name, command, stdin=subprocess.DEVNULL, pass_fds=()):
+        """Starts a child, which inherits `pass_fds`; its stderr is appended to
+        NAME.log.
+        """
         with open(os.path.join(self._log_dir, f"{name}.log"), "ab") as log:
             return self._start(name, command, stdin=stdin,
-                               stdout=subprocess.PIPE, stderr=log)
+                               stdout=subprocess.PIPE, stderr=log,
+                               pass_fds=pass_fds)
 
     def run(self, name, command, stdout=None):
         """Runs a child to its end; its exit status. Its output is ours, unless

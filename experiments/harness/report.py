@@ -5,7 +5,7 @@ import csv
 # Of the policies, in every picture.
 COLOURS = {"none": "#4C566A", "hedge": "#4C72B0", "replicate": "#8172B3",
            "backup": "#CCB974", "parm": "#DD8452", "coded": "#C44E52",
-           "hybrid": "#55A868"}
+           "hybrid": "#55A868", "haproxy": "#937860"}
 
 
 def _number(value, digits=1):

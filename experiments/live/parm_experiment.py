@@ -1,23 +1,23 @@
-"""Runs scenarios on real processes: paced workers, one frontend, open-loop load
+"""Runs scenarios on real processes: paced workers, frontends, open-loop load
 over real sockets, real answers; every policy after the other, in turns.
 
-    run_scenario.py experiments/scenarios/slow_jobs_1.yaml --policy none \\
+    parm-experiment experiments/scenarios/slow_jobs_1.yaml --policy none \\
         --policy hedge --policy coded --seconds 60 --repeats 3 --out DIR
 
 parm-sim reads the scenario and plans it, so that live and simulated runs have
 the same roles, faults and luck. Repeat i has seed S + i; candidates take turns
-(A B C, B C A, ...). Writes a run record, a Markdown report and a picture for
-each scenario. Exit status: 0 done, 1 failed, 2 a bad scenario, 3 some run could
-not be sent on time and is left out.
+(A B C, B C A, ...). The candidate `haproxy` is HAProxy with retries before the
+workers' HTTP ports. Writes report.md, pictures, summary.json (figures and
+claims with their intervals) and record.json (the run record). After Ctrl-C what
+was measured is kept and marked incomplete. Exit status: 0 done, 1 failed, 2 a
+bad scenario, 3 some run could not be sent on time and is left out.
 """
 
 import argparse
+import json
 import os
-import signal
 import sys
-import time
-
-import yaml
+import types
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
@@ -25,65 +25,68 @@ sys.path.insert(0, ROOT)
 
 from experiments.demo import bundles as demo_bundles  # noqa: E402
 from experiments.harness import driver  # noqa: E402
-from experiments.harness import report  # noqa: E402
-from experiments.harness.processes import ProcessSet  # noqa: E402
+from experiments.harness import haproxy  # noqa: E402
 from experiments.harness.record import RunRecord  # noqa: E402
-from experiments.harness.served_load import ServedLoad  # noqa: E402
+from experiments.live import host, pictures, summary  # noqa: E402
 from experiments.live import plan as live_plan  # noqa: E402
-from experiments.live import summary  # noqa: E402
-from experiments.live.latencies import Distribution  # noqa: E402
-
-MODEL = demo_bundles.MODEL
-# Torch takes most of a second of a core to load.
-_STARTUP_S = 5
-_STARTUP_PER_WORKER_S = 0.7
+from experiments.live.live_run import (  # noqa: E402
+    HAPROXY, LiveRun, bundles_folder)
 
 
 class LiveScenario:
-    def __init__(self, args, path):
+    """A scenario at one load: its runs, and its part of the report."""
+
+    def __init__(self, args, path, load):
         self._args = args
         self._path = path
+        self._load = load
         self._paths = {}  # of bundles, by code
         self.name = os.path.splitext(os.path.basename(path))[0]
-        self.folder = os.path.join(args.out, self.name)
-        os.makedirs(self.folder, exist_ok=True)
+        if len(args.load) > 1:
+            self.name += f"@{load:g}"
+        os.makedirs(os.path.join(args.out, self.name), exist_ok=True)
         self.plan = self.plan_repeat(0)
         self.cells = {candidate["policy"]: []
                       for candidate in self.plan["candidates"]}
+        self.host = []
+        self.made = {}    # figures, by policy
+        self.claims = []
 
     def plan_repeat(self, repeat):
+        """Of parm-sim; `haproxy` has the roles of `none`, where it was named.
+        """
         args = self._args
-        return live_plan.make_plan(
+        policies = args.policy
+        plan = live_plan.make_plan(
             args.bin, self._path, args.seed + repeat, args.seconds,
-            os.path.join(self.folder, f"plan{repeat}.json"),
-            policies=args.policy, load=args.load, workers=args.workers,
-            trace=args.trace)
+            os.path.join(args.out, self.name, f"plan{repeat}.json"),
+            policies=["none" if policy == HAPROXY else policy
+                      for policy in policies],
+            load=self._load, workers=args.workers, trace=args.trace)
+        for candidate, policy in zip(plan["candidates"], policies):
+            if policy == HAPROXY:
+                candidate["policy"] = HAPROXY
+        return plan
 
     def run(self, plan, candidate, repeat):
-        """One candidate, once; its run record."""
+        """One candidate, once; its entry of the run record."""
         policy = candidate["policy"]
-        paths = self._bundles_of(candidate["code"])
-        folder = os.path.join(self.folder, f"{policy}-{repeat}")
         print(f"{self.name}: {policy}, repeat {repeat}: "
               f"{plan['rate_qps']:.0f} queries/s for {self._args.seconds} s",
               flush=True)
-        with ProcessSet(folder) as processes:
-            served = ServedLoad(processes, self._args.bin, folder)
-            try:
-                record = self._run_with(processes, served, plan, candidate,
-                                        paths, repeat)
-            finally:
-                # SIGTERM does not reach a process that stands still.
-                for index in range(len(plan["workers"])):
-                    processes.signal(f"w{index}", signal.SIGCONT)
-        entry = record["runs"][0]
-        cdf = os.path.join(folder, "cdf.csv")
+        folder = bundles_folder(self._args.out, self.name, policy, repeat)
+        entry, log, watched = LiveRun(
+            types.SimpleNamespace(bin=self._args.bin, data=self._args.data,
+                                  seconds=self._args.seconds,
+                                  model=demo_bundles.MODEL),
+            plan, candidate, self._bundles_of(candidate["code"]),
+            folder).play(self.name, repeat)
+        self.host.append({"policy": policy, "repeat": repeat, **watched})
         if entry["refused"]:
             print(f"{self.name}: {policy}: left out: {entry['refused']}",
                   file=sys.stderr)
         else:
-            self.cells[policy].append(
-                (entry, Distribution.read(cdf, entry["queries"])))
+            self.cells[policy].append((entry, log))
         return entry
 
     def _bundles_of(self, code):
@@ -99,86 +102,56 @@ class LiveScenario:
                                "--seed", "1"]})
         return self._paths[scheme, k]
 
-    def _run_with(self, processes, served, plan, candidate, paths, repeat):
-        num_workers = len(plan["workers"])
-        # The scenario's times count from the start of the warm-up.
-        epoch = time.time() + _STARTUP_S + _STARTUP_PER_WORKER_S * num_workers
-        endpoints = served.start_workers([
-            live_plan.worker_config(plan, candidate, index, paths,
-                                    round(epoch * 1000))
-            for index in range(num_workers)])
-        with open(candidate["file"], encoding="utf-8") as file:
-            config = live_plan.frontend_config(
-                yaml.safe_load(file), endpoints, MODEL)
-        http = served.start_frontend(config)
-        wait_s = epoch - served.LOAD_STARTUP_S - time.time()
-        if wait_s < 0:
-            raise RuntimeError(
-                f"{num_workers} workers took {-wait_s:.0f} s too long to "
-                f"start: want a machine that is less busy")
-        time.sleep(wait_s)
-        served.start_load(http, self._args.seconds, plan["warmup_s"],
-                          self._load_arguments(plan, candidate, paths, repeat))
-        for at_s, number, workers in pause_events(plan["pauses"]):
-            served.sleep_until(served.LOAD_STARTUP_S + at_s)
-            for index in workers:
-                processes.signal(f"w{index}", number)
-        return served.finish()
+    def _pictures(self, title):
+        """Markdown lines of those that there is something to show in."""
+        out = self._args.out
+        logs = {policy: [log for _, log in repeats]
+                for policy, repeats in self.cells.items() if repeats}
+        if not logs:
+            return []
+        pictures.tail(logs, max(candidate["deadline_ms"] for candidate
+                                in self.plan["candidates"]),
+                      title, os.path.join(out, f"{self.name}.png"))
+        lines = [f"![latency]({self.name}.png)", ""]
+        marks = pictures.marks_of(self.plan)
+        first = {policy: log for policy, repeats in self.cells.items()
+                 for run, log in repeats if run["repeat"] == 0}
+        if marks and first:
+            name = f"{self.name}-timeline.png"
+            pictures.timeline(first, marks, title, os.path.join(out, name))
+            lines += [f"![timeline]({name})", ""]
+        points = {
+            policy: (self.made[policy]["p99.9_ms"][0],
+                     repeats[0][0]["accuracy"]["delivered"])
+            for policy, repeats in self.cells.items()
+            if repeats and "p99.9_ms" in self.made[policy] and
+            repeats[0][0]["accuracy"]["delivered"] is not None}
+        if points:
+            name = f"{self.name}-accuracy.png"
+            pictures.accuracy_against_latency(points, title,
+                                              os.path.join(out, name))
+            lines += [f"![accuracy]({name})", ""]
+        return lines
 
-    def _load_arguments(self, plan, candidate, paths, repeat):
-        arguments = [
-            "--model", MODEL, "--data", self._args.data,
-            "--reference-logits", paths["logits"],
-            "--rate", str(plan["rate_qps"]),
-            "--deadline", f"{candidate['deadline_ms']}ms",
-            "--seed", str(plan["seed"]), "--repeat", str(repeat),
-            "--name", "live", "--policy", candidate["policy"],
-            "--scenario", self.name, "--load", str(plan["load"]),
-            "--workers", str(len(plan["workers"])),
-        ]
-        if candidate["code"]:
-            code = candidate["code"]
-            arguments += ["--code", f"{code['scheme']}:{code['k']}:{code['r']}"]
-        return arguments
+    def evaluate(self):
+        clean_ms = self.plan["pace"]["service_us"] / 1000
+        self.made = summary.figures(self.cells, clean_ms, self.plan)
+        self.claims = summary.claims(self.cells, self._args.rival)
 
     def write_report(self):
-        """Its part of the Markdown report; the picture beside."""
+        """Its part of the Markdown report; the pictures beside."""
         clean_ms = self.plan["pace"]["service_us"] / 1000
         title = (f"{self.name}: {len(self.plan['workers'])} workers, load "
                  f"{self.plan['load']:g}, paced service {clean_ms:g} ms")
-        cdfs = {policy: os.path.join(self.folder, f"{policy}-0", "cdf.csv")
-                for policy, repeats in self.cells.items()
-                if any(run["repeat"] == 0 for run, _ in repeats)}
-        picture = f"{self.name}.png"
-        if cdfs:
-            report.picture(
-                cdfs, max(candidate["deadline_ms"]
-                          for candidate in self.plan["candidates"]),
-                title, os.path.join(self._args.out, picture))
-        lines = [f"## {title}", "", summary.table(self.cells, clean_ms), ""]
-        for quantile, label in ((0.99, "p99"), (0.999, "p99.9")):
-            for policy, (middle, least, most) in summary.versus(
-                    self.cells, self._args.rival, quantile).items():
-                lines.append(
-                    f"- {label} of {policy} over {self._args.rival}'s, same "
-                    f"luck: {middle:.2f} ({least:.2f} .. {most:.2f})")
-        lines += ["", f"![latency]({picture})", ""]
+        lines = [f"## {title}", "", summary.table(self.cells, self.made), ""]
+        lines += [f"- {summary.claim_text(claim)}" for claim in self.claims]
+        lines += ["", host.sentence(self.host), ""]
+        lines += self._pictures(title)
         return "\n".join(lines)
 
 
-def pause_events(pauses):
-    """(seconds, signal, workers) in order of time."""
-    events = []
-    for pause in pauses:
-        events.append((pause["at_s"], signal.SIGSTOP, pause["workers"]))
-        events.append((pause["at_s"] + pause["length_s"], signal.SIGCONT,
-                       pause["workers"]))
-    return sorted(events, key=lambda event: event[0])
-
-
-def run_all(args, record):
+def run_all(args, scenarios, record):
     """Scenarios in order; within each, repeats of all candidates in turns."""
-    scenarios = [LiveScenario(args, path) for path in args.scenario]
     refused = False
     for scenario in scenarios:
         for repeat in range(args.repeats):
@@ -189,18 +162,70 @@ def run_all(args, record):
                 entry = scenario.run(plan, candidate, repeat)
                 record.add(entry)
                 refused |= bool(entry["refused"])
-    return scenarios, refused
+    return refused
+
+
+def against_load(args, scenarios):
+    """p99.9 against load, a picture for each scenario that has several."""
+    lines = []
+    for path in args.scenario:
+        stem = os.path.splitext(os.path.basename(path))[0]
+        points = {}
+        for scenario in scenarios:
+            if scenario.name.partition("@")[0] != stem:
+                continue
+            for policy, each in scenario.made.items():
+                if each and "p99.9_ms" in each:
+                    points.setdefault(policy, []).append(
+                        (scenario.plan["load"], each["p99.9_ms"]))
+        if points:
+            name = f"{stem}-loads.png"
+            pictures.against_load(points, stem, os.path.join(args.out, name))
+            lines += [f"## {stem}: p99.9 against load", "",
+                      f"![loads]({name})", ""]
+    return lines
+
+
+def write_report(args, scenarios, incomplete):
+    """report.md and summary.json of what there is."""
+    played = [scenario for scenario in scenarios if scenario.host]
+    lines = ["# Live runs", ""]
+    if incomplete:
+        lines += [f"**Incomplete**: {incomplete}. What follows was measured "
+                  "before.", ""]
+    lines += ["Intervals are 95 %, by block bootstrap over the seconds of all "
+              "repeats. Service times are paced, answers are computed.", ""]
+    for scenario in played:
+        scenario.evaluate()
+        lines.append(scenario.write_report())
+    if len(args.load) > 1:
+        lines += against_load(args, played)
+    with open(os.path.join(args.out, "report.md"), "w",
+              encoding="utf-8") as file:
+        file.write("\n".join(lines))
+    with open(os.path.join(args.out, "summary.json"), "w",
+              encoding="utf-8") as file:
+        json.dump({"incomplete": incomplete, "scenarios": [
+            {"scenario": scenario.name, "load": scenario.plan["load"],
+             "workers": len(scenario.plan["workers"]),
+             "figures": scenario.made, "claims": scenario.claims,
+             "host": scenario.host} for scenario in played]}, file, indent=2)
+        file.write("\n")
+    print("\n".join(lines))
 
 
 def parse_args():
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+        prog="parm-experiment", description=__doc__,
+        formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("scenario", nargs="+", help="scenario files")
     parser.add_argument("--policy", action="append", default=[],
-                        help="instead of the scenario's; several")
+                        help="instead of the scenario's; several; a name, the\n"
+                        "path of a frontend.yaml, or haproxy")
     parser.add_argument("--rival", default="hedge",
                         help="whom the others are compared with")
-    parser.add_argument("--load", type=float)
+    parser.add_argument("--load", type=float, action="append", default=[],
+                        help="instead of the scenario's; several")
     parser.add_argument("--workers", type=int)
     parser.add_argument("--trace")
     parser.add_argument("--seconds", type=int, default=60,
@@ -217,34 +242,44 @@ def parse_args():
     args = parser.parse_args()
     for name in ("out", "bin", "cache"):
         setattr(args, name, os.path.abspath(getattr(args, name)))
+    if HAPROXY in args.policy and haproxy.program() is None:
+        parser.error("haproxy is not installed: apt-get install haproxy, or "
+                     "name the program in PARM_HAPROXY")
     return args
 
 
 def main():
     args = parse_args()
     os.makedirs(args.out, exist_ok=True)
+    try:
+        scenarios = [LiveScenario(args, path, load) for path in args.scenario
+                     for load in args.load or [None]]
+    except live_plan.BadScenario as error:
+        print(f"parm-experiment: {error}", file=sys.stderr)
+        return 2
     record = RunRecord("live", args.seed, {
         name: getattr(args, name)
         for name in ("policy", "load", "workers", "seconds", "repeats",
                      "trace")} | {
         "scenario": [os.path.basename(path) for path in args.scenario]})
+    incomplete = "an error ended it"
     try:
-        scenarios, refused = run_all(args, record)
-    except live_plan.BadScenario as error:
-        print(f"run_scenario: {error}", file=sys.stderr)
-        return 2
+        refused = run_all(args, scenarios, record)
+        incomplete = None
+    except driver.Interrupted as interruption:
+        incomplete = str(interruption)
+        raise
     finally:
         # What was measured is kept, whatever came after.
+        record.add_to_config("incomplete", incomplete)
+        record.add_to_config("host", [
+            {"scenario": scenario.name, **each}
+            for scenario in scenarios for each in scenario.host])
         record.write(os.path.join(args.out, "record.json"),
                      os.path.join(args.bin, "parm-load"))
-    text = "\n".join(scenario.write_report() for scenario in scenarios)
-    with open(os.path.join(args.out, "report.md"), "w",
-              encoding="utf-8") as file:
-        file.write(text)
-    print(f"\n{text}\nreport      {args.out}/report.md\n"
-          f"run record  {args.out}/record.json")
+        write_report(args, scenarios, incomplete)
     return 3 if refused else 0
 
 
 if __name__ == "__main__":
-    driver.run("run_scenario", main)
+    driver.run("parm-experiment", main)

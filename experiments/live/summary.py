@@ -1,8 +1,15 @@
-"""The Markdown table of a scenario: a row for each policy."""
+"""The figures of a scenario: a Markdown table with a row for each policy, and
+claims as intervals on paired differences.
+"""
 
 import statistics
 
+from experiments.live import latencies
+
 TAIL_MULTIPLES = (2, 3, 5)
+QUANTILES = {"p50": 0.5, "p99": 0.99, "p99.9": 0.999, "p99.99": 0.9999}
+# MLPerf's bound on the sample for any confidence at all in a quantile.
+_LEAST_QUERIES = {"p99": 459, "p99.9": 4_600, "p99.99": 46_000}
 
 
 def _median_range(values, digits=1):
@@ -15,14 +22,13 @@ def _median_range(values, digits=1):
     return text
 
 
-def _quantile_text(distributions, q):
-    """Of several repeats the median and the range, of one its interval."""
-    if len(distributions) > 1:
-        return _median_range([each.at(q) for each in distributions])
-    value, low, high = distributions[0].interval(q)
-    return "{:.1f} ({} .. {})".format(
-        value, *("-" if each is None else f"{each:.1f}"
-                 for each in (low, high)))
+def _interval_text(figure, digits=1):
+    if figure is None:
+        return "-"
+    value, low, high = figure
+    ends = ("-" if each is None else f"{each:.{digits}f}"
+            for each in (low, high))
+    return "{:.{}f} ({} .. {})".format(value, digits, *ends)
 
 
 def _share(runs, source):
@@ -34,49 +40,104 @@ def _percent(runs, key):
             else 100 * run["accuracy"][key] for run in runs]
 
 
-def table(cells, clean_service_ms):
-    """`cells`: policy -> list of (run, Distribution), one for each repeat that
-    was not refused.
+def _logs(repeats):
+    return {run["repeat"]: log for run, log in repeats}
+
+
+def figures(cells, clean_service_ms, plan):
+    """Policy -> figures. `cells`: policy -> list of (run, QueryLog), one for
+    each repeat that was not refused.
     """
-    heading = ["policy", "p50 ms", "p99 ms", "p99.9 ms"]
+    of_policy = {}
+    for policy, repeats in cells.items():
+        if not repeats:
+            of_policy[policy] = None
+            continue
+        logs = _logs(repeats)
+        count = sum(len(log) for log in logs.values())
+        each = {"queries": count}
+        for name, q in QUANTILES.items():
+            if count >= _LEAST_QUERIES.get(name, 1):
+                each[f"{name}_ms"] = latencies.pooled(logs, q)
+        for multiple in TAIL_MULTIPLES:
+            each[f"above_{multiple}_service"] = [
+                log.share_above(multiple * clean_service_ms)
+                for log in logs.values()]
+        recovered = [latencies.recovery_s(log, plan) for log in logs.values()]
+        if plan["rate_steps"]:
+            each["recovery_s"] = recovered
+        of_policy[policy] = each
+    return of_policy
+
+
+def claims(cells, rival):
+    """[{policy, rival, quantile, difference_ms, ratio}], each figure (value,
+    low, high), of repeats with the same luck.
+    """
+    made = []
+    theirs = _logs(cells.get(rival, []))
+    for policy, repeats in cells.items():
+        if policy == rival or not repeats or not theirs:
+            continue
+        for name in ("p99", "p99.9"):
+            fewest = min(sum(len(log) for log in logs.values())
+                         for logs in (_logs(repeats), theirs))
+            if fewest < _LEAST_QUERIES[name]:
+                continue
+            result = latencies.paired(_logs(repeats), theirs, QUANTILES[name])
+            if result is not None:
+                made.append({"policy": policy, "rival": rival,
+                             "quantile": name, **result})
+    return made
+
+
+def claim_text(claim):
+    """One sentence; a difference whose interval holds 0 is none."""
+    low, high = claim["difference_ms"][1:]
+    verdict = ("less" if high < 0 else "more" if low > 0
+               else "no difference shown")
+    return (f"{claim['quantile']} of {claim['policy']} minus "
+            f"{claim['rival']}'s, same luck: "
+            f"{_interval_text(claim['difference_ms'])} ms ({verdict}); ratio "
+            f"{_interval_text(claim['ratio'], 2)}")
+
+
+def table(cells, made):
+    """`made`: what figures() gave for these cells."""
+    quantiles = [name for name in QUANTILES
+                 if any(each and f"{name}_ms" in each
+                        for each in made.values())]
+    recovery = any(each and "recovery_s" in each for each in made.values())
+    heading = ["policy", *(f"{name} ms" for name in quantiles)]
     heading += [f"> {multiple} S %" for multiple in TAIL_MULTIPLES]
     heading += ["hedged %", "reconstructed %", "delivered accuracy %",
-                "exact accuracy %", "extra jobs", "lost", "achieved qps"]
+                "exact accuracy %", "extra jobs", "errors", "lost",
+                "achieved qps"]
+    heading += ["recovery s"] if recovery else []
     lines = ["| " + " | ".join(heading) + " |",
              "| " + " | ".join("---" for _ in heading) + " |"]
     for policy, repeats in cells.items():
-        if not repeats:
+        each = made[policy]
+        if each is None:
             lines.append(f"| {policy} | refused |" + " |" * (len(heading) - 2))
             continue
         runs = [run for run, _ in repeats]
-        distributions = [each for _, each in repeats]
         row = [policy]
-        row += [_quantile_text(distributions, q) for q in (0.5, 0.99, 0.999)]
-        row += [_median_range([100 * each.share_above(
-            multiple * clean_service_ms) for each in distributions], 2)
-            for multiple in TAIL_MULTIPLES]
+        row += [_interval_text(each.get(f"{name}_ms")) for name in quantiles]
+        row += [_median_range([100 * share for share in
+                               each[f"above_{multiple}_service"]], 2)
+                for multiple in TAIL_MULTIPLES]
         row += [_median_range(_share(runs, source), 2)
                 for source in ("hedged", "reconstructed")]
         row += [_median_range(_percent(runs, key), 2)
                 for key in ("delivered", "exact")]
         row.append(_median_range(
             [run["extra_jobs_per_query"] for run in runs], 3))
-        row.append(str(sum(run["answers"]["lost"] for run in runs)))
+        row += [str(sum(run["answers"][source] for run in runs))
+                for source in ("error", "lost")]
         row.append(_median_range([run["achieved_qps"] for run in runs], 0))
+        if recovery:
+            times = each["recovery_s"]
+            row.append("never" if None in times else _median_range(times))
         lines.append("| " + " | ".join(row) + " |")
     return "\n".join(lines)
-
-
-def versus(cells, rival, quantile):
-    """Policy -> quantile over the rival's, of repeats with the same luck:
-    (median, least, largest).
-    """
-    ratios = {}
-    rivals = {run["repeat"]: each for run, each in cells.get(rival, [])}
-    for policy, repeats in cells.items():
-        paired = [each.at(quantile) / rivals[run["repeat"]].at(quantile)
-                  for run, each in repeats if run["repeat"] in rivals]
-        if policy != rival and paired:
-            ratios[policy] = (statistics.median(paired), min(paired),
-                              max(paired))
-    return ratios

@@ -39,6 +39,12 @@ double JobPlans::SlowFactor(Duration now, uint32_t worker) const {
     const auto period = static_cast<uint64_t>(now / trace->dwell);
     factor *= RecordedSlowdown(scenario_, draws_, period, worker);
   }
+  for (const WorkerEvent& event : scenario_.worker_events) {
+    if (event.kind == WorkerEvent::Kind::kSilent && event.worker == worker &&
+        now >= event.at && now < event.at + event.length) {
+      factor *= kSilentFactor;
+    }
+  }
   return factor;
 }
 

@@ -33,6 +33,12 @@ class LivePlan {
   void WriteWindow(const FaultWindow& window);
   void WriteSlowMode(Duration start, Duration length, double factor);
   void WritePauses();
+  void WriteWorkerEvents(uint32_t worker);
+  void WriteWorkerEventList();
+  void WriteRateSteps();
+  double RateOf(double load) const {
+    return load * scenario_.num_workers / ToSeconds(scenario_.pace.service);
+  }
   absl::Status WriteCandidate(const Candidate& candidate);
   void Span(absl::string_view key, Duration value) {
     json_.Key(key).String(
@@ -75,6 +81,9 @@ void LivePlan::WriteWindow(const FaultWindow& window) {
     Span("delay", window.reply_delay);
     json_.EndObject();
   }
+  if (window.error_probability > 0) {
+    json_.Key("error_probability").Double(window.error_probability);
+  }
   json_.EndObject();
 }
 
@@ -108,7 +117,44 @@ void LivePlan::WriteWorker(uint32_t worker) {
       if (factor > 1) WriteSlowMode(start, trace->dwell, factor);
     }
   }
+  WriteWorkerEvents(worker);
   json_.EndArray().EndObject();
+}
+
+void LivePlan::WriteWorkerEvents(uint32_t worker) {
+  for (const WorkerEvent& event : scenario_.worker_events) {
+    if (event.worker != worker) continue;
+    if (event.kind == WorkerEvent::Kind::kSilent) {
+      WriteSlowMode(event.at, event.length, kSilentFactor);
+    } else if (event.kind == WorkerEvent::Kind::kFailing) {
+      WriteWindow(
+          {.start = event.at, .length = event.length, .error_probability = 1});
+    }
+  }
+}
+
+// Kills are carried out by the runner; the others are faults of the worker too.
+void LivePlan::WriteWorkerEventList() {
+  json_.Key("worker_events").BeginArray();
+  for (const WorkerEvent& event : scenario_.worker_events) {
+    json_.BeginObject().Key("what").String(
+        event.kind == WorkerEvent::Kind::kKill     ? "kill"
+        : event.kind == WorkerEvent::Kind::kSilent ? "silent"
+                                                   : "failing");
+    json_.Key("worker").Uint(event.worker);
+    json_.Key("at_s").Double(ToSeconds(event.at));
+    json_.Key("length_s").Double(ToSeconds(event.length)).EndObject();
+  }
+  json_.EndArray();
+}
+
+void LivePlan::WriteRateSteps() {
+  json_.Key("rate_steps").BeginArray();
+  for (const LoadStep& step : scenario_.load_steps) {
+    json_.BeginObject().Key("at_s").Double(ToSeconds(step.at));
+    json_.Key("rate_qps").Double(RateOf(step.load)).EndObject();
+  }
+  json_.EndArray();
 }
 
 void LivePlan::WritePauses() {
@@ -165,15 +211,16 @@ absl::StatusOr<std::string> LivePlan::Json(
   json_.Key("scenario").String(scenario_.name);
   json_.Key("seed").Uint(seed_);
   json_.Key("load").Double(scenario_.load);
-  json_.Key("rate_qps")
-      .Double(scenario_.load * scenario_.num_workers /
-              ToSeconds(scenario_.pace.service));
+  json_.Key("rate_qps").Double(RateOf(scenario_.load));
+  json_.Key("frontends").Uint(scenario_.num_frontends);
+  WriteRateSteps();
   json_.Key("warmup_s").Double(ToSeconds(scenario_.warm_up));
   WritePace();
   json_.Key("workers").BeginArray();
   for (uint32_t i = 0; i < scenario_.num_workers; ++i) WriteWorker(i);
   json_.EndArray();
   WritePauses();
+  WriteWorkerEventList();
   json_.Key("candidates").BeginArray();
   for (const Candidate& candidate : candidates) {
     PARM_RETURN_IF_ERROR(WriteCandidate(candidate));
@@ -187,10 +234,11 @@ absl::StatusOr<std::string> LivePlan::Json(
 absl::StatusOr<std::string> LivePlanJson(
     const LoadScenario& scenario, const std::vector<Candidate>& candidates,
     uint64_t seed, Duration measured) {
-  if (scenario.shuffles || !scenario.load_steps.empty()) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        scenario.file, ":1: ", scenario.shuffles ? "shuffles" : "load_steps",
-        " cannot be played live: want a scenario without"));
+  if (scenario.shuffles) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(scenario.file,
+                     ":1: shuffles cannot be played live: want a scenario "
+                     "without"));
   }
   return LivePlan(scenario, seed, measured).Json(candidates);
 }

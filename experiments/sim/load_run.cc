@@ -54,6 +54,9 @@ class Arrivals {
   uint64_t count_ = 0;
 };
 
+// SimEvent::small of an incident that is one worker's.
+constexpr uint8_t kWorkerEvent = 1;
+
 class LoadSimulator final : public core::ActionSink {
  public:
   LoadSimulator(const LoadScenario& scenario, const Candidate& candidate,
@@ -109,6 +112,9 @@ class LoadSimulator final : public core::ActionSink {
                         .what = Happening::kIncident,
                         .id = period});
   }
+  void PlanWorkerEvents();
+  void Strike(const SimEvent& event);
+  void Mend(const SimEvent& event);
   void Arrive();
   void Pause(const SimEvent& event);
   void EndPause(const SimEvent& event);
@@ -184,16 +190,53 @@ void LoadSimulator::EndPause(const SimEvent& event) {
   }
 }
 
+// What is silent takes long, which JobPlans knows.
+void LoadSimulator::PlanWorkerEvents() {
+  for (size_t i = 0; i < scenario_.worker_events.size(); ++i) {
+    const WorkerEvent& event = scenario_.worker_events[i];
+    if (event.kind == WorkerEvent::Kind::kSilent) continue;
+    const auto push = [&](Duration at, Happening what) {
+      world_.events.Push({.at = Time{} + at,
+                          .what = what,
+                          .small = kWorkerEvent,
+                          .worker = event.worker,
+                          .id = i});
+    };
+    push(event.at, Happening::kIncident);
+    push(event.at + event.length, Happening::kIncidentOver);
+  }
+}
+
+void LoadSimulator::Strike(const SimEvent& event) {
+  SimWorker& worker = worker_side_.workers()[event.worker];
+  if (scenario_.worker_events[event.id].kind == WorkerEvent::Kind::kFailing) {
+    return worker.FailTasks(TaskError::kRetryable);
+  }
+  worker.Kill();
+  world_.Disconnect(event.worker);
+  world_.Later({.what = Happening::kDownAtFrontend, .worker = event.worker});
+}
+
+void LoadSimulator::Mend(const SimEvent& event) {
+  SimWorker& worker = worker_side_.workers()[event.worker];
+  if (scenario_.worker_events[event.id].kind == WorkerEvent::Kind::kFailing) {
+    return worker.FailTasks(TaskError::kNone);
+  }
+  worker.Start();
+  world_.Reconnect(event.worker);
+  world_.Later({.what = Happening::kHelloAtFrontend, .worker = event.worker});
+}
+
 void LoadSimulator::Happen(const SimEvent& event) {
   switch (event.what) {
     case Happening::kArrival:
       Arrive();
       return;
     case Happening::kIncident:
-      Pause(event);
+      event.small == kWorkerEvent ? Strike(event) : Pause(event);
       return;
     case Happening::kIncidentOver:
-      EndPause(event);
+      event.small == kWorkerEvent ? Mend(event) : EndPause(event);
       return;
     case Happening::kHelloAtFrontend:
       Tell(worker_side_.HelloOf(event.worker));
@@ -211,6 +254,7 @@ absl::StatusOr<LoadRun> LoadSimulator::Run() {
   worker_side_.Begin();
   PlanArrival();
   PlanPause(1);
+  PlanWorkerEvents();
   uint64_t num_events = 0;
   // Each query is answered by its deadline, so this ends.
   while (num_answered_ < scenario_.num_queries) {
@@ -289,6 +333,12 @@ absl::StatusOr<LoadRun> RunLoadScenario(const LoadScenario& scenario,
                                         const Candidate& candidate,
                                         uint64_t seed) {
   PARM_RETURN_IF_ERROR(CheckWorkers(scenario));
+  if (scenario.num_frontends > 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(scenario.file, ":", scenario.workers_line,
+                     ": several frontends are not simulated: got ",
+                     scenario.num_frontends, ", want 1"));
+  }
   PARM_ASSIGN_OR_RETURN(Scenario world, MakeWorld(scenario, candidate, seed));
   const auto simulator = std::make_unique<LoadSimulator>(
       scenario, candidate, std::move(world), seed);

@@ -30,7 +30,8 @@ class Resolver {
     PARM_RETURN_IF_ERROR(ResolveSlowMode(out));
     PARM_RETURN_IF_ERROR(ResolveShuffles(out));
     PARM_RETURN_IF_ERROR(ResolveTrace(out));
-    return ResolvePause(out);
+    PARM_RETURN_IF_ERROR(ResolvePause(out));
+    return ResolveWorkerEvents(out);
   }
 
  private:
@@ -56,6 +57,7 @@ class Resolver {
     out->pace.per_extra_sample =
         DurationOr(from_.pace().per_extra_sample(), out->pace.service);
     if (from_.load() > 0) out->load = from_.load();
+    if (from_.frontends() > 0) out->num_frontends = from_.frontends();
     if (from_.queries() > 0) out->num_queries = from_.queries();
     out->warm_up = DurationOr(from_.warmup(), out->warm_up);
     out->policies.assign(from_.policies().begin(), from_.policies().end());
@@ -172,6 +174,25 @@ class Resolver {
                        out->domain_pause->length);
   }
 
+  absl::Status ResolveWorkerEvents(LoadScenario* out) const {
+    for (int i = 0; i < from_.worker_events_size(); ++i) {
+      const config::WorkerEvent& event = from_.worker_events(i);
+      const WorkerEvent resolved = {
+          .kind = event.what() == "kill"     ? WorkerEvent::Kind::kKill
+                  : event.what() == "silent" ? WorkerEvent::Kind::kSilent
+                                             : WorkerEvent::Kind::kFailing,
+          .worker = event.worker(),
+          .at = DurationOr(event.at(), Duration{0}),
+          .length = DurationOr(event.length(), Duration{0})};
+      if (resolved.length <= Duration{0}) {
+        return Error(absl::StrCat("worker_events[", i, "].length"),
+                     "worker_events: length must be above 0");
+      }
+      out->worker_events.push_back(resolved);
+    }
+    return absl::OkStatus();
+  }
+
   const config::Scenario& from_;
   const YamlLines& lines_;
   const std::string file_;
@@ -206,6 +227,7 @@ LoadScenario WithoutFaults(LoadScenario scenario) {
   scenario.shuffles.reset();
   scenario.trace.reset();
   scenario.domain_pause.reset();
+  scenario.worker_events.clear();
   return scenario;
 }
 
@@ -216,6 +238,13 @@ absl::Status CheckWorkers(const LoadScenario& scenario) {
         scenario.file, ":", scenario.workers_line, ": workers: got ",
         scenario.num_workers, ", want at least ", 2 * scenario.shuffles->pairs,
         " for ", scenario.shuffles->pairs, " shuffles"));
+  }
+  for (const WorkerEvent& event : scenario.worker_events) {
+    if (event.worker < scenario.num_workers) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat(scenario.file, ":", scenario.workers_line,
+                     ": worker_events: no such worker: got ", event.worker,
+                     " of ", scenario.num_workers));
   }
   return absl::OkStatus();
 }

@@ -62,6 +62,18 @@ struct DomainPause {
   Duration length{0};
 };
 
+/// What befalls one worker, from `at` for `length`.
+struct WorkerEvent {
+  enum class Kind : uint8_t { kKill, kSilent, kFailing };
+  Kind kind = Kind::kKill;
+  uint32_t worker = 0;
+  Duration at{0};
+  Duration length{0};
+};
+
+/// A silent worker takes so much longer, simulated and live: no run lasts it.
+inline constexpr double kSilentFactor = 10'000;
+
 struct LoadScenario {
   std::string name;
   std::string file;       // for messages
@@ -86,12 +98,15 @@ struct LoadScenario {
   std::optional<Shuffles> shuffles;
   std::optional<TraceReplay> trace;
   std::optional<DomainPause> domain_pause;
+  std::vector<WorkerEvent> worker_events;
+  uint32_t num_frontends = 1;  // above 1: live only
 };
 
 /// Errors: kInvalidArgument "FILE:LINE: ..." for what proto/strict_yaml.h
 /// refuses, and for: network.min above max; load steps out of order; a fault
 /// that is not slow_jobs, slow_mode or reply_delay, or states one in part; a
-/// slow mode or pause longer than its period; a period of 0.
+/// slow mode or pause longer than its period; a period of 0; a worker event of
+/// length 0.
 absl::StatusOr<LoadScenario> ParseLoadScenario(absl::string_view yaml,
                                                absl::string_view file);
 
@@ -104,7 +119,7 @@ LoadScenario WithoutFaults(LoadScenario scenario);
 
 /// What depends on the number of workers, which a flag may replace.
 /// Errors: kInvalidArgument "FILE:LINE: ..." if more workers shuffle than there
-/// are.
+/// are, or an event befalls one that is not there.
 absl::Status CheckWorkers(const LoadScenario& scenario);
 
 /// Reads the trace, if the scenario has one: `file`, or the scenario's own,

@@ -17,7 +17,7 @@ python=$root/.venv/bin/python
 [[ -x $python ]] || python=python3
 
 live() {
-  exec "$python" "$root/experiments/live/run_scenario.py" --rival hedge \
+  exec "$root/experiments/parm-experiment" --rival hedge \
     --workers 16 --load 0.3 "$@"
 }
 scenarios=$root/experiments/scenarios

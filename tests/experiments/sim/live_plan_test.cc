@@ -131,17 +131,41 @@ TEST_F(LivePlanTest, SharesWorkersOutAsSimulated) {
   EXPECT_TRUE(event["length"].error() != simdjson::SUCCESS);
 }
 
-TEST_F(LivePlanTest, RefusesWhatOnlyASimulationCanDo) {
+TEST_F(LivePlanTest, RefusesWhatCannotBePlayedLive) {
   LoadScenario shuffles = Scenario20ms();
   shuffles.shuffles = Shuffles{.pairs = 1};
-  LoadScenario steps = Scenario20ms();
-  steps.load_steps = {{.at = Milliseconds(1), .load = 1}};
-  for (const auto& [scenario, word] :
-       {std::pair{shuffles, "shuffles"}, std::pair{steps, "load_steps"}}) {
-    EXPECT_THAT(LivePlanJson(scenario, {*candidate_}, kSeed, Milliseconds(1)),
-                StatusIs(absl::StatusCode::kInvalidArgument,
-                         HasSubstr(std::string("s.yaml:1: ") + word)));
-  }
+  EXPECT_THAT(LivePlanJson(shuffles, {*candidate_}, kSeed, Milliseconds(1)),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("s.yaml:1: shuffles cannot be played live")));
+}
+
+TEST_F(LivePlanTest, NamesStepsEventsAndFrontends) {
+  LoadScenario scenario = Scenario20ms();
+  scenario.num_frontends = 4;
+  scenario.load_steps = {{.at = Milliseconds(10'000), .load = 1.2}};
+  scenario.worker_events = {{.kind = WorkerEvent::Kind::kSilent,
+                             .worker = 2,
+                             .at = Milliseconds(3000),
+                             .length = Milliseconds(4000)},
+                            {.kind = WorkerEvent::Kind::kKill,
+                             .worker = 1,
+                             .at = Milliseconds(1000),
+                             .length = Milliseconds(500)}};
+  const simdjson::dom::element plan = Plan(scenario);
+  EXPECT_EQ(plan["frontends"].get_uint64().value(), 4);
+  const auto step = plan["rate_steps"].at(0);
+  EXPECT_EQ(step["at_s"].get_double().value(), 10);
+  EXPECT_DOUBLE_EQ(step["rate_qps"].get_double().value(), 360);
+  const auto kill = plan["worker_events"].at(1);
+  EXPECT_EQ(kill["what"].get_string().value(), "kill");
+  EXPECT_EQ(kill["worker"].get_uint64().value(), 1);
+  EXPECT_EQ(kill["at_s"].get_double().value(), 1);
+  EXPECT_EQ(kill["length_s"].get_double().value(), 0.5);
+  // What the worker does itself is in its faults, as the simulation has it.
+  EXPECT_EQ(PlannedFactor(plan["workers"].at(2), Milliseconds(3000)),
+            kSilentFactor);
+  EXPECT_EQ(PlannedFactor(plan["workers"].at(2), Milliseconds(7000)), 1);
+  EXPECT_EQ(PlannedFactor(plan["workers"].at(1), Milliseconds(3000)), 1);
 }
 
 }  // namespace

@@ -145,6 +145,57 @@ TEST(LoadRunTest, PausesOneWholeDomainAtATime) {
               Optional(AllOf(Ge(150.0), Le(260.0))));
 }
 
+Candidate Hedge() {
+  Candidate hedge = None();
+  hedge.policy = "hedge";
+  hedge.core.models.front().policy = core::PolicyKind::kHedge;
+  return hedge;
+}
+
+TEST(LoadRunTest, LosesNothingWhenAWorkerDies) {
+  LoadScenario scenario = Clean();
+  scenario.num_queries = 3000;
+  for (uint32_t worker = 0; worker < 12; ++worker) {
+    scenario.worker_events.push_back(
+        {.kind = WorkerEvent::Kind::kKill,
+         .worker = worker,
+         .at = Milliseconds(2'000 + 1'000 * worker),
+         .length = Milliseconds(500)});
+  }
+  PARM_ASSERT_OK_AND_ASSIGN(const LoadRun run,
+                            RunLoadScenario(scenario, None(), 1));
+  EXPECT_EQ(run.entry.answers.exact, 3000);
+  // What was at a worker goes elsewhere, a little later.
+  EXPECT_THAT(run.entry.latency_ms.max, Optional(Gt(24.0)));
+}
+
+TEST(LoadRunTest, AFailingWorkerIsNoSinkhole) {
+  LoadScenario scenario = Clean();
+  scenario.num_queries = 3000;
+  scenario.worker_events = {{.kind = WorkerEvent::Kind::kFailing,
+                             .worker = 3,
+                             .at = Milliseconds(5'000),
+                             .length = Milliseconds(3'000)}};
+  PARM_ASSERT_OK_AND_ASSIGN(const LoadRun run,
+                            RunLoadScenario(scenario, None(), 1));
+  EXPECT_LT(run.entry.answers.error, 30);
+}
+
+TEST(LoadRunTest, ASilentWorkerIsSilentForGood) {
+  LoadScenario scenario = Clean();
+  scenario.num_queries = 3000;
+  scenario.worker_events = {{.kind = WorkerEvent::Kind::kSilent,
+                             .worker = 3,
+                             .at = Milliseconds(5'000),
+                             .length = Milliseconds(3'000)}};
+  PARM_ASSERT_OK_AND_ASSIGN(const LoadRun none,
+                            RunLoadScenario(scenario, None(), 1));
+  EXPECT_GT(none.entry.answers.error, 0);
+  PARM_ASSERT_OK_AND_ASSIGN(const LoadRun hedged,
+                            RunLoadScenario(scenario, Hedge(), 1));
+  EXPECT_EQ(hedged.entry.answers.error, 0);
+}
+
 TEST(LoadRunTest, CountsRefusedQueriesAsLate) {
   LoadScenario scenario = Clean();
   scenario.load = 1.5;
@@ -179,6 +230,17 @@ TEST(LoadRunTest, RefusesAnImpossibleScenario) {
   scenario.num_workers = 2;
   EXPECT_THAT(RunLoadScenario(scenario, Coded(), 1),
               StatusIs(absl::StatusCode::kInvalidArgument));
+  scenario = Clean();
+  scenario.worker_events = {{.worker = 12, .length = Milliseconds(1)}};
+  EXPECT_THAT(RunLoadScenario(scenario, None(), 1),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       ::testing::HasSubstr("no such worker: got 12 of 12")));
+  scenario = Clean();
+  scenario.num_frontends = 2;
+  EXPECT_THAT(
+      RunLoadScenario(scenario, None(), 1),
+      StatusIs(absl::StatusCode::kInvalidArgument,
+               ::testing::HasSubstr("several frontends are not simulated")));
   Candidate no_room = None();
   no_room.core.max_queries = 2'000'000'000;
   EXPECT_THAT(RunLoadScenario(Clean(), no_room, 1),

@@ -99,6 +99,11 @@ TEST(LoadScenarioTest, NamesTheLineOfAContradiction) {
                 "must not be above its `every`");
   ExpectRefused("shuffles: {pairs: 1, length: 0s, mean_delay: 1ms}\n", 4,
                 "shuffles.length must be above 0");
+  ExpectRefused("worker_events:\n  - {what: kill, at: 1s, length: 0s}\n", 5,
+                "length must be above 0");
+  ExpectRefused("worker_events:\n  - {what: sleep, at: 1s, length: 1s}\n", 5,
+                "kill|silent|failing");
+  ExpectRefused("frontends: 17\n", 4, "frontends");
   ExpectRefused("trace: {dwell: 0s}\n", 4, "trace.dwell must be above 0");
   EXPECT_THAT(ParseLoadScenario(
                   "name: s\npace: {service: 0s}\npolicies: [none]\n", "s.yaml"),
@@ -165,9 +170,11 @@ TEST(LoadScenarioTest, LeavesTheLoadWhenFaultsAreTakenAway) {
   scenario.shuffles.emplace();
   scenario.trace.emplace();
   scenario.domain_pause.emplace();
+  scenario.worker_events.emplace_back();
   const LoadScenario without = WithoutFaults(scenario);
   EXPECT_EQ(without.load, 0.3);
   EXPECT_TRUE(without.faults.empty());
+  EXPECT_TRUE(without.worker_events.empty());
   EXPECT_FALSE(without.roving_slow_mode || without.shuffles || without.trace ||
                without.domain_pause);
 }

@@ -1,0 +1,105 @@
+"""HAProxy before the workers' HTTP ports: the rival from outside, that people
+run today. It retries a query elsewhere when a worker does not answer in time.
+"""
+
+import os
+import shutil
+import socket
+import time
+
+from experiments.harness.frontend import http_get
+
+# One thread, as the frontend has one loop; connections are kept and shared.
+# Only a query that is here as a whole, and fits a buffer of 16 KB, is retried.
+_CONFIG = """\
+global
+    nbthread 1
+    maxconn 4096
+    stats socket {stats} level admin
+defaults
+    mode http
+    timeout connect 1s
+    timeout client 60s
+    timeout server {server_timeout_ms}ms
+    option http-keep-alive
+    http-reuse always
+    balance leastconn
+    retries {retries}
+    option redispatch 1
+    option http-buffer-request
+    retry-on conn-failure empty-response response-timeout 503
+frontend in
+    bind fd@{fd}
+    default_backend workers
+backend workers
+{servers}
+"""
+
+
+def program():
+    """HAProxy's path, PARM_HAPROXY before that of the system; None without."""
+    return os.environ.get("PARM_HAPROXY") or shutil.which(
+        "haproxy", path=os.environ.get("PATH", "") + ":/usr/sbin")
+
+
+class HaProxy:
+    """Its files lie in `folder`; NAME is its process in `processes`."""
+
+    NAME = "haproxy"
+
+    def __init__(self, processes, folder):
+        self._processes = processes
+        self._folder = folder
+        self._stats = os.path.join(folder, "haproxy.sock")
+        self.address = None
+
+    def start(self, endpoints, path, server_timeout_ms=10000, retries=2):
+        """Its address, once `path` answers 200 through it.
+
+        A worker that has not answered after `server_timeout_ms` is given up,
+        and the query goes to another, `retries` times.
+        """
+        command = program()
+        if command is None:
+            raise RuntimeError(
+                "haproxy is not installed: apt-get install haproxy, or name "
+                "the program in PARM_HAPROXY")
+        servers = "\n".join(
+            f"    server w{index} {endpoint}"
+            for index, endpoint in enumerate(endpoints))
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            listener.listen(1024)
+            self.address = "127.0.0.1:%d" % listener.getsockname()[1]
+            config = os.path.join(self._folder, "haproxy.cfg")
+            with open(config, "w", encoding="utf-8") as file:
+                file.write(_CONFIG.format(
+                    stats=self._stats, fd=listener.fileno(), servers=servers,
+                    server_timeout_ms=server_timeout_ms, retries=retries))
+            self._processes.start(
+                self.NAME, [command, "-db", "-q", "-f", config],
+                pass_fds=[listener.fileno()])
+        deadline = time.monotonic() + 10
+        while http_get(self.address, path)[0] != 200:
+            self._processes.check_alive()
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"haproxy does not reach {path} in 10 s")
+            time.sleep(0.05)
+        return self.address
+
+    def retries(self):
+        """Queries that were sent again, and those of them sent elsewhere."""
+        with socket.socket(socket.AF_UNIX) as stats:
+            stats.settimeout(5)
+            stats.connect(self._stats)
+            stats.sendall(b"show stat\n")
+            text = b""
+            while chunk := stats.recv(65536):
+                text += chunk
+        header, *rows = text.decode().lstrip("# ").strip().splitlines()
+        names = header.split(",")
+        for row in rows:
+            fields = dict(zip(names, row.split(",")))
+            if fields["svname"] == "BACKEND":
+                return int(fields["wretr"]), int(fields["wredis"])
+        raise RuntimeError("haproxy tells no figures of its backend")
