@@ -10,7 +10,7 @@ range of the repeats' own ratios. CPU is that of the hop's own process, all
 its threads, by /proc/PID/task/*/schedstat. `direct` is the load at one worker's
 HTTP port without a hop: its p50 is what the others' is compared with.
 
-Writes OUT/hop_cost.json, a run record, and prints a Markdown table. Exit status:
+Writes OUT/hop_cost.json, a run record, and a Markdown table, hop_cost.md. Exit status:
 0 done, 1 failed, 3 every run of a figure was refused.
 """
 
@@ -226,6 +226,9 @@ def main():
         record.write(os.path.join(args.out, "hop_cost.json"),
                      os.path.join(args.bin, "parm-load"))
     print("\n".join(rows))
+    with open(os.path.join(args.out, "hop_cost.md"), "w",
+              encoding="utf-8") as file:
+        file.write("\n".join(rows) + "\n")
     return status
 
 
