@@ -6,6 +6,7 @@
 #include "frontend/serve/http_listener.h"
 #include "frontend/serve/http_message.h"
 #include "frontend/serve/route.h"
+#include "frontend/serve/status_page.h"
 
 namespace parm {
 namespace {
@@ -26,7 +27,8 @@ class MetricsHandler final : public HttpHandler {
 
  private:
   HttpReply Answer(const HttpRequest& request) {
-    if (ParseTarget(request.target).endpoint != Endpoint::kMetrics) {
+    const bool page = IsRoot(request.target);
+    if (!page && ParseTarget(request.target).endpoint != Endpoint::kMetrics) {
       return ErrorReply(Endpoint::kOther, 404, "Not Found");
     }
     if (request.method != HttpMethod::kGet &&
@@ -39,10 +41,20 @@ class MetricsHandler final : public HttpHandler {
     HttpReply reply{.endpoint = Endpoint::kMetrics,
                     .content_type = "text/plain; version=0.0.4; charset=utf-8"};
     reply.body.json = service_->MetricsText();
+    if (page) {
+      reply.content_type = "text/html; charset=utf-8";
+      reply.body.json = status_page_.Render(reply.body.json,
+                                            std::chrono::steady_clock::now());
+    }
     return reply;
   }
 
+  static bool IsRoot(absl::string_view target) {
+    return target.substr(0, target.find('?')) == "/";
+  }
+
   QueryService* const service_;
+  StatusPage status_page_;
 };
 
 }  // namespace

@@ -1,7 +1,7 @@
 #pragma once
 
-// GET /metrics on a port of its own, so that what Prometheus reads is never
-// behind what clients send.
+// GET /metrics, and GET / for people, on a port of its own, so that what
+// Prometheus reads is never behind what clients send.
 
 #include <cstdint>
 #include <memory>

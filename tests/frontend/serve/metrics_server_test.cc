@@ -41,9 +41,19 @@ TEST_F(MetricsServerTest, ServesTheTextOfTheService) {
   }
 }
 
+TEST_F(MetricsServerTest, ServesAPageForPeople) {
+  RawHttpClient client(server_->port());
+  for (const char* target : {"/", "/?since=start"}) {
+    const RawReply reply = client.Ask(Request("GET", target));
+    EXPECT_EQ(reply.status, 200);
+    EXPECT_EQ(reply.headers.at("content-type"), "text/html; charset=utf-8");
+    EXPECT_EQ(reply.body.substr(0, 15), "<!DOCTYPE html>");
+  }
+}
+
 TEST_F(MetricsServerTest, ServesNothingElse) {
   RawHttpClient client(server_->port());
-  EXPECT_EQ(client.Ask(Request("GET", "/")).status, 404);
+  EXPECT_EQ(client.Ask(Request("GET", "/other")).status, 404);
   EXPECT_EQ(client.Ask(InferRequestText()).status, 404);
   EXPECT_EQ(client.Ask(Request("PUT", "/metrics")).status, 405);
   EXPECT_EQ(client.Ask(Request("POST", "/", "", std::string(2000, 'a'))).status,
