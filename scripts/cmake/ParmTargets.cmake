@@ -114,6 +114,9 @@ endfunction()
 # parm_test(encoder/sum_code_test LINK parm::encoder LABELS unit) builds
 # tests/encoder/sum_code_test.cc into one program and one CTest entry.
 # SOURCES: further files. TIMEOUT: seconds, default 60. ARGS: command line.
+# PARM_TEST_COMPILE_OPTIONS is set by the sanitizer presets: a test's own file
+# is mostly matchers, whose instrumentation takes longer to compile than all of
+# the code that it checks.
 function(parm_test path)
   cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;LINK;LABELS;ARGS" ${ARGN})
   string(REPLACE "/" "." test ${path})
@@ -121,6 +124,7 @@ function(parm_test path)
   add_executable(${target} ${CMAKE_SOURCE_DIR}/tests/${path}.cc ${ARG_SOURCES})
   _parm_common(${target})
   target_link_libraries(${target} PRIVATE ${ARG_LINK} GTest::gmock_main)
+  target_compile_options(${target} PRIVATE ${PARM_TEST_COMPILE_OPTIONS})
   set_target_properties(
     ${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   add_test(NAME ${test} COMMAND ${target} ${ARG_ARGS})
