@@ -151,6 +151,8 @@ absl::StatusOr<std::string> RunParityCommand(const ParityOptions& options) {
       CreateCode({.scheme = options.scheme, .k = options.k, .r = options.r}));
   PARM_ASSIGN_OR_RETURN(const DeployedModel deployed,
                         LoadDeployedModel(options.deployed));
+  // What the code cannot encode shows before there is any work.
+  PARM_RETURN_IF_ERROR(DescribeParity(deployed, *code, 0).status());
   PARM_ASSIGN_OR_RETURN(const Dataset data,
                         LoadDataFor(deployed, options.data, train));
   if (data.test.size() < options.k ||

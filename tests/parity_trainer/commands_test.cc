@@ -479,6 +479,29 @@ TEST_F(CommandsTest, EarlierWorkIsOverwrittenByForceAlone) {
               StatusIs(absl::StatusCode::kAlreadyExists));
 }
 
+TEST_F(CommandsTest, PicturesThatFitNoGridAreASentence) {
+  ASSERT_THAT(RunDeployedCommand(deployed_), IsOk());
+  parity_.scheme = "tile";
+  parity_.k = 5;
+  // Before the data are read.
+  parity_.data.source = "idx:" + scratch_ / "nowhere";
+  EXPECT_THAT(
+      RunParityCommand(parity_),
+      StatusIs(kInvalid, HasSubstr("pictures do not divide into the grid: got "
+                                   "shape [-1,1,8,8], want a height that is a "
+                                   "multiple of 2 and a width that is a "
+                                   "multiple of 3")));
+  EXPECT_TRUE(OnlyHolds({"data", "deployed"}));
+}
+
+TEST_F(CommandsTest, UnwritableLogShowsBeforeTraining) {
+  WriteFile(scratch_ / "file", "");
+  deployed_.training.log = scratch_ / "file/log";
+  EXPECT_THAT(RunDeployedCommand(deployed_),
+              StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_TRUE(OnlyHolds({"data", "file", "deployed.checkpoint"}));
+}
+
 TEST_F(CommandsTest, DataSmallerThanAGroupIsASentence) {
   ASSERT_THAT(RunDeployedCommand(deployed_), IsOk());
   parity_.k = 8;
