@@ -12,6 +12,7 @@ packages=(
   clang-19 clang-format-19 libclang-rt-19-dev llvm-19
   # Libraries.
   libzmq3-dev cppzmq-dev libprotobuf-dev protobuf-compiler libabsl-dev
+  libgrpc++-dev protobuf-compiler-grpc
   libboost1.81-dev libsimdjson-dev libyaml-cpp-dev libcli11-dev libspdlog-dev
   prometheus-cpp-dev libhwy-dev libgtest-dev libgmock-dev libbenchmark-dev
   zlib1g-dev libssl-dev libgloo-dev

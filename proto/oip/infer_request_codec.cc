@@ -5,12 +5,11 @@
 #include <cstring>
 #include <optional>
 #include <utility>
-#include <variant>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/json_writer.h"
 #include "base/status_macros.h"
+#include "proto/oip/reserved_parameters.h"
 #include "proto/oip/tensor_codec.h"
 
 namespace parm::oip {
@@ -33,37 +32,6 @@ struct RequestFields {
     return nullptr;
   }
 };
-
-bool IsUnsigned(const ParameterValue& value) {
-  if (const auto* number = std::get_if<int64_t>(&value)) return *number >= 0;
-  return std::holds_alternative<uint64_t>(value);
-}
-
-/// What the protocol reserves keeps its type; keys of Triton's own are refused
-/// as Triton refuses them.
-absl::Status CheckReserved(const Parameters& parameters) {
-  for (const auto& [name, value] : parameters) {
-    bool ok = true;
-    if (name == "sequence_id") {
-      ok = IsUnsigned(value) || std::holds_alternative<std::string>(value);
-    } else if (name == "sequence_start" || name == "sequence_end") {
-      ok = std::holds_alternative<bool>(value);
-    } else if (name == "priority" || name == "timeout") {
-      ok = IsUnsigned(value);
-    } else if (absl::StartsWith(name, "triton_")) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("parameter keys that start with triton_ are reserved: "
-                       "got '",
-                       name, "'"));
-    }
-    if (!ok) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("a reserved parameter has the wrong type: got '", name,
-                       "' of another type"));
-    }
-  }
-  return absl::OkStatus();
-}
 
 absl::Status ReadOutput(const element& value, const CodecLimits& limits,
                         RequestedOutput* out) {
@@ -93,17 +61,7 @@ absl::Status ReadOutput(const element& value, const CodecLimits& limits,
         "the name of a requested output is missing");
   }
   PARM_RETURN_IF_ERROR(TakeBool("binary_data", &out->parameters, &out->binary));
-  for (const auto& [name, unused] : out->parameters) {
-    if (name == "classification") {
-      return absl::UnimplementedError(absl::StrCat(
-          "classification is not supported: ask for the scores of output '",
-          out->name, "'"));
-    }
-    if (absl::StartsWith(name, "shared_memory_")) {
-      return absl::UnimplementedError("shared memory is not supported");
-    }
-  }
-  return absl::OkStatus();
+  return CheckOutputParameters(*out);
 }
 
 absl::Status ReadOutputs(const element& value, const CodecLimits& limits,

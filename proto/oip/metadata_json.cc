@@ -226,16 +226,20 @@ std::string WriteModelNames(absl::Span<const std::string> names) {
   return json;
 }
 
-std::string WriteError(absl::string_view message) {
-  std::string text(message);
-  if (!simdjson::validate_utf8(text.data(), text.size())) {
-    for (char& c : text) {
+std::string ToUtf8(absl::string_view text) {
+  std::string out(text);
+  if (!simdjson::validate_utf8(out.data(), out.size())) {
+    for (char& c : out) {
       if (static_cast<unsigned char>(c) >= 0x80) c = '?';
     }
   }
+  return out;
+}
+
+std::string WriteError(absl::string_view message) {
   std::string json;
   JsonWriter writer(&json);
-  writer.BeginObject().Key("error").String(text).EndObject();
+  writer.BeginObject().Key("error").String(ToUtf8(message)).EndObject();
   return json;
 }
 

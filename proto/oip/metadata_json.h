@@ -41,8 +41,11 @@ std::string WriteRepositoryIndex(absl::Span<const RepositoryEntry> entries);
 /// GET /v2/models, as the KServe SDK has it.
 std::string WriteModelNames(absl::Span<const std::string> names);
 
-/// {"error": message}. Bytes that are not UTF-8 become '?', so that a message
-/// may quote what a client sent.
+/// `text`, in which '?' stands for bytes beyond ASCII if it is not UTF-8: a
+/// message may quote what a client sent.
+std::string ToUtf8(absl::string_view text);
+
+/// {"error": message}, made UTF-8.
 std::string WriteError(absl::string_view message);
 
 /// What GET /v2 of a server says.

@@ -8,10 +8,10 @@
 #include <variant>
 #include <vector>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "proto/oip/json_tensor.h"
+#include "proto/oip/reserved_parameters.h"
 
 namespace parm::oip {
 namespace {
@@ -117,15 +117,6 @@ absl::StatusOr<Buffer> TakeBinary(const TensorSpec& spec, int64_t num_elements,
                      DataTypeName(spec.datatype), ShapeToString(spec.shape)));
   }
   return data;
-}
-
-absl::Status RefuseSharedMemory(const Parameters& parameters) {
-  for (const auto& [name, value] : parameters) {
-    if (absl::StartsWith(name, "shared_memory_")) {
-      return absl::UnimplementedError("shared memory is not supported");
-    }
-  }
-  return absl::OkStatus();
 }
 
 absl::Status ResolveTensor(const TensorFields& fields,

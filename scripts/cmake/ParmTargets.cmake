@@ -111,6 +111,28 @@ function(parm_proto name)
   add_library(parm::${name} ALIAS ${target})
 endfunction()
 
+# parm_grpc_service(oip_service grpc_service.proto): the stubs of its services,
+# included as "proto/oip/grpc_service.grpc.pb.h". The messages are parm_proto's.
+function(parm_grpc_service name file)
+  set(target parm_${name})
+  cmake_path(ABSOLUTE_PATH file OUTPUT_VARIABLE source)
+  cmake_path(RELATIVE_PATH source BASE_DIRECTORY ${CMAKE_SOURCE_DIR}
+             OUTPUT_VARIABLE stem)
+  cmake_path(REMOVE_EXTENSION stem)
+  add_custom_command(
+    OUTPUT ${CMAKE_BINARY_DIR}/${stem}.grpc.pb.cc
+           ${CMAKE_BINARY_DIR}/${stem}.grpc.pb.h
+    COMMAND
+      protobuf::protoc -I ${CMAKE_SOURCE_DIR} --grpc_out ${CMAKE_BINARY_DIR}
+      --plugin=protoc-gen-grpc=$<TARGET_FILE:gRPC::grpc_cpp_plugin> ${source}
+    DEPENDS ${source} protobuf::protoc gRPC::grpc_cpp_plugin
+    VERBATIM)
+  add_library(${target} STATIC ${CMAKE_BINARY_DIR}/${stem}.grpc.pb.cc)
+  target_link_libraries(${target} PUBLIC gRPC::grpc++)
+  target_include_directories(${target} SYSTEM PUBLIC ${CMAKE_BINARY_DIR})
+  add_library(parm::${name} ALIAS ${target})
+endfunction()
+
 # parm_test(encoder/sum_code_test LINK parm::encoder LABELS unit) builds
 # tests/encoder/sum_code_test.cc into one program and one CTest entry.
 # SOURCES: further files. TIMEOUT: seconds, default 60. ARGS: command line.
