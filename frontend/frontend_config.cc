@@ -449,6 +449,13 @@ absl::Status ResolveLimits(const config::FrontendConfig& config,
       return source.Error({"http", key}, absl::StrCat(key, " must be above 0"));
     }
   }
+  const config::Grpc& grpc = config.grpc();
+  out->grpc.max_message_bytes =
+      ValueOr(grpc.max_message_bytes(), out->grpc.max_message_bytes);
+  out->grpc.max_calls = ValueOr(grpc.max_calls(), out->grpc.max_calls);
+  out->grpc.max_streams = ValueOr(grpc.max_streams(), out->grpc.max_streams);
+  out->grpc.max_stream_in_flight =
+      ValueOr(grpc.max_stream_in_flight(), out->grpc.max_stream_in_flight);
   const config::Limits& limits = config.limits();
   core::CoreOptions& core = out->core;
   core.max_queries = ValueOr(limits.max_queries(), core.max_queries);

@@ -34,6 +34,16 @@ struct HttpLimits {
   bool operator==(const HttpLimits&) const = default;
 };
 
+/// Section `grpc`.
+struct GrpcLimits {
+  uint32_t max_message_bytes = uint32_t{64} << 20;
+  uint32_t max_calls = 4096;
+  uint32_t max_streams = 1024;
+  uint32_t max_stream_in_flight = 16;
+
+  bool operator==(const GrpcLimits&) const = default;
+};
+
 struct FrontendOptions {
   core::CoreOptions core;
   CatalogOptions catalog;
@@ -44,6 +54,7 @@ struct FrontendOptions {
   std::vector<std::vector<float>> default_answers;
   std::vector<CaptureModel> captures;  // by ModelId
   HttpLimits http;
+  GrpcLimits grpc;
   Duration exit_timeout = Milliseconds(30'000);
 };
 

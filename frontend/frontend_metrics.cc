@@ -458,4 +458,38 @@ std::string RenderHttpMetrics(const HttpCounters& counters) {
   return out.Text();
 }
 
+std::string RenderGrpcMetrics(const GrpcCounters& counters) {
+  PrometheusText out;
+  out.Counter("parm_grpc_replies_total",
+              "Ended gRPC calls, by method and status code.");
+  for (size_t i = 0; i < kNumGrpcMethods; ++i) {
+    for (size_t j = 0; j < kNumGrpcCodes; ++j) {
+      if (counters.ended[i][j] == 0) continue;
+      out.Value({{"method", GrpcMethodName(static_cast<GrpcMethod>(i))},
+                 {"code", GrpcCodeName(j)}},
+                counters.ended[i][j]);
+    }
+  }
+  out.Gauge("parm_grpc_open", "Inference calls and streams open now.")
+      .Value({{"type", "call"}}, counters.open_calls)
+      .Value({{"type", "stream"}}, counters.open_streams);
+  out.Counter("parm_grpc_stream_queries_total", "Queries on streams.")
+      .Value({}, counters.stream_queries);
+  out.Counter("parm_grpc_stream_errors_total",
+              "Of those, queries answered with an error.")
+      .Value({}, counters.stream_errors);
+  out.Counter("parm_grpc_bytes_total",
+              "Bytes of inference messages from and to clients.")
+      .Value({{"direction", "received"}}, counters.bytes_received)
+      .Value({{"direction", "sent"}}, counters.bytes_sent);
+  out.Counter("parm_grpc_rejected_total", "What clients sent and we refused.")
+      .Value({{"reason", "message"}}, counters.rejected_messages)
+      .Value({{"reason", "calls"}}, counters.shed_calls)
+      .Value({{"reason", "buffers_full"}}, counters.shed_bytes);
+  out.Counter("parm_grpc_abandoned_total",
+              "Queries whose client cancelled or went before their answer.")
+      .Value({}, counters.abandoned);
+  return out.Text();
+}
+
 }  // namespace parm

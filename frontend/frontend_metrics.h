@@ -14,6 +14,7 @@
 #include "frontend/model_catalog.h"
 #include "frontend/query_capture.h"
 #include "frontend/reload_counters.h"
+#include "frontend/serve/grpc/grpc_counters.h"
 #include "frontend/serve/http_counters.h"
 #include "frontend/upstream/oip/oip_server.h"
 #include "frontend/upstream/zmq_upstream.h"
@@ -56,5 +57,8 @@ std::string RenderReloadMetrics(const ReloadCounters& counters,
 
 /// What the HTTP listener counts, as further text.
 std::string RenderHttpMetrics(const HttpCounters& counters);
+
+/// What the gRPC listener counts, likewise.
+std::string RenderGrpcMetrics(const GrpcCounters& counters);
 
 }  // namespace parm

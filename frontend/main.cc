@@ -21,6 +21,7 @@
 #include "frontend/frontend_metrics.h"
 #include "frontend/json_log.h"
 #include "frontend/reloading_frontend.h"
+#include "frontend/serve/grpc/grpc_server.h"
 #include "frontend/serve/http_server.h"
 #include "frontend/serve/metrics_server.h"
 #include "spdlog/spdlog.h"
@@ -42,7 +43,7 @@ Example of frontend.yaml:
       capture: {directory: captured}      # a sample of the inputs, as .npy;
                                           # absent: nothing is written down
 
-Prints "parm-frontend ready http=ADDRESS:PORT metrics=ADDRESS:PORT" on stdout
+Prints "parm-frontend ready http=ADDRESS:PORT grpc=... metrics=..." on stdout
 once it listens; /v2/health/ready says when every model has a worker. SIGTERM or
 Ctrl-C answers what was taken and ends with status 0; a second one ends at
 once. SIGHUP reads the file anew; one with a mistake changes nothing.)";
@@ -51,6 +52,9 @@ struct CommandLine {
   std::string config_path;
   std::string http_address = "127.0.0.1";
   uint16_t http_port = 8000;
+  std::string grpc_address = "127.0.0.1";
+  uint16_t grpc_port = 8001;
+  bool allow_grpc = true;
   uint16_t metrics_port = 8002;
   std::string log_format = "text";
   std::string log_level = "info";
@@ -92,15 +96,32 @@ HttpOptions ListenOptions(const CommandLine& command_line,
   return http;
 }
 
+GrpcOptions GrpcListenOptions(const CommandLine& command_line,
+                              const FrontendOptions& options) {
+  GrpcOptions grpc;
+  grpc.address = command_line.grpc_address;
+  grpc.port = command_line.grpc_port;
+  grpc.max_message_bytes = options.grpc.max_message_bytes;
+  grpc.max_calls = options.grpc.max_calls;
+  grpc.max_streams = options.grpc.max_streams;
+  grpc.max_stream_in_flight = options.grpc.max_stream_in_flight;
+  grpc.max_buffered_bytes = options.core.max_buffered_bytes;
+  grpc.server_version = PARM_VERSION;
+  return grpc;
+}
+
 // Ends the process in order: on the first signal readiness fails, nothing new
 // is accepted, and what was taken is answered, for at most `exit_timeout`.
 class Shutdown {
  public:
+  // `grpc` may be null.
   Shutdown(boost::asio::io_context& io, ReloadingFrontend& frontend,
-           HttpServer& http, Duration exit_timeout)
+           HttpServer& http, GrpcServer* grpc, Duration exit_timeout)
       : io_(io),
         frontend_(frontend),
         http_(http),
+        grpc_(grpc),
+        listeners_(grpc == nullptr ? 1 : 2),
         exit_timeout_(exit_timeout),
         signals_(io, SIGINT, SIGTERM),
         timer_(io) {
@@ -128,13 +149,23 @@ class Shutdown {
       timed_out_ = true;
       io_.stop();
     });
-    frontend_.Drain([this] { http_.Drain([this] { io_.stop(); }); });
+    frontend_.Drain([this] {
+      http_.Drain([this] { OnListenerDrained(); });
+      if (grpc_ != nullptr) grpc_->Drain([this] { OnListenerDrained(); });
+    });
     http_.StopAccepting();
+    if (grpc_ != nullptr) grpc_->StopAccepting();
+  }
+
+  void OnListenerDrained() {
+    if (--listeners_ == 0) io_.stop();
   }
 
   boost::asio::io_context& io_;
   ReloadingFrontend& frontend_;
   HttpServer& http_;
+  GrpcServer* const grpc_;
+  int listeners_;  // not drained yet
   const Duration exit_timeout_;
   boost::asio::signal_set signals_;
   boost::asio::steady_timer timer_;
@@ -154,6 +185,7 @@ void ReloadOnHangup(boost::asio::signal_set& hangups,
 
 absl::Status Serve(const CommandLine& command_line, FrontendOptions options) {
   const HttpOptions http_options = ListenOptions(command_line, options);
+  const GrpcOptions grpc_options = GrpcListenOptions(command_line, options);
   const Duration exit_timeout = command_line.exit_timeout_s.has_value()
                                     ? FromSeconds(*command_line.exit_timeout_s)
                                     : options.exit_timeout;
@@ -169,9 +201,20 @@ absl::Status Serve(const CommandLine& command_line, FrontendOptions options) {
       const std::unique_ptr<MetricsServer> metrics,
       MetricsServer::Create(io, command_line.http_address,
                             command_line.metrics_port, frontend.get()));
-  frontend->AppendMetrics(
-      [&http] { return RenderHttpMetrics(http->counters()); });
-  Shutdown shutdown(io, *frontend, *http, exit_timeout);
+  std::unique_ptr<GrpcServer> grpc;
+  std::string grpc_ready;
+  if (command_line.allow_grpc) {
+    PARM_ASSIGN_OR_RETURN(grpc,
+                          GrpcServer::Create(io, grpc_options, frontend.get()));
+    grpc_ready = absl::StrCat(
+        " grpc=", HostPort(command_line.grpc_address, grpc->port()));
+  }
+  frontend->AppendMetrics([&http, &grpc] {
+    std::string text = RenderHttpMetrics(http->counters());
+    if (grpc != nullptr) text += RenderGrpcMetrics(grpc->counters());
+    return text;
+  });
+  Shutdown shutdown(io, *frontend, *http, grpc.get(), exit_timeout);
   boost::asio::signal_set hangups(io, SIGHUP);
   ReloadOnHangup(hangups, *frontend);
   std::optional<FileWatcher> watcher;
@@ -179,8 +222,9 @@ absl::Status Serve(const CommandLine& command_line, FrontendOptions options) {
     watcher.emplace(io, command_line.config_path, kWatchInterval,
                     [&frontend] { frontend->Reload(); });
   }
-  std::printf("parm-frontend ready http=%s metrics=%s\n",
+  std::printf("parm-frontend ready http=%s%s metrics=%s\n",
               HostPort(command_line.http_address, http->port()).c_str(),
+              grpc_ready.c_str(),
               HostPort(command_line.http_address, metrics->port()).c_str());
   std::fflush(stdout);
   io.run();
@@ -218,6 +262,15 @@ void AddOptions(CLI::App& app, CommandLine& command_line) {
   app.add_option("--http-port", command_line.http_port,
                  "Port for inference, 0 picks one (default: 8000)")
       ->type_name("PORT");
+  app.add_option("--grpc-address", command_line.grpc_address,
+                 "Address to listen on for gRPC (default: 127.0.0.1)")
+      ->type_name("ADDRESS");
+  app.add_option("--grpc-port", command_line.grpc_port,
+                 "Port for inference over gRPC, 0 picks one (default: 8001)")
+      ->type_name("PORT");
+  app.add_option("--allow-grpc", command_line.allow_grpc,
+                 "Whether to serve gRPC (default: true)")
+      ->type_name("BOOL");
   app.add_option("--metrics-port", command_line.metrics_port,
                  "Port for /metrics, 0 picks one (default: 8002)")
       ->type_name("PORT");

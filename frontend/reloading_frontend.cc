@@ -65,6 +65,9 @@ absl::Status ReloadingFrontend::Prepare() {
   if (options.http != http_) {
     spdlog::warn("section http has changed: this takes a restart");
   }
+  if (options.grpc != grpc_) {
+    spdlog::warn("section grpc has changed: this takes a restart");
+  }
   if (draining_.size() >= kMaxDraining) {
     return absl::ResourceExhaustedError(
         absl::StrCat(draining_.size(),

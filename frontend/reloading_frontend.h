@@ -52,8 +52,8 @@ class ReloadingFrontend : public QueryService {
   /// Reads the file. A model that is ready now must be ready by the new
   /// configuration, or no longer in it, before that is in force; until then,
   /// and for good if that takes longer than `patience` or the file is wrong,
-  /// the old one serves on. The log says which. Sections `http` and
-  /// `exit_timeout` are not read again, and a changed `capture` is refused:
+  /// the old one serves on. The log says which. Sections `http`, `grpc`
+  /// and `exit_timeout` are not read again, and a changed `capture` is refused:
   /// they need a restart.
   void Reload();
 
@@ -97,6 +97,7 @@ class ReloadingFrontend : public QueryService {
         load_(std::move(load)),
         timing_(timing),
         http_(options.http),
+        grpc_(options.grpc),
         captures_(options.captures),
         timer_(loop) {}
 
@@ -114,6 +115,7 @@ class ReloadingFrontend : public QueryService {
   const Load load_;
   const Timing timing_;
   const HttpLimits http_;
+  const GrpcLimits grpc_;
   const std::vector<CaptureModel> captures_;
   std::unique_ptr<QueryCapture> capture_;  // null: nothing is captured
   std::function<std::string()> further_metrics_;

@@ -86,7 +86,7 @@ class Bench:
         name = f"frontend-{policy}"
         processes.start(name, [
             *self.priority(), self.binary("parm-frontend"), "--config", path,
-            "--http-port", "0", "--metrics-port", "0"])
+            "--http-port", "0", "--allow-grpc=false", "--metrics-port", "0"])
         address = processes.wait_ready(name)
         wait_until_ready(address["http"], MODEL)
         return name, address

@@ -70,7 +70,7 @@ class ServedLoad:
         path = write_json(self._path(f"{name}.yaml"), config)
         self._processes.start(name, [
             self._binary("parm-frontend"), "--config", path,
-            "--http-port", "0", "--metrics-port", "0"])
+            "--http-port", "0", "--allow-grpc=false", "--metrics-port", "0"])
         address = self._processes.wait_ready(name)
         for model in config["models"]:
             wait_until_ready(address["http"], model["name"])

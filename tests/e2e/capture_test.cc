@@ -96,7 +96,7 @@ TEST_F(CaptureTest, TwoFrontendsDoNotShareADirectory) {
       const auto second,
       Process::Start({ProgramPath("parm-frontend"), "--config",
                       cluster_.directory() / "frontend0.yaml", "--http-port",
-                      "0", "--metrics-port", "0"},
+                      "0", "--allow-grpc=false", "--metrics-port", "0"},
                      cluster_.directory() / "second.log"));
   EXPECT_THAT(second->Wait(), IsOkAndHolds(1));
   EXPECT_THAT(second->Log(), HasSubstr("in use by another process"));

@@ -127,20 +127,24 @@ std::string Cluster::FrontendConfig(const std::string& model,
 }
 
 ClusterFrontend Cluster::StartFrontend(const std::string& model,
-                                       const std::string& more) {
+                                       const std::string& more,
+                                       bool with_grpc) {
   const std::string name = absl::StrCat("frontend", num_frontends_++);
   const std::string path = directory_ / (name + ".yaml");
   WriteFile(path, FrontendConfig(model, more));
   ClusterFrontend frontend;
   frontend.config_path = path;
-  frontend.process =
-      Must(Process::Start({ProgramPath("parm-frontend"), "--config", path,
-                           "--http-port", "0", "--metrics-port", "0"},
-                          directory_ / (name + ".log")));
+  frontend.process = Must(Process::Start(
+      {ProgramPath("parm-frontend"), "--config", path, "--http-port", "0",
+       "--grpc-port", "0",
+       absl::StrCat("--allow-grpc=", with_grpc ? "true" : "false"),
+       "--metrics-port", "0"},
+      directory_ / (name + ".log")));
   const std::string line =
       Must(frontend.process->WaitForLine("parm-frontend ready"));
   frontend.http_port = PortOf(FieldOf(line, "http"));
   frontend.metrics_port = PortOf(FieldOf(line, "metrics"));
+  if (with_grpc) frontend.grpc_port = PortOf(FieldOf(line, "grpc"));
   return frontend;
 }
 

@@ -33,6 +33,7 @@ struct ClusterFrontend {
   std::string config_path;
   uint16_t http_port = 0;
   uint16_t metrics_port = 0;
+  uint16_t grpc_port = 0;  // 0: serves none
 };
 
 /// Threads: one, but clients of it may run on any.
@@ -78,9 +79,11 @@ class Cluster {
 
   /// Starts a frontend over all workers added so far. `model` is YAML of the
   /// model's section, `more` of the whole file. Unless that holds `health`,
-  /// silence is no failure for a minute.
+  /// silence is no failure for a minute. gRPC is off where it is not tested:
+  /// ThreadSanitizer does not understand the packaged library.
   ClusterFrontend StartFrontend(const std::string& model,
-                                const std::string& more = "");
+                                const std::string& more = "",
+                                bool with_grpc = false);
   /// The text of its configuration.
   std::string FrontendConfig(const std::string& model,
                              const std::string& more) const;

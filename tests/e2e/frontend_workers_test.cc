@@ -266,7 +266,8 @@ TEST(FrontendWorkersTest, SaysThatItsPortIsTaken) {
       const auto second,
       Process::Start({ProgramPath("parm-frontend"), "--config",
                       cluster.directory() / "frontend0.yaml", "--http-port",
-                      absl::StrCat(first.http_port), "--metrics-port", "0"},
+                      absl::StrCat(first.http_port), "--allow-grpc=false",
+                      "--metrics-port", "0"},
                      cluster.directory() / "second.log"));
   EXPECT_THAT(second->Wait(), IsOkAndHolds(1));
   EXPECT_THAT(second->Log(), HasSubstr(absl::StrCat(first.http_port)));

@@ -28,7 +28,7 @@ MIN_CAPTURED = 150
 TEST_VALUES = [
     # libzmq takes paths up to 107 characters.
     (r"tcp://127\.0\.0\.1:([\d$i]+)", r"ipc://\1.sock"),
-    (r"^(.*parm-frontend .*?)( &)?$", r"\1 --http-port 0 --metrics-port 0\2"),
+    (r"^(.*parm-frontend .*?)( &)?$", r"\1 --http-port 0 --allow-grpc=false --metrics-port 0\2"),
     (r"^(parm-train parity .*)$", r"\1 --epochs 1"),
     (r"deadline: 500ms", "deadline: 30s"),
     # A stopped worker's tasks stay with it, so that only a decode can answer.

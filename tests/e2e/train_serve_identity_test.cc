@@ -226,9 +226,10 @@ TEST_P(TrainServeIdentityTest, FrontendSendsTheTrainersParityQuery) {
                                  ", r: ", c.code.r, "}}\n"));
   PARM_ASSERT_OK_AND_ASSIGN(
       const auto frontend,
-      Process::Start({ProgramPath("parm-frontend"), "--config", config,
-                      "--http-port", "0", "--metrics-port", "0"},
-                     scratch / "log"));
+      Process::Start(
+          {ProgramPath("parm-frontend"), "--config", config, "--http-port", "0",
+           "--allow-grpc=false", "--metrics-port", "0"},
+          scratch / "log"));
   PARM_ASSERT_OK_AND_ASSIGN(const std::string ready,
                             frontend->WaitForLine("parm-frontend ready"));
   const std::string address = FieldOf(ready, "http");

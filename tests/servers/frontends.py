@@ -23,7 +23,8 @@ class Frontend(model_servers.Server):
         http, metrics = model_servers.free_port(), model_servers.free_port()
         super().__init__(
             [program, "--config", folder / "frontend.yaml",
-             "--http-port", str(http), "--metrics-port", str(metrics)],
+             "--http-port", str(http), "--allow-grpc=false",
+             "--metrics-port", str(metrics)],
             http, folder / "frontend.log")
         self.metrics_url = f"http://127.0.0.1:{metrics}/metrics"
 

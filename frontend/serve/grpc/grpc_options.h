@@ -1,0 +1,37 @@
+#pragma once
+
+// What the configuration decides for the gRPC listener, resolved to values.
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+namespace parm {
+
+struct GrpcOptions {
+  /// An IPv4 or IPv6 address, not a name.
+  std::string address = "127.0.0.1";
+  /// 0 picks a free port.
+  uint16_t port = 0;
+
+  /// One request; beyond it RESOURCE_EXHAUSTED. Replies are not bounded.
+  uint32_t max_message_bytes = uint32_t{64} << 20;
+  /// Calls with one request that are unanswered; one more is UNAVAILABLE.
+  uint32_t max_calls = 4096;
+  /// Streams that are open; one more is UNAVAILABLE.
+  uint32_t max_streams = 1024;
+  /// Queries of one stream that wait for their reply; then it is not read from
+  /// until one has left.
+  uint32_t max_stream_in_flight = 16;
+  /// Tensors that wait for the loop, and replies that are being written, each:
+  /// beyond it queries are UNAVAILABLE. The gRPC library's own buffers may take
+  /// that and two messages more.
+  /// What was handed to the QueryService is the service's to bound.
+  size_t max_buffered_bytes = size_t{1} << 30;
+
+  /// What ServerMetadata says.
+  std::string server_name = "parm";
+  std::string server_version = "0.1.0";
+};
+
+}  // namespace parm

@@ -1,0 +1,57 @@
+#pragma once
+
+// The Open Inference Protocol over gRPC, with grpc.health.v1 and reflection:
+// what clients of the frontend talk to beside HTTP. Steps [1] and [7] of a
+// query's life. The gRPC library has threads of its own; they translate, and
+// the caller's loop does the rest.
+//
+//   auto server = GrpcServer::Create(io, {.port = 8001}, &service);
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "frontend/serve/grpc/grpc_counters.h"
+#include "frontend/serve/grpc/grpc_options.h"
+#include "frontend/serve/query_service.h"
+
+namespace boost::asio {
+class io_context;
+}  // namespace boost::asio
+
+namespace parm {
+
+/// Threads: the loop's alone, Create and destruction included.
+class GrpcServer {
+ public:
+  /// Listens at once. `io` and `service` outlive the server.
+  /// Errors: kInvalidArgument for an address that is none;
+  /// kFailedPrecondition if it cannot be listened on (in use, not ours), with
+  /// the system's words.
+  static absl::StatusOr<std::unique_ptr<GrpcServer>> Create(
+      boost::asio::io_context& io, const GrpcOptions& options,
+      QueryService* service);
+
+  /// Ends all calls at once with UNAVAILABLE, and abandons their queries.
+  ~GrpcServer();
+
+  uint16_t port() const;
+  const GrpcCounters& counters() const;
+
+  /// grpc.health.v1 says NOT_SERVING from now on; no new streams, and those
+  /// that are open end behind the replies to what they sent.
+  void StopAccepting();
+
+  /// StopAccepting, and ends every connection when nothing is under way on it.
+  /// `done` runs once on the loop, never inside this call. Replies that a
+  /// client does not read are given up after 10 s.
+  void Drain(std::function<void()> done);
+
+ private:
+  class Impl;
+  explicit GrpcServer(std::unique_ptr<Impl> impl);
+  const std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace parm
