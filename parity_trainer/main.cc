@@ -140,6 +140,9 @@ void AddParity(CLI::App* command, ParityOptions* options) {
       ->check(CLI::IsMember({"deployed", "scratch"}));
   command->add_option("--model", options->model_file,
                       "pack only: a TorchScript file that answers instead");
+  command->add_flag("--half", options->half,
+                    "the network, or the packed model, in a copy with\n"
+                    "convolutions in BF16: cheaper where the CPU has it");
   command->add_option("--out", options->out, "the bundle to write")->required();
 }
 

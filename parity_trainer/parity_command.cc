@@ -13,6 +13,7 @@
 #include "parity_trainer/deployed_model.h"
 #include "parity_trainer/distillation.h"
 #include "parity_trainer/evaluation.h"
+#include "parity_trainer/half_precision.h"
 #include "parity_trainer/parity_evaluation.h"
 #include "parity_trainer/parity_training.h"
 #include "parity_trainer/recipe_file.h"
@@ -119,6 +120,10 @@ absl::StatusOr<std::vector<MadeModel>> MakeModels(
     } else {
       PARM_ASSIGN_OR_RETURN(made.model_bytes,
                             ReadModelFile(options.model_file));
+    }
+    if (options.half && Leads(options.training.peers)) {
+      PARM_ASSIGN_OR_RETURN(made.model_bytes,
+                            WithHalfConvolutions(made.model_bytes));
     }
   }
   return models;

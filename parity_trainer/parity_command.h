@@ -18,6 +18,7 @@ struct ParityOptions {
   int k = 2;
   int r = 1;               // parity models, trained one after the other
   std::string arch;        // default: the deployed model's
+  bool half = false;       // convolutions in BF16 (half_precision.h)
   std::string model_file;  // pack only: a TorchScript file; default: deployed's
   std::string out;         // a bundle; with r > 1 a folder of bundles 0, 1 ..
 };

@@ -73,6 +73,22 @@ TEST_F(RivalCommandsTest, BackupSaysHowFarItIsTrusted) {
   EXPECT_EQ(info.calibration_size(), measured.calibration_size());
 }
 
+TEST_F(RivalCommandsTest, HalfADeployedModelIsPackedUntrained) {
+  deployed_.arch = "cnn";
+  ASSERT_THAT(RunDeployedCommand(deployed_), IsOk());
+  PARM_ASSERT_OK_AND_ASSIGN(const Bundle deployed, LoadBundle(deployed_.out));
+  parity_.scheme = "pack";
+  parity_.half = true;
+  ASSERT_THAT(RunParityCommand(parity_), IsOk());
+  PARM_ASSERT_OK_AND_ASSIGN(const Bundle pack, LoadBundle(parity_.out));
+  // Its answers are not the deployed model's own.
+  EXPECT_NE(pack.manifest.file_sha256(), deployed.manifest.file_sha256());
+  EXPECT_LT(std::filesystem::file_size(pack.model_path),
+            std::filesystem::file_size(deployed.model_path));
+  EXPECT_NEAR(pack.manifest.measured().a_d(0).accuracy(),
+              deployed.manifest.measured().a_a(), 0.05);
+}
+
 TEST_F(RivalCommandsTest, FrontierComparesUnitsWithExactPacks) {
   ASSERT_THAT(RunDeployedCommand(deployed_), IsOk());
   ASSERT_THAT(RunParityCommand(parity_), IsOk());
