@@ -11,7 +11,7 @@ namespace parm {
 namespace {
 
 constexpr int kWarmUpRuns = 5;
-constexpr int kRuns = 60;
+constexpr int kRuns = 100;
 
 absl::StatusOr<double> Seconds(const ModelRunner& model,
                                const HostTensor& input) {
@@ -20,11 +20,12 @@ absl::StatusOr<double> Seconds(const ModelRunner& model,
   return ToSeconds(std::chrono::steady_clock::now() - begin);
 }
 
-double Median(std::vector<double> values) {
-  const auto middle =
-      values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
+/// That of a run that other work disturbed little.
+double LowestTenth(std::vector<double> values) {
+  const auto tenth =
+      values.begin() + static_cast<std::ptrdiff_t>(values.size() / 10);
+  std::nth_element(values.begin(), tenth, values.end());
+  return *tenth;
 }
 
 }  // namespace
@@ -43,7 +44,7 @@ absl::StatusOr<double> MeasureRelativeCost(const ModelRunner& model,
     model_seconds.push_back(model_time);
     reference_seconds.push_back(reference_time);
   }
-  return Median(model_seconds) / Median(reference_seconds);
+  return LowestTenth(model_seconds) / LowestTenth(reference_seconds);
 }
 
 }  // namespace parm

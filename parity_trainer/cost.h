@@ -8,8 +8,10 @@
 
 namespace parm {
 
-/// Median service time of `model` on `input` over that of `reference` on
-/// `reference_input`. Both take turns, so that a busy machine slows both.
+/// Service time of `model` on `input` over that of `reference` on
+/// `reference_input`. Both take turns, and the time is that which a tenth of
+/// their runs stay below: where other work takes the CPU in turns too, a median
+/// can hold its slices in one of them and not in the other.
 /// Errors: as ModelRunner::Run.
 absl::StatusOr<double> MeasureRelativeCost(const ModelRunner& model,
                                            const HostTensor& input,
