@@ -70,11 +70,10 @@ absl::StatusOr<TrainedModel> RunDistillation(const DistillationJob& job,
                             .data = &data,
                             .wire_datatype = deployed.input.datatype,
                             .deployed_logits = &logits,
+                            .deployed_model = deployed.model_bytes,
+                            .warm_start = settings.recipe.init == "deployed",
                             .architecture = architecture,
                             .width = job.width};
-  if (settings.recipe.init == "deployed") {
-    input.warm_start_model = deployed.model_bytes;
-  }
   ProgressReporter progress(job.label, Leads(settings.peers) ? stderr : nullptr,
                             ::isatty(STDERR_FILENO) == 1);
   PARM_ASSIGN_OR_RETURN(TrainedModel trained,

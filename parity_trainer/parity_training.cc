@@ -41,8 +41,10 @@ at::Tensor AnswerCoefficients(const Code& code, int parity_index) {
 
 class ParityTask : public TrainingTask {
  public:
+  /// `deployed` answers augmented samples; nullopt: stored answers are taken.
   ParityTask(const ParityTrainingInput& input, ParityLoss loss,
-             const TrainingSettings& settings, at::Tensor deployed_logits)
+             const TrainingSettings& settings, at::Tensor deployed_logits,
+             std::optional<torch::jit::Module> deployed)
       : input_(input),
         k_(input.code->spec().k),
         loss_(loss),
@@ -50,6 +52,7 @@ class ParityTask : public TrainingTask {
         seed_(settings.seed),
         recipe_(settings.recipe),
         deployed_logits_(std::move(deployed_logits)),
+        deployed_(std::move(deployed)),
         split_(
             HoldOut(input.data->train.size(),
                     NumHeldOut(settings.recipe, input.data->train.size(), k_),
@@ -77,7 +80,8 @@ class ParityTask : public TrainingTask {
         const HostTensor parity,
         EncodeMembers(*input_.code, input_.parity_index, samples));
     PARM_ASSIGN_OR_RETURN(const at::Tensor answer, Answer(network, parity));
-    const at::Tensor logits = LogitsOf(members, count);
+    PARM_ASSIGN_OR_RETURN(const at::Tensor logits,
+                          DeployedAnswer(samples, members, count));
     at::Tensor targets = torch::softmax(logits, 2);
     if (recipe_.label_share > 0) {
       const at::Tensor right =
@@ -132,9 +136,20 @@ class ParityTask : public TrainingTask {
   }
 
   absl::StatusOr<at::Tensor> Answer(torch::jit::Module* network,
-                                    const HostTensor& parity) const {
-    PARM_ASSIGN_OR_RETURN(const at::Tensor wire, ViewAsTorch(parity));
+                                    const HostTensor& query) const {
+    PARM_ASSIGN_OR_RETURN(const at::Tensor wire, ViewAsTorch(query));
     return network->forward({wire}).toTensor().to(at::kFloat);
+  }
+
+  /// [k, count, classes], of these samples of these members.
+  absl::StatusOr<at::Tensor> DeployedAnswer(const HostTensor& samples,
+                                            const std::vector<int64_t>& members,
+                                            int64_t count) {
+    if (!deployed_) return LogitsOf(members, count);
+    const torch::NoGradGuard no_gradients;
+    PARM_ASSIGN_OR_RETURN(const at::Tensor answer,
+                          Answer(&*deployed_, samples));
+    return answer.view({k_, count, -1});
   }
 
   at::Tensor LogitsOf(const std::vector<int64_t>& members,
@@ -155,6 +170,7 @@ class ParityTask : public TrainingTask {
   const uint64_t seed_;
   const Recipe& recipe_;
   const at::Tensor deployed_logits_;
+  std::optional<torch::jit::Module> deployed_;
   const HeldOutSplit split_;
   const at::Tensor labels_;
   int64_t epoch_ = 0;
@@ -175,10 +191,11 @@ void SetHeads(const CodeSpec& code, NetworkSpec* spec) {
 /// Normalisation for parity queries, measured on some of them, so that it holds
 /// for every scheme and datatype.
 absl::StatusOr<NetworkSpec> ParityNetwork(const ParityTrainingInput& input,
-                                          uint64_t seed) {
+                                          const TrainingSettings& settings) {
   const int64_t k = input.code->spec().k;
   const int64_t size = input.data->train.size();
-  std::vector<int64_t> members = ShuffledIndices(size, seed, /*epoch=*/0);
+  std::vector<int64_t> members =
+      ShuffledIndices(size, settings.seed, /*epoch=*/0);
   members.resize(
       static_cast<size_t>(std::min(size / k, kNormalisationGroups) * k));
   PARM_ASSIGN_OR_RETURN(
@@ -189,18 +206,20 @@ absl::StatusOr<NetworkSpec> ParityNetwork(const ParityTrainingInput& input,
   NetworkSpec spec{.num_outputs = input.deployed_logits->shape[1],
                    .input_scale = 1 / moments.deviation,
                    .input_shift = -moments.mean / moments.deviation,
+                   .keep_resolution = settings.recipe.keep_resolution,
                    .width = input.width};
   spec.sample_shape.assign(parity.shape.begin() + 1, parity.shape.end());
   SetHeads(input.code->spec(), &spec);
   return spec;
 }
 
-/// Starts from the deployed model's weights; how many there were to take.
-absl::StatusOr<int> WarmStart(const std::string& model_bytes,
-                              torch::jit::Module* network) {
+absl::StatusOr<torch::jit::Module> LoadDeployed(
+    const std::string& model_bytes) {
   try {
     std::istringstream stream(model_bytes);
-    return CopyMatchingState(torch::jit::load(stream, at::kCPU), network);
+    torch::jit::Module module = torch::jit::load(stream, at::kCPU);
+    module.eval();
+    return module;
   } catch (const std::exception& error) {
     return absl::InvalidArgumentError(absl::StrCat(
         "deployed model cannot be read: ", FirstLine(error.what())));
@@ -217,17 +236,19 @@ absl::StatusOr<TrainedModel> TrainParity(const ParityTrainingInput& input,
   PARM_RETURN_IF_ERROR(CheckAugmentation(settings.recipe.augmentation,
                                          input.data->sample_shape));
   torch::manual_seed(settings.seed);
-  PARM_ASSIGN_OR_RETURN(const NetworkSpec spec,
-                        ParityNetwork(input, settings.seed));
+  PARM_ASSIGN_OR_RETURN(const NetworkSpec spec, ParityNetwork(input, settings));
   PARM_ASSIGN_OR_RETURN(torch::jit::Module network,
                         BuildArchitecture(input.architecture, spec));
-  int copied = 0;
-  if (!input.warm_start_model.empty()) {
-    PARM_ASSIGN_OR_RETURN(copied, WarmStart(input.warm_start_model, &network));
-  }
+  PARM_ASSIGN_OR_RETURN(torch::jit::Module deployed,
+                        LoadDeployed(input.deployed_model));
+  const int copied =
+      input.warm_start ? CopyMatchingState(deployed, &network) : 0;
   PARM_ASSIGN_OR_RETURN(const at::Tensor logits,
                         ViewAsTorch(*input.deployed_logits));
-  ParityTask task(input, loss, settings, logits);
+  const Recipe& recipe = settings.recipe;
+  std::optional<torch::jit::Module> asked;
+  if (recipe.fresh_answers && !recipe.augmentation.empty()) asked = deployed;
+  ParityTask task(input, loss, settings, logits, std::move(asked));
   PARM_ASSIGN_OR_RETURN(TrainedModel trained,
                         RunTraining(settings, &task, &network, progress));
   if (trained.interrupted) return trained;

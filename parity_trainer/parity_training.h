@@ -22,17 +22,17 @@ struct ParityTrainingInput {
   DataType wire_datatype = DataType::kInvalid;
   /// The deployed model's logits on data->train, [size, classes].
   const HostTensor* deployed_logits = nullptr;
-  /// The deployed model's TorchScript file, to start from its weights where
-  /// names and shapes allow; empty: from scratch.
-  std::string warm_start_model;
+  std::string deployed_model;  // its TorchScript file
+  /// Whether to start from its weights where names and shapes allow.
+  bool warm_start = false;
   std::string architecture;
   double width = 1;  // share of its channels
 };
 
 /// Each epoch draws fresh random k-tuples: every sample once, in a new pairing.
 /// A rest of fewer than k samples sits the epoch out. Pictures are augmented
-/// before they are encoded; the deployed model's logits stay those of the
-/// picture as it was.
+/// before they are encoded; the recipe says whether the deployed model answers
+/// them as augmented or as they were.
 /// Needs:  data->train.size() >= k; parity_index below the code's r.
 /// Errors: as BuildArchitecture, EncodeGroups and RunTraining;
 ///         kInvalidArgument for an unknown loss or an augmentation that does

@@ -28,6 +28,8 @@ std::string Describe(const Recipe& recipe) {
       " loss=", recipe.loss, " init=", recipe.init,
       " label_share=", recipe.label_share, " shift=", recipe.augmentation.shift,
       " mirror=", recipe.augmentation.mirror ? 1 : 0,
+      " fresh_answers=", recipe.fresh_answers ? 1 : 0,
+      " keep_resolution=", recipe.keep_resolution ? 1 : 0,
       " validation=", recipe.validation, " patience=", recipe.patience);
 }
 

@@ -25,6 +25,12 @@ struct Recipe {
   /// deployed model answers. In [0, 1].
   double label_share = 0.5;
   Augmentation augmentation;
+  /// Whether the deployed model is asked about every sample as augmented, one
+  /// more pass for each; otherwise its answer to the sample as it was is taken.
+  bool fresh_answers = true;
+  /// Of `tile`: layers do not halve a side that the grid made shorter already.
+  /// More work, about that of a `pack` through the same network.
+  bool keep_resolution = false;
   /// Training samples held out to choose the best epoch by; -1: one in twenty,
   /// at most 5,000.
   int64_t validation = -1;

@@ -19,6 +19,10 @@ void Apply(const bundle::Training& file, Recipe* recipe) {
   if (file.has_label_share()) recipe->label_share = file.label_share();
   if (file.has_shift()) recipe->augmentation.shift = file.shift();
   if (file.has_mirror()) recipe->augmentation.mirror = file.mirror();
+  if (file.has_fresh_answers()) recipe->fresh_answers = file.fresh_answers();
+  if (file.has_keep_resolution()) {
+    recipe->keep_resolution = file.keep_resolution();
+  }
   if (file.has_validation()) recipe->validation = file.validation();
   if (file.has_patience()) recipe->patience = file.patience();
 }
@@ -59,6 +63,8 @@ bundle::Training DescribeTraining(const std::string& architecture,
   training.set_label_share(recipe.label_share);
   training.set_shift(static_cast<uint32_t>(recipe.augmentation.shift));
   training.set_mirror(recipe.augmentation.mirror);
+  training.set_fresh_answers(recipe.fresh_answers);
+  training.set_keep_resolution(recipe.keep_resolution);
   training.set_validation(recipe.validation);
   training.set_patience(static_cast<uint32_t>(recipe.patience));
   training.set_precision(recipe.precision);

@@ -19,9 +19,10 @@ struct Architecture {
   absl::StatusOr<torch::jit::Module> (*build)(const NetworkSpec& spec);
 };
 
-constexpr std::array<Architecture, 6> kArchitectures = {{
+constexpr std::array<Architecture, 7> kArchitectures = {{
     {"mlp", BuildMlp},
     {"cnn", BuildCnn},
+    {"cnn4", BuildCnn4},
     {"resnet20", BuildResnet20},
     {"resnet32", BuildResnet32},
     {"resnet56", BuildResnet56},

@@ -24,6 +24,10 @@ struct NetworkSpec {
   int64_t num_outputs = 0;
   double input_scale = 1;
   double input_shift = 0;
+  /// Of pictures whose channels differ: then times, plus one value per channel.
+  /// Both empty, or both as many as channels.
+  std::vector<double> channel_scale;
+  std::vector<double> channel_shift;
   /// With several heads, one per member of a coding group, the answer is
   /// [num_heads, batch, num_outputs].
   int64_t num_heads = 0;
@@ -32,6 +36,9 @@ struct NetworkSpec {
   /// whole.
   int64_t grid_rows = 1;
   int64_t grid_columns = 1;
+  /// Layers do not halve a side that the grid made shorter already, so that
+  /// cells keep the resolution of whole samples from then on.
+  bool keep_resolution = false;
   /// Share of the channels, in (0, 1]: narrower networks for `pack`.
   double width = 1;
 };

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "absl/types/span.h"
 #include "base/status_macros.h"
 #include "parity_trainer/architectures/layers.h"
 #include "torch/script.h"
@@ -16,25 +17,32 @@ struct Layer {
   const char* name;
   int64_t channels;
   int64_t stride;
+  int64_t side = 3;
 };
-constexpr Layer kLayers[] = {{"first", 32, 1},
-                             {"second", 32, 2},
-                             {"third", 64, 1},
-                             {"fourth", 64, 2},
-                             {"fifth", 128, 1}};
+constexpr Layer kFive[] = {{"first", 32, 1},
+                           {"second", 32, 2},
+                           {"third", 64, 1},
+                           {"fourth", 64, 2},
+                           {"fifth", 128, 1}};
+constexpr Layer kFour[] = {{"first", 32, 2, 5},
+                           {"second", 64, 1},
+                           {"third", 64, 2},
+                           {"fourth", 128, 1}};
 
-}  // namespace
-
-absl::StatusOr<torch::jit::Module> BuildCnn(const NetworkSpec& spec) {
-  PARM_RETURN_IF_ERROR(CheckPictureShape("cnn", spec, kMinSide));
-  torch::jit::Module network("cnn");
+absl::StatusOr<torch::jit::Module> Build(const char* name,
+                                         absl::Span<const Layer> layers,
+                                         const NetworkSpec& spec) {
+  PARM_RETURN_IF_ERROR(CheckPictureShape(name, spec, kMinSide));
+  torch::jit::Module network(name);
   AddPictureInput(&network, spec);
   std::string forward = "def forward(self, x):\n    x = self.pictures(x)\n";
   int64_t channels = spec.sample_shape[0];
-  for (const Layer& layer : kLayers) {
-    const Convolution convolution = {.inputs = channels,
-                                     .outputs = Widened(layer.channels, spec),
-                                     .stride = layer.stride};
+  Strides strides(spec);
+  for (const Layer& layer : layers) {
+    Convolution convolution = {.inputs = channels,
+                               .outputs = Widened(layer.channels, spec),
+                               .side = layer.side};
+    strides.Set(layer.stride, &convolution);
     absl::StrAppend(&forward, "    x = torch.relu(",
                     AddConvolution(&network, layer.name, convolution, "x"),
                     ")\n");
@@ -43,6 +51,16 @@ absl::StatusOr<torch::jit::Module> BuildCnn(const NetworkSpec& spec) {
   AddPooledHeads(&network, spec, channels);
   network.define(forward + "    return self.pooled_answer(x)\n");
   return network;
+}
+
+}  // namespace
+
+absl::StatusOr<torch::jit::Module> BuildCnn(const NetworkSpec& spec) {
+  return Build("cnn", kFive, spec);
+}
+
+absl::StatusOr<torch::jit::Module> BuildCnn4(const NetworkSpec& spec) {
+  return Build("cnn4", kFour, spec);
 }
 
 }  // namespace parm

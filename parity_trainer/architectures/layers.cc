@@ -34,7 +34,7 @@ void AddLinear(torch::jit::Module* network, const std::string& name,
 std::string AddConvolution(torch::jit::Module* network, const std::string& name,
                            const Convolution& convolution,
                            absl::string_view input) {
-  const auto& [inputs, outputs, side, stride] = convolution;
+  const auto& [inputs, outputs, side, row_stride, column_stride] = convolution;
   AddParameter(network, name + "_weight",
                DrawWeight({outputs, inputs, side, side}));
   AddParameter(network, name + "_gain",
@@ -45,10 +45,28 @@ std::string AddConvolution(torch::jit::Module* network, const std::string& name,
   network->register_buffer(name + "_variance", torch::ones({outputs}));
   const int64_t padding = side / 2;
   return absl::StrCat("torch.batch_norm(torch.conv2d(", input, ", self.", name,
-                      "_weight, None, [", stride, ", ", stride, "], [", padding,
-                      ", ", padding, "]), self.", name, "_gain, self.", name,
-                      "_bias, self.", name, "_mean, self.", name,
+                      "_weight, None, [", row_stride, ", ", column_stride,
+                      "], [", padding, ", ", padding, "]), self.", name,
+                      "_gain, self.", name, "_bias, self.", name,
+                      "_mean, self.", name,
                       "_variance, self.training, 0.1, 1e-5, False)");
+}
+
+Strides::Strides(const NetworkSpec& spec) {
+  if (!spec.keep_resolution || NumCells(spec) == 1) return;
+  spared_rows_ = spec.grid_rows;
+  spared_columns_ = spec.grid_columns;
+}
+
+void Strides::Set(int64_t stride, Convolution* convolution) {
+  const auto set = [stride](int64_t* spared, int64_t* target) {
+    *target = stride;
+    if (stride == 1 || *spared < stride) return;
+    *spared /= stride;
+    *target = 1;
+  };
+  set(&spared_rows_, &convolution->row_stride);
+  set(&spared_columns_, &convolution->column_stride);
 }
 
 void AddNormalisation(torch::jit::Module* network, const NetworkSpec& spec) {
@@ -57,11 +75,19 @@ void AddNormalisation(torch::jit::Module* network, const NetworkSpec& spec) {
                               spec.input_scale);
   network->register_attribute("input_shift", c10::FloatType::get(),
                               spec.input_shift);
-  network->define(
-      absl::StrCat("def normalise(self, x):\n"
-                   "    return torch.to(x, ",
-                   static_cast<int>(at::kFloat),
-                   ") * self.input_scale + self.input_shift\n"));
+  std::string by_channel;
+  if (!spec.channel_scale.empty()) {
+    const auto as_planes = [](const std::vector<double>& values) {
+      return torch::tensor(values, at::kFloat).view({-1, 1, 1});
+    };
+    network->register_buffer("channel_scale", as_planes(spec.channel_scale));
+    network->register_buffer("channel_shift", as_planes(spec.channel_shift));
+    by_channel = "    x = x * self.channel_scale + self.channel_shift\n";
+  }
+  network->define(absl::StrCat("def normalise(self, x):\n    x = torch.to(x, ",
+                               static_cast<int>(at::kFloat),
+                               ") * self.input_scale + self.input_shift\n",
+                               by_channel, "    return x\n"));
 }
 
 int64_t NumCells(const NetworkSpec& spec) {

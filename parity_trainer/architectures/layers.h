@@ -21,7 +21,22 @@ struct Convolution {
   int64_t inputs = 0;
   int64_t outputs = 0;
   int64_t side = 3;  // of the kernel; padded so that stride 1 keeps the size
-  int64_t stride = 1;
+  int64_t row_stride = 1;
+  int64_t column_stride = 1;
+};
+
+/// Strides of a network's convolutions, from the first: what the spec's grid
+/// has shrunk already is spared where the spec keeps the resolution.
+class Strides {
+ public:
+  explicit Strides(const NetworkSpec& spec);
+
+  /// Sets both strides of the next convolution: 1, or 2 where not spared.
+  void Set(int64_t stride, Convolution* convolution);
+
+ private:
+  int64_t spared_rows_ = 1;  // by how much the grid has shrunk them
+  int64_t spared_columns_ = 1;
 };
 
 /// Registers a convolution without bias and the batch normalisation after it.
@@ -31,7 +46,8 @@ std::string AddConvolution(torch::jit::Module* network, const std::string& name,
                            const Convolution& convolution,
                            absl::string_view input);
 
-/// Registers input_scale and input_shift, the switch between training and
+/// Registers input_scale and input_shift, and channel_scale and channel_shift
+/// where the spec has them, the switch between training and
 /// evaluation, and the method `normalise`, which makes FP32 network input of a
 /// wire tensor of any datatype.
 void AddNormalisation(torch::jit::Module* network, const NetworkSpec& spec);

@@ -19,20 +19,20 @@ struct Design {
   int blocks;                   // per stage
 };
 
-/// relu(x + two convolutions of x), as statements.
+/// relu(x + two convolutions of x), as statements; `of_input` is the
+/// first of the two.
 std::string AddBlock(torch::jit::Module* network, const std::string& name,
-                     int64_t inputs, int64_t outputs, int64_t stride) {
-  const std::string first = AddConvolution(
-      network, name + "_a",
-      {.inputs = inputs, .outputs = outputs, .stride = stride}, "x");
+                     const Convolution& of_input) {
+  const std::string first = AddConvolution(network, name + "_a", of_input, "x");
   const std::string second = AddConvolution(
-      network, name + "_b", {.inputs = outputs, .outputs = outputs}, "y");
+      network, name + "_b",
+      {.inputs = of_input.outputs, .outputs = of_input.outputs}, "y");
   std::string shortcut = "x";
-  if (stride != 1 || inputs != outputs) {
-    shortcut = AddConvolution(
-        network, name + "_shortcut",
-        {.inputs = inputs, .outputs = outputs, .side = 1, .stride = stride},
-        "x");
+  if (of_input.row_stride != 1 || of_input.column_stride != 1 ||
+      of_input.inputs != of_input.outputs) {
+    Convolution pointwise = of_input;
+    pointwise.side = 1;
+    shortcut = AddConvolution(network, name + "_shortcut", pointwise, "x");
   }
   return absl::StrCat("    y = torch.relu(", first, ")\n    x = torch.relu(",
                       second, " + ", shortcut, ")\n");
@@ -44,6 +44,7 @@ absl::StatusOr<torch::jit::Module> Build(const Design& design,
   torch::jit::Module network(design.name);
   AddPictureInput(&network, spec);
   int64_t channels = Widened(design.stages[0], spec);
+  Strides strides(spec);
   std::string forward = absl::StrCat(
       "def forward(self, x):\n    x = self.pictures(x)\n    x = torch.relu(",
       AddConvolution(&network, "first",
@@ -53,8 +54,10 @@ absl::StatusOr<torch::jit::Module> Build(const Design& design,
   for (size_t stage = 0; stage < design.stages.size(); ++stage) {
     const int64_t outputs = Widened(design.stages[stage], spec);
     for (int block = 0; block < design.blocks; ++block) {
-      forward += AddBlock(&network, absl::StrCat("stage", stage, "_", block),
-                          channels, outputs, block == 0 && stage > 0 ? 2 : 1);
+      Convolution first = {.inputs = channels, .outputs = outputs};
+      strides.Set(block == 0 && stage > 0 ? 2 : 1, &first);
+      forward +=
+          AddBlock(&network, absl::StrCat("stage", stage, "_", block), first);
       channels = outputs;
     }
   }

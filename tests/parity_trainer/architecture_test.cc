@@ -5,6 +5,8 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "parity_trainer/architectures/layers.h"
+#include "parity_trainer/half_precision.h"
 #include "tests/support/matchers.h"
 #include "torch/csrc/jit/python/update_graph_executor_opt.h"
 #include "torch/script.h"
@@ -107,7 +109,7 @@ TEST(ArchitectureTest, CopyTakesWhatMatchesInNameAndShape) {
 }
 
 TEST(ArchitectureTest, OneHeadStartsAllHeads) {
-  for (const std::string name : {"mlp", "cnn", "resnet20"}) {
+  for (const std::string name : {"mlp", "cnn", "cnn4", "resnet20"}) {
     SCOPED_TRACE(name);
     torch::manual_seed(3);
     NetworkSpec spec = Spec({1, 8, 8});
@@ -138,7 +140,7 @@ TEST(ArchitectureTest, HeadsOfAGridSeeTheirOwnCell) {
   NetworkSpec spec = Spec({1, 32, 32});
   spec.num_heads = 3;
   spec.grid_rows = spec.grid_columns = 2;
-  for (const std::string name : {"mlp", "cnn", "resnet20"}) {
+  for (const std::string name : {"mlp", "cnn", "cnn4", "resnet20"}) {
     torch::jit::Module network = Build(name, spec);
     network.eval();
     const at::Tensor plain = torch::full({1, 1, 32, 32}, 128.0);
@@ -158,8 +160,113 @@ TEST(ArchitectureTest, HeadsOfAGridSeeTheirOwnCell) {
   }
 }
 
+TEST(ArchitectureTest, KeptResolutionSparesWhatTheGridShrank) {
+  const auto strides_of = [](int64_t rows, int64_t columns, bool keep) {
+    NetworkSpec spec = Spec({1, 32, 32});
+    spec.num_heads = rows * columns;
+    spec.grid_rows = rows;
+    spec.grid_columns = columns;
+    spec.keep_resolution = keep;
+    Strides strides(spec);
+    std::vector<int64_t> all;
+    for (const int64_t stride : {1, 2, 2}) {
+      Convolution convolution;
+      strides.Set(stride, &convolution);
+      all.push_back(convolution.row_stride);
+      all.push_back(convolution.column_stride);
+    }
+    return all;
+  };
+  using testing::ElementsAre;
+  EXPECT_THAT(strides_of(1, 2, false), ElementsAre(1, 1, 2, 2, 2, 2));
+  EXPECT_THAT(strides_of(1, 2, true), ElementsAre(1, 1, 2, 1, 2, 2));
+  EXPECT_THAT(strides_of(2, 2, true), ElementsAre(1, 1, 1, 1, 2, 2));
+  EXPECT_THAT(strides_of(3, 4, true), ElementsAre(1, 1, 1, 1, 2, 1));
+}
+
+TEST(ArchitectureTest, KeptResolutionTakesTheSameWeights) {
+  for (const std::string name : {"cnn", "cnn4", "resnet20"}) {
+    NetworkSpec spec = Spec({1, 32, 32});
+    torch::jit::Module source = Build(name, spec);
+    spec.num_heads = spec.grid_columns = 2;
+    spec.keep_resolution = true;
+    torch::jit::Module network = Build(name, spec);
+    EXPECT_EQ(CopyMatchingState(source, &network),
+              static_cast<int>(network.named_parameters().size() +
+                               network.named_buffers().size()))
+        << name;
+    EXPECT_EQ(network.forward({torch::rand({5, 1, 32, 32})}).toTensor().sizes(),
+              (std::vector<int64_t>{2, 5, 10}))
+        << name;
+  }
+}
+
+TEST(ArchitectureTest, ChannelsAreNormalisedOneByOne) {
+  NetworkSpec spec = Spec({2, 8, 8});
+  torch::manual_seed(3);
+  torch::jit::Module plain = Build("cnn", spec);
+  spec.channel_scale = {1, 2};
+  spec.channel_shift = {0, -1};
+  torch::manual_seed(3);
+  torch::jit::Module network = Build("cnn", spec);
+  plain.eval();
+  network.eval();
+  // 256 on the wire is 1, and times 2 less 1 it is 1 again.
+  const at::Tensor same = torch::full({1, 2, 8, 8}, 256.0);
+  EXPECT_TRUE(torch::allclose(network.forward({same}).toTensor(),
+                              plain.forward({same}).toTensor()));
+  const at::Tensor other = torch::full({1, 2, 8, 8}, 64.0);
+  EXPECT_FALSE(torch::allclose(network.forward({other}).toTensor(),
+                               plain.forward({other}).toTensor()));
+}
+
+/// What WithHalfConvolutions makes of it.
+torch::jit::Module Halved(const torch::jit::Module& network) {
+  std::stringstream stream;
+  network.save(stream);
+  std::stringstream halved(*WithHalfConvolutions(stream.str()));
+  return torch::jit::load(halved);
+}
+
+TEST(HalfPrecisionTest, AnswersNearlyAsTheWholeNetwork) {
+  for (const std::string name : {"cnn", "cnn4", "resnet20"}) {
+    SCOPED_TRACE(name);
+    torch::manual_seed(3);
+    NetworkSpec spec = Spec({1, 16, 16});
+    spec.num_heads = spec.grid_columns = 2;
+    torch::jit::Module network = Build(name, spec);
+    // Some running means and variances to fold.
+    network.forward({torch::rand({64, 1, 16, 16}) * 255});
+    network.eval();
+    torch::jit::Module halved = Halved(network);
+    for (const at::ScalarType type : {at::kFloat, at::kByte}) {
+      const at::Tensor input = torch::randint(0, 256, {5, 1, 16, 16}).to(type);
+      const at::Tensor want = network.forward({input}).toTensor();
+      const at::Tensor got = halved.forward({input}).toTensor();
+      ASSERT_EQ(got.scalar_type(), at::kFloat);
+      ASSERT_EQ(got.sizes(), want.sizes());
+      const double error = (got - want).norm().item<double>();
+      EXPECT_GT(error, 0);
+      EXPECT_LT(error, 0.03 * want.norm().item<double>());
+    }
+  }
+}
+
+TEST(HalfPrecisionTest, NetworksWithoutConvolutionsAreInvalid) {
+  torch::jit::Module network = Build("mlp", Spec({1, 8, 8}));
+  network.eval();
+  std::stringstream stream;
+  network.save(stream);
+  EXPECT_THAT(WithHalfConvolutions(stream.str()).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("has no convolution")));
+  EXPECT_THAT(WithHalfConvolutions("no model").status(),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("cannot be computed in BF16")));
+}
+
 TEST(ArchitectureTest, HalfTheWidthIsAboutAQuarterOfTheWeights) {
-  for (const std::string name : {"cnn", "resnet20"}) {
+  for (const std::string name : {"cnn", "cnn4", "resnet20"}) {
     NetworkSpec spec = Spec({1, 28, 28});
     const auto count = [&name](const NetworkSpec& of) {
       double weights = 0;
@@ -177,7 +284,7 @@ TEST(ArchitectureTest, HalfTheWidthIsAboutAQuarterOfTheWeights) {
 TEST(ArchitectureTest, UnknownNameListsTheKnown) {
   EXPECT_THAT(BuildArchitecture("vit", Spec({1, 8, 8})).status(),
               StatusIs(absl::StatusCode::kInvalidArgument,
-                       HasSubstr("want one of mlp, cnn, resnet20")));
+                       HasSubstr("want one of mlp, cnn, cnn4, resnet20")));
 }
 
 TEST(ArchitectureTest, UnsuitableShapesAreInvalid) {

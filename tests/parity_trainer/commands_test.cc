@@ -236,6 +236,20 @@ TEST_F(CommandsTest, RecipeOfABundleIsARecipe) {
               ReadFile(first.model_path));
 }
 
+TEST_F(CommandsTest, FreshAnswersMatterToAugmentedSamplesOnly) {
+  ASSERT_THAT(RunDeployedCommand(deployed_), IsOk());
+  const auto model_of = [this](const std::string& recipe) {
+    WriteFile(scratch_ / "recipe.yaml", "epochs: 2\nlabel_share: 0\n" + recipe);
+    parity_.training = {.recipe = scratch_ / "recipe.yaml", .force = true};
+    EXPECT_THAT(RunParityCommand(parity_), IsOk());
+    return ReadFile(parity_.out + "/model.pt");
+  };
+  EXPECT_TRUE(model_of("fresh_answers: true\n") ==
+              model_of("fresh_answers: false\n"));
+  EXPECT_FALSE(model_of("fresh_answers: true\nshift: 1\n") ==
+               model_of("fresh_answers: false\nshift: 1\n"));
+}
+
 TEST_F(CommandsTest, OwnTorchScriptFileIsDeployedAsItIs) {
   deployed_.model_file = WriteKnowingModel();
   ASSERT_THAT(RunDeployedCommand(deployed_), IsOk());

@@ -45,6 +45,8 @@ TEST(RecipeTest, DescriptionTellsRecipesApart) {
                                        {.label_share = 0},
                                        {.augmentation = {.shift = 1}},
                                        {.augmentation = {.mirror = true}},
+                                       {.fresh_answers = false},
+                                       {.keep_resolution = true},
                                        {.validation = 7},
                                        {.patience = 1}};
   for (size_t i = 0; i < recipes.size(); ++i) {
