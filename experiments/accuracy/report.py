@@ -42,10 +42,12 @@ def make_record(suite, runs, reports, frontier, training_free, left_out, *, out,
         first = costs[os.path.join(out, unit.bundle(unit.seeds[0]))]
         rows += _rows(report, {
             **common, "unit": unit.name, "scheme": unit.scheme, "k": unit.k,
-            "work_fraction": unit.work_fraction, "ece": report["ece"],
+            "work_fraction": unit.work_fraction, "half": unit.half,
+            "label": unit.label, "ece": report["ece"],
             "relative_cost": first["relative_cost"], "bytes": report["bytes"],
-            "seed": seed, "epochs": 1 if quick else unit.epochs,
-            "train_s_parity": _training_seconds(os.path.join(out, unit.trained(seed))),
+            "seed": seed, "epochs": min(unit.epochs, 1) if quick else unit.epochs,
+            "train_s_parity": _training_seconds(
+                os.path.join(out, unit.trained(seed))) if unit.epochs else 0.0,
         })
         risk[unit.bundle(seed)] = report["risk_coverage"]
     for unit in frontier["units"]:
@@ -53,7 +55,8 @@ def make_record(suite, runs, reports, frontier, training_free, left_out, *, out,
             continue
         rows += _rows(unit, {
             **common, "unit": f"pack{unit['k']}", "scheme": "pack",
-            "k": unit["k"], "work_fraction": 1.0, "ece": unit["ece"],
+            "k": unit["k"], "work_fraction": 1.0, "half": False,
+            "label": "", "ece": unit["ece"],
             "relative_cost": unit["relative_cost"], "bytes": unit["bytes"],
             "seed": suite.deployed_seed, "epochs": 0, "train_s_parity": 0.0,
         })
@@ -72,6 +75,8 @@ def _percent(fraction):
 
 
 def _label(row):
+    if row["label"]:
+        return row["label"]
     if row["scheme"] != "pack":
         return f"`{row['scheme']}`"
     if row["work_fraction"] == 1:
@@ -144,13 +149,15 @@ def make_table(suite, record):
     """Markdown: every unit at one loss, then the targets."""
     units = _by_unit(record)
     first = units[0][0]
-    minutes = (first["train_s_deployed"] or 0) / 60
+    seconds = first["train_s_deployed"]
+    origin = ("published weights" if seconds is None
+              else f"trained for {seconds / 60:.0f} minutes")
     lines = [f"# {record['dataset']}", ""]
     if record["quick"]:
         lines += ["**A smoke run: no figure here means anything.**", ""]
     lines += [
         f"Deployed: `{first['arch']}`, A_a {_percent(first['a_a'])} % of "
-        f"{record['samples']} test samples, trained for {minutes:.0f} minutes. "
+        f"{record['samples']} test samples, {origin}. "
         f"Commit {record['commit']}, {record['machine']}, one thread.",
         "",
         "One loss per group. `tile`, `stack` and `pack` decode any number of "
@@ -170,11 +177,12 @@ def make_table(suite, record):
         "| --- |",
     ]
     lines += [_unit_line(suite, rows) for rows in units]
-    ks = sorted(suite.published)
+    ks = sorted(suite.targets[0][2])
     lines += [
         "", "## Targets", "",
-        "The best unit of each kind. Parity proper: `sum`, `concat`, `tile`, "
-        "`stack`. Any unit: what costs at most one query, 1.1 as measured.",
+        "The best unit of each kind that costs at most one query, 1.1 as "
+        "measured. Parity proper: `sum`, `concat`, `tile`, `stack`, at the "
+        "bytes of one query.",
         "",
         "| drop | " + " | ".join(f"k = {k}" for k in ks) + " |",
         "| --- |" + " --- |" * len(ks),
@@ -190,6 +198,10 @@ def make_table(suite, record):
         "",
         "| bundle | accuracy | deployed | drop |", "| --- | --- | --- | --- |",
         *(line for line in confident if line),
+    ]
+    if not record["training_free"]:
+        return "\n".join(lines) + "\n"
+    lines += [
         "", "## Training-free", "",
         "Berrut's code: k coded queries and one more replace the queries, all "
         "run by the deployed model, one answer missing. Accuracy over *all* "

@@ -12,6 +12,7 @@ sys.path.insert(0, ROOT)
 # pylint: disable=wrong-import-position
 from experiments.accuracy.report import make_record, make_table
 from experiments.accuracy.suites import SUITES
+from experiments.data.residual_pictures import convert_cifar10
 from experiments.harness import driver
 from experiments.harness.processes import ProcessSet
 
@@ -57,31 +58,55 @@ class Runner:
         if self.has(bundle):
             return
         recipe = os.path.join(ROOT, "experiments", "accuracy", "recipes",
-                              self._suite.recipes[recipe])
+                              recipe)
         self._run(command, "--out", self.path(bundle), "--recipe", recipe,
                   "--epochs", "1" if self._quick else str(epochs),
                   "--seed", str(seed), "--resume", *more)
 
     def train_deployed(self):
         suite = self._suite
+        if suite.deployed_epochs == 0:
+            if not self.has("deployed"):
+                self._run("deployed", "--out", self.path("deployed"), "--model",
+                          self.published_model(), "--name", suite.dataset)
+            return
         self._train("deployed", "deployed", "--arch", suite.arch,
-                    "--name", suite.dataset, recipe="deployed",
+                    "--name", suite.dataset, recipe=suite.recipes["deployed"],
                     epochs=suite.deployed_epochs, seed=suite.deployed_seed)
 
     def train(self, unit, seed):
         deployed = ("--deployed", self.path("deployed"))
-        code = ("--scheme", unit.scheme, "--k", str(unit.k))
-        if unit.work_fraction is None:
+        code = ("--scheme", unit.scheme, "--k", str(unit.k),
+                *(["--half"] if unit.half else []))
+        if unit.epochs and unit.work_fraction is None:
             self._train("parity", unit.bundle(seed), *deployed, *code,
-                        recipe="parity", epochs=unit.epochs, seed=seed)
+                        "--arch", self._suite.arch, recipe=unit.recipe or self._suite.recipes["parity"],
+                        epochs=unit.epochs, seed=seed)
             return
-        self._train("backup", unit.backup(seed), *deployed,
-                    "--work-fraction", str(unit.work_fraction),
-                    recipe="backup", epochs=unit.epochs, seed=seed)
+        model = []
+        if unit.epochs:
+            arch = ["--arch", unit.backup_arch] if unit.backup_arch else []
+            self._train("backup", unit.backup(seed), *deployed, *arch,
+                        "--work-fraction", str(unit.work_fraction),
+                        recipe=unit.recipe or self._suite.recipes["backup"],
+                        epochs=unit.epochs, seed=seed)
+            model = ["--model",
+                     os.path.join(self.path(unit.backup(seed)), "model.pt")]
         if not self.has(unit.bundle(seed)):
-            self._run("parity", *deployed, *code, "--out",
-                      self.path(unit.bundle(seed)), "--model",
-                      os.path.join(self.path(unit.backup(seed)), "model.pt"))
+            self._run("parity", *deployed, *code, *model, "--out",
+                      self.path(unit.bundle(seed)))
+
+    def published_model(self):
+        """A TorchScript file made of the published weights."""
+        path = self.path("published.pt")
+        weights = os.path.join(_files_of(self._suite), "models",
+                               f"{self._suite.dataset}_{self._suite.arch}"
+                               ".f32.bin")
+        program = os.path.join(os.path.dirname(self._program),
+                               f"parm-{self._suite.arch}-weights")
+        if self._processes.run("weights", [program, weights, path]) != 0:
+            raise RuntimeError(f"{program} could not convert {weights}")
+        return path
 
     def evaluate(self, bundle):
         report = self.path(f"{bundle}.json")
@@ -114,8 +139,27 @@ def _commit():
     return result.stdout.strip() or None
 
 
-def _data_of(suite):
+def _files_of(suite):
+    folder = os.environ.get("PARM_FILES")
+    wanted = os.path.join(folder or "FOLDER", suite.dataset)
+    if folder is None or not os.path.isdir(wanted):
+        raise RuntimeError(
+            f"the suite {suite.dataset} needs files that this project does not "
+            f"hold: got PARM_FILES={folder or ''}, want a FOLDER with "
+            f"{suite.dataset}/ (pictures) and models/ (published weights), as "
+            "experiments/data/README.md describes them")
+    return folder
+
+
+def _data_of(suite, out):
     data = suite.default_data
+    if not data:
+        converted = os.path.join(out, "data")
+        if not os.path.isdir(converted):
+            os.makedirs(out, exist_ok=True)
+            convert_cifar10(os.path.join(_files_of(suite), suite.dataset),
+                            converted)
+        return f"npy:{converted}"
     if "PARM_DATA" in os.environ:
         data = "idx:" + os.environ["PARM_DATA"]
     if not os.path.isdir(data.partition(":")[2]):
@@ -154,11 +198,11 @@ def main():
     runs = [(unit, seed) for unit in suite.units for seed in unit.seeds
             if not args.quick or (unit.k == 2 and seed == unit.seeds[0])]
     with ProcessSet(out) as processes:
-        runner = Runner(suite, processes, _data_of(suite), out, args.quick)
+        runner = Runner(suite, processes, _data_of(suite, out), out, args.quick)
         left_out = []
         if args.trained_only:
             left_out = [unit.bundle(seed) for unit, seed in runs
-                        if not runner.has(unit.trained(seed))]
+                        if unit.epochs and not runner.has(unit.trained(seed))]
             runs = [(unit, seed) for unit, seed in runs
                     if unit.bundle(seed) not in left_out]
         runner.train_deployed()

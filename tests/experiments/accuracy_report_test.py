@@ -3,15 +3,20 @@
 import contextlib
 import io
 import json
+import lzma
 import os
 import sys
 import tempfile
 import unittest
+from unittest import mock
+
+import numpy as np
 
 ROOT = os.environ["PARM_SOURCE"]
 sys.path.insert(0, ROOT)
 
 from experiments.accuracy import report, run_suite, suites  # noqa: E402
+from experiments.data import residual_pictures  # noqa: E402
 from experiments.harness.processes import ProcessSet  # noqa: E402
 
 SUITE = suites.SUITES["fashion"]
@@ -189,11 +194,13 @@ class RunnerTest(unittest.TestCase):
             path = os.path.join(self.out, bundle, "bundle.yaml")
             with open(path, "w", encoding="utf-8") as file:
                 file.write("training: {seconds: 60.0}\n")
+        # The first makes a pack that needs no training.
         self.assertEqual(self.run_quick("--trained-only"),
-                         ["evaluate", "frontier", "berrut", "berrut"])
+                         ["parity", "evaluate", "evaluate", "frontier",
+                          "berrut", "berrut"])
         with open(os.path.join(self.out, "fashion.md"),
                   encoding="utf-8") as file:
-            self.assertIn("Not in this run: narrow2-seed1, sum2-seed1",
+            self.assertIn("Not in this run: cnn4-2-seed1, narrow2-seed1, ",
                           file.read())
 
     def test_what_is_missing_is_a_sentence(self):
@@ -205,6 +212,27 @@ class RunnerTest(unittest.TestCase):
         with self.assertRaisesRegex(RuntimeError, "build it first"):
             self.run_quick()
 
+    def test_files_of_others_are_asked_for(self):
+        os.environ.pop("PARM_FILES", None)
+        argv = ["run.sh", "cifar10", "--out", self.out]
+        with mock.patch.object(sys, "argv", argv), \
+                self.assertRaisesRegex(RuntimeError, "PARM_FILES="):
+            run_suite.main()
+
+    def test_half_the_deployed_model_is_packed_untrained(self):
+        unit = suites.Unit("pack", 2, half=True, kind="half")
+        self.assertEqual(unit.name, "half2")
+        with ProcessSet(self.out) as processes:
+            runner = run_suite.Runner(SUITE, processes, "idx:x", self.out,
+                                      quick=False)
+            with contextlib.redirect_stdout(io.StringIO()):
+                runner.train(unit, 1)
+        with open(os.path.join(self.folder, "calls.txt"),
+                  encoding="utf-8") as file:
+            call = file.read()
+        self.assertIn("--scheme pack --k 2 --half --out", call)
+        self.assertNotIn("--epochs", call)
+
     def test_error_of_the_trainer_ends_the_suite(self):
         with open(os.path.join(self.folder, "parm-train"), "w",
                   encoding="utf-8") as file:
@@ -215,6 +243,28 @@ class RunnerTest(unittest.TestCase):
             with contextlib.redirect_stdout(io.StringIO()), \
                     self.assertRaisesRegex(RuntimeError, "with status 1"):
                 runner.train_deployed()
+
+
+class ResidualPicturesTest(unittest.TestCase):
+
+    def test_both_steps_are_undone(self):
+        labels = np.array([3, 250], np.uint8)
+        pictures = np.random.default_rng(1).integers(
+            0, 256, (2, 3, 4, 5), np.uint8)
+        packed = pictures.copy()
+        packed[:, 0] -= pictures[:, 1]
+        packed[:, 2] -= pictures[:, 1]
+        packed[:, :, 1:] -= packed[:, :, :-1].copy()
+        archive = lzma.compress(b"".join(
+            bytes([label]) + planes.tobytes()
+            for label, planes in zip(labels, packed)))
+        got, got_labels = residual_pictures.decode(archive, 4, 5)
+        np.testing.assert_array_equal(got, pictures)
+        np.testing.assert_array_equal(got_labels[:, 0], labels)
+
+    def test_archives_of_another_size_are_refused(self):
+        with self.assertRaisesRegex(RuntimeError, "want a multiple of 61"):
+            residual_pictures.decode(lzma.compress(b"x" * 60), 4, 5)
 
 
 if __name__ == "__main__":
