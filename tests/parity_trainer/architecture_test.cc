@@ -27,6 +27,8 @@ NetworkSpec Spec(std::vector<int64_t> sample_shape) {
 torch::jit::Module Build(const std::string& name, const NetworkSpec& spec) {
   // As in training. To optimise a graph takes longer than to run it here.
   torch::jit::setGraphExecutorOptimize(false);
+  // Threads that wait for each other are slow on a busy machine.
+  torch::set_num_threads(1);
   return *BuildArchitecture(name, spec);
 }
 
