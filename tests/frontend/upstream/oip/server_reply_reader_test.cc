@@ -61,6 +61,17 @@ TEST(ServerReplyReaderTest, ReadsBodiesHoweverBytesAreCut) {
   }
 }
 
+TEST(ServerReplyReaderTest, ReadsEmptyChunkedBodiesInPieces) {
+  ServerReplyReader reader({});
+  ASSERT_THAT(
+      Feed(reader,
+           "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+           /*step=*/1),
+      IsOk());
+  ASSERT_TRUE(reader.done());
+  EXPECT_EQ(reader.Take().body.size, 0U);
+}
+
 TEST(ServerReplyReaderTest, ReadsHttp10UpToTheEnd) {
   ServerReplyReader reader({});
   ASSERT_THAT(Feed(reader, "HTTP/1.0 200 OK\r\n\r\nall of"), IsOk());
@@ -114,7 +125,7 @@ TEST(ServerReplyReaderTest, RefusesWhatIsNoReply) {
         head + "Content-Encoding: gzip\r\nContent-Length: 1\r\n\r\nx",
         head + "Inference-Header-Content-Length: x\r\n"
                "Content-Length: 1\r\n\r\nx",
-        head + "Transfer-Encoding: chunked\r\n\r\nzz\r\n",
+        head + "Transfer-Encoding: chunked\r\n\r\nzzzz\r\n",
         std::string(kSized) + "more", std::string(kChunked) + "more"}) {
     SCOPED_TRACE(bytes);
     ServerReplyReader reader({});
