@@ -7,6 +7,7 @@ started it at the latest.
 
 import ctypes
 import fcntl
+import json
 import os
 import pathlib
 import shutil
@@ -149,5 +150,19 @@ def start_triton(repository, log):
          f"--http-port={http}", f"--grpc-port={grpc}", f"--metrics-port={metrics}",
          "--http-thread-count=2", "--log-verbose=0"],
         http, log, env=env)
+    started.grpc = f"127.0.0.1:{grpc}"
+    return started
+
+
+def start_mlserver(folder, log):
+    """mlserver over a folder of models (model-settings.json and their code)."""
+    environment_folder = environment("mlserver")
+    http, grpc, metrics = free_port(), free_port(), free_port()
+    (pathlib.Path(folder) / "settings.json").write_text(json.dumps({
+        "host": "127.0.0.1", "http_port": http, "grpc_port": grpc, "metrics_port": metrics,
+        "parallel_workers": 0, "debug": False}))
+    env = dict(os.environ, PATH=f"{environment_folder / 'bin'}:{os.environ['PATH']}")
+    started = Server([environment_folder / "bin" / "mlserver", "start", folder], http, log, env=env,
+                     cwd=folder)
     started.grpc = f"127.0.0.1:{grpc}"
     return started
