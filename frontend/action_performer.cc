@@ -41,6 +41,9 @@ absl::StatusOr<TensorSet> ActionPerformer::Inputs(
     if (i < bundle.inputs.size()) tensor.spec.name = bundle.inputs[i].name;
     inputs.tensors.push_back(std::move(tensor));
   }
+  if (action.inputs.size() == 1 && bundle.role == core::BundleRole::kDeployed) {
+    inputs.context = first.context;
+  }
   const bool parity = bundle.role != core::BundleRole::kDeployed;
   inputs.rows = parity ? first.rows : inputs.tensors.at(0).spec.shape.at(0);
   return inputs;
@@ -61,7 +64,8 @@ void ActionPerformer::Perform(const core::DispatchTask& action) {
        .bundle_sha256 = parts_.catalog->Get(action.bundle).sha256,
        .priority = action.priority,
        .luck = action.luck,
-       .budget = action.deadline - Clock::now()},
+       .budget = action.deadline - Clock::now(),
+       .context = inputs->context.get()},
       inputs->tensors);
   if (!sent.ok()) {
     not_sent.unsendable = sent.code() == absl::StatusCode::kOutOfRange;

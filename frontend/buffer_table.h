@@ -5,6 +5,7 @@
 // until the core emits ReleaseBuffer for it.
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -20,6 +21,8 @@ struct TensorSet {
   /// of the members it was made from, which its own shape need not tell; else
   /// its own.
   int64_t rows = 0;
+  /// Of a query: what else its client said; null: nothing, or nobody asks.
+  std::shared_ptr<const oip::RequestContext> context;
   /// Of a reply: the bundle that answered.
   std::optional<BundleKey> bundle;
 };

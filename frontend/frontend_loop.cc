@@ -21,6 +21,7 @@
 #include "frontend/query_capture.h"
 #include "frontend/query_validation.h"
 #include "frontend/reply_checker.h"
+#include "frontend/request_context.h"
 #include "frontend/tensor_rows.h"
 #include "frontend/upstream/oip/oip_upstream.h"
 #include "frontend/wake_timer.h"
@@ -243,6 +244,10 @@ absl::Status Loop::Admit(QueryHandle handle, Time arrived,
                       .model = *model,
                       .bundle = bundle->key,
                       .deadline = options.deadline};
+  std::shared_ptr<const oip::RequestContext> context;
+  if (!options_.oip.servers.empty()) {
+    PARM_ASSIGN_OR_RETURN(context, ContextOf(request, about.id));
+  }
   absl::StatusOr<ValidQuery> query = ValidateQuery(
       std::move(request), *bundle, options.max_batch_size, options.deadline);
   if (!query.ok()) {
@@ -267,6 +272,12 @@ absl::Status Loop::Admit(QueryHandle handle, Time arrived,
   about.rows = query->inputs.rows;
   about.deadline = query->deadline;
   Layout layout = catalog_.LayoutOf(*bundle, query->inputs.tensors);
+  // Whatever they mean to the server: such a query goes alone, uncoded.
+  if (context != nullptr && !context->parameters.empty()) {
+    layout = {.uncoded = options.code == nullptr ? UncodedReason::kNone
+                                                 : UncodedReason::kParameters};
+  }
+  query->inputs.context = std::move(context);
   // One such input would spoil the parity answer of its siblings.
   if (options.code != nullptr && layout.uncoded == UncodedReason::kNone &&
       !AllFinite(query->inputs.tensors[0])) {

@@ -19,7 +19,8 @@ constexpr std::array<absl::string_view, 4> kAttemptTypes = {"original", "retry",
                                                             "hedge", "parity"};
 // By UncodedReason; the first is no reason.
 constexpr std::array<absl::string_view, kNumUncodedReasons> kUncodedReasons = {
-    "", "no_batch_dimension", "several_tensors", "not_supported", "not_finite"};
+    "",           "no_batch_dimension", "several_tensors", "not_supported",
+    "not_finite", "parameters"};
 // By CaptureOutcome.
 constexpr std::array<absl::string_view, kNumCaptureOutcomes> kCaptureOutcomes =
     {"taken",      "over_rate", "queue_full", "not_supported",

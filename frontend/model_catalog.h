@@ -67,8 +67,9 @@ enum class UncodedReason : uint8_t {
   kSeveralTensors,    // inputs or outputs
   kNotSupported,      // a datatype or shape that the code does not take
   kNotFinite,         // this query's input
+  kParameters,        // this query has some, which may change its answer
 };
-inline constexpr size_t kNumUncodedReasons = 5;
+inline constexpr size_t kNumUncodedReasons = 6;
 
 /// What queries of one layout may share.
 struct Layout {

@@ -282,6 +282,7 @@ void HttpConnection::Dispatch(oip::Body body) {
                       .target = std::move(head.target),
                       .content_encoding = std::move(head.content_encoding),
                       .accept_encoding = std::move(head.accept_encoding),
+                      .passed_headers = std::move(head.passed_headers),
                       .body = std::move(body)};
   Slot& slot = PushSlot();
   const uint64_t sequence = front_sequence_ + num_slots_ - 1;

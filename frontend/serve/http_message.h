@@ -20,6 +20,7 @@ struct HttpRequest {
   std::string target;  // as sent
   std::string content_encoding;
   std::string accept_encoding;
+  std::string passed_headers;  // oip::RequestContext::headers
   /// As sent, still encoded; json_bytes is Inference-Header-Content-Length.
   oip::Body body;
 };

@@ -212,6 +212,7 @@ uint64_t OipHandler::Infer(HttpRequest request, Route route, ReplySlot slot) {
   }
   infer->model_name = std::move(route.model);
   infer->model_version = std::move(route.version);
+  infer->headers = std::move(request.passed_headers);
   const size_t index = TakePending();
   Pending& pending = pending_[index];
   pending.slot = slot;

@@ -9,6 +9,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 
 namespace parm {
 namespace {
@@ -43,6 +44,35 @@ void AppendToken(absl::string_view value, std::string* list) {
   absl::StrAppend(list, value);
 }
 
+/// Whether a header is meant for whoever answers in the end. Not so: what tells
+/// of one connection, or of a body that the next request writes anew.
+bool IsEndToEnd(http::field name, absl::string_view name_text) {
+  switch (name) {
+    case http::field::accept:
+    case http::field::accept_encoding:
+    case http::field::connection:
+    case http::field::content_encoding:
+    case http::field::content_length:
+    case http::field::content_type:
+    case http::field::expect:
+    case http::field::host:
+    case http::field::keep_alive:
+    case http::field::proxy_authenticate:
+    case http::field::proxy_authorization:
+    case http::field::proxy_connection:
+    case http::field::te:
+    case http::field::trailer:
+    case http::field::transfer_encoding:
+    case http::field::upgrade:
+      return false;
+    case http::field::unknown:
+      return !absl::EqualsIgnoreCase(name_text,
+                                     "Inference-Header-Content-Length");
+    default:
+      return true;
+  }
+}
+
 }  // namespace
 
 /// Beast calls these as it reads; each message has a fresh Beast parser, whose
@@ -73,6 +103,12 @@ class RequestParser::Impl {
                        BeastString value, error_code& ec) override {
       if (head_done_) return;  // A trailer: nothing in it counts.
       if (!OnField(name, ToAbsl(name_text), ToAbsl(value))) ec = Refused();
+      if (name == http::field::connection) {
+        absl::StrAppend(&connection_names_, ",", ToAbsl(value));
+      } else if (IsEndToEnd(name, ToAbsl(name_text))) {
+        absl::StrAppend(&owner_->head_.passed_headers, ToAbsl(name_text), ": ",
+                        ToAbsl(value), "\r\n");
+      }
     }
     void on_header_impl(error_code& ec) override {
       head_done_ = true;
@@ -104,6 +140,8 @@ class RequestParser::Impl {
     bool OnField(http::field name, absl::string_view name_text,
                  absl::string_view value);
     bool CheckHead();
+    // Headers that Connection names concern this connection alone.
+    void DropConnectionHeaders();
     bool Refuse(int status, absl::string_view sentence) {
       owner_->SetError(status, sentence);
       return false;
@@ -111,6 +149,7 @@ class RequestParser::Impl {
 
     RequestParser* const owner_;
     bool head_done_ = false;
+    std::string connection_names_;  // a list
     int num_hosts_ = 0;
     int num_lengths_ = 0;
     int num_transfer_encodings_ = 0;
@@ -169,11 +208,27 @@ bool RequestParser::Impl::Beast::OnField(http::field name,
   return true;
 }
 
+void RequestParser::Impl::Beast::DropConnectionHeaders() {
+  std::string kept;
+  for (const absl::string_view line : absl::StrSplit(
+           owner_->head_.passed_headers, "\r\n", absl::SkipEmpty())) {
+    const absl::string_view name = line.substr(0, line.find(':'));
+    bool named = false;
+    for (const absl::string_view item :
+         absl::StrSplit(connection_names_, ',')) {
+      named |= absl::EqualsIgnoreCase(absl::StripAsciiWhitespace(item), name);
+    }
+    if (!named) absl::StrAppend(&kept, line, "\r\n");
+  }
+  owner_->head_.passed_headers = std::move(kept);
+}
+
 bool RequestParser::Impl::Beast::CheckHead() {
   RequestHead& head = owner_->head_;
   head.chunked = chunked();
   head.keep_alive = keep_alive();
   head.content_length = content_length().value_or(0);
+  if (!connection_names_.empty()) DropConnectionHeaders();
   if (head.http_version >= 11 && num_hosts_ != 1) {
     return Refuse(400, "an HTTP/1.1 request must have one Host header");
   }
@@ -204,6 +259,7 @@ void RequestParser::Reset() {
   head_.target.clear();
   head_.content_encoding.clear();
   head_.accept_encoding.clear();
+  head_.passed_headers.clear();
   head_.json_bytes.reset();
   head_.expects_continue = false;
   chunked_body_ = {};

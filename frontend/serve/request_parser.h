@@ -25,6 +25,8 @@ struct RequestHead {
   std::optional<size_t> json_bytes;
   std::string content_encoding;
   std::string accept_encoding;
+  /// oip::RequestContext::headers.
+  std::string passed_headers;
 };
 
 /// One request after the other.

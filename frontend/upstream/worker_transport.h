@@ -22,6 +22,9 @@ struct InferTask {
   uint32_t priority = 0;
   Luck luck{};
   Duration budget{0};  // at least 1 us is sent; 0 would mean no limit
+  /// What its client said beside; for servers of others. Null: nothing, or the
+  /// task is several clients', or nobody's.
+  const oip::RequestContext* context = nullptr;
 };
 
 /// Threads: the loop's only; the UpstreamListener is called on it, never inside

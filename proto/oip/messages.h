@@ -32,6 +32,15 @@ struct RequestedOutput {
   Parameters parameters;  // without binary_data
 };
 
+/// What a client says beside its tensors, for a server that is to hear it too.
+struct RequestContext {
+  std::string id;
+  Parameters parameters;
+  /// End-to-end headers, each "Name: value" with its CRLF; what concerns one
+  /// connection or body alone is not among them.
+  std::string headers;
+};
+
 struct InferRequest {
   std::string model_name;
   std::string model_version;
@@ -40,6 +49,7 @@ struct InferRequest {
   std::vector<Tensor> inputs;
   std::vector<RequestedOutput> outputs;  // empty: all
   bool binary_outputs = false;           // binary_data_output
+  std::string headers;                   // as RequestContext
 };
 
 struct InferResponse {

@@ -27,6 +27,7 @@ namespace {
 
 using ::testing::ElementsAreArray;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 using Request = FakeModelServer::Request;
 using Peer = FakeModelServer::Peer;
@@ -194,6 +195,43 @@ TEST_F(ModelServersTest, AnswersFromServersThatNobodyChanged) {
                             frontend_->Metadata("m", ""));
   EXPECT_EQ(metadata.inputs[0].name, "x");
   EXPECT_EQ(Metric("parm_server_replies_total{outcome=\"ok\"}"), 1);
+}
+
+TEST_F(ModelServersTest, HandsOnWhatTheClientSaidBeside) {
+  Start(kCoded, deployed_.directory, parity_.directory);
+  const auto ask = [this](const std::string& name, oip::Parameters parameters) {
+    oip::InferRequest request;
+    request.model_name = "m";
+    request.id = "the client's";
+    request.headers = "authorization: Bearer x\r\ntraceparent: 00-1\r\n";
+    request.parameters = std::move(parameters);
+    request.inputs.push_back(
+        {.spec = {.name = "x", .datatype = DataType::kFp32, .shape = {1, 2}},
+         .data = Buffer::FromString(BytesOf({1, 2}))});
+    frontend_->Infer(std::move(request), [this, name](QueryReply reply) {
+      replies_[name] = std::move(reply);
+    });
+  };
+  Request seen;
+  NextTaskMeets([&](const Request& request, const Peer& peer) {
+    seen = request;
+    peer.Send(AnswerTo(request));
+  });
+  ask("a", {{"priority", int64_t{2}}, {"parm_mode", std::string("exact")}});
+  ExpectAnswer("a", {1, 2}, "exact");
+  EXPECT_EQ(seen.headers["authorization"], "Bearer x");
+  EXPECT_EQ(seen.headers["traceparent"], "00-1");
+  EXPECT_THAT(seen.body, HasSubstr(R"("id":"the client's")"));
+  EXPECT_THAT(seen.body, HasSubstr(R"("priority":2)"));
+  EXPECT_THAT(seen.body, Not(HasSubstr("parm_mode")));
+  // What it means to the server nobody here knows: it is in no coding group.
+  EXPECT_EQ(Metric("parm_queries_uncoded_total{model=\"m\","
+                   "reason=\"parameters\"}"),
+            1);
+  ask("sequence", {{"sequence_id", int64_t{7}}});
+  EXPECT_THAT(
+      ReplyOf("sequence").status,
+      StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("sequences")));
 }
 
 TEST_F(ModelServersTest, TriesElsewhereWhatAServerSpoils) {

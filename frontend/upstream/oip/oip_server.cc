@@ -94,6 +94,11 @@ absl::Status OipServer::SendInfer(const InferTask& task,
   oip::InferRequest request;
   request.binary_outputs = dialect_.binary;
   request.inputs.assign(tensors.begin(), tensors.end());
+  if (task.context != nullptr) {
+    request.id = task.context->id;
+    request.parameters = task.context->parameters;
+    request.headers = task.context->headers;
+  }
   // Of two servers with the same bundle each may have names of its own.
   const auto num_inputs = static_cast<size_t>(model->info.inputs_size());
   for (size_t i = 0; i < std::min(num_inputs, request.inputs.size()); ++i) {

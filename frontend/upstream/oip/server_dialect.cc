@@ -93,7 +93,8 @@ absl::StatusOr<ServerRequest> InferRequestTo(const ServerUrl& url,
   ServerRequest out;
   out.head = absl::StrCat("POST ", url.base, model_path,
                           "/infer HTTP/1.1\r\nHost: ", url.host_header,
-                          "\r\nContent-Length: ", body.TotalBytes(), "\r\n");
+                          "\r\nContent-Length: ", body.TotalBytes(), "\r\n",
+                          request.headers);
   // KServe's SDK reads a body with a JSON content type as JSON alone, and one
   // without any not at all.
   if (body.binary) {

@@ -37,6 +37,7 @@ std::string ModelPath(const OipServedModel& model);
 ServerRequest GetRequest(const ServerUrl& url, absl::string_view path);
 
 /// POST .../infer. Outputs are all asked for, binary if the dialect has it.
+/// `request.headers` are handed on.
 /// Errors: kInvalidArgument for a tensor that has no JSON form, if JSON is all
 /// that the server takes.
 absl::StatusOr<ServerRequest> InferRequestTo(const ServerUrl& url,

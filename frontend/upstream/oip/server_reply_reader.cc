@@ -103,7 +103,7 @@ struct ServerReplyReader::Parser {
   ServerReply reply;
   std::byte* body_data = nullptr;
   bool body_begun = false;  // of a body that is not sized
-  size_t received = 0;  // of a sized body
+  size_t received = 0;      // of a sized body
 };
 
 absl::Status ServerReplyReader::Parser::ReadHead() {

@@ -66,6 +66,24 @@ TEST(RequestParserTest, ReadsTheSameInPiecesOfAnySize) {
   }
 }
 
+TEST(RequestParserTest, HandsOnEndToEndHeadersAlone) {
+  RequestParser parser(kMaxHeaderBytes, kMaxBodyBytes);
+  const std::string text =
+      "POST / HTTP/1.1\r\nHost: t\r\nAuthorization: Bearer x\r\n"
+      "Connection: keep-alive, X-Hop\r\nx-hop: 1\r\nKeep-Alive: 5\r\n"
+      "TE: trailers\r\nUpgrade: h2c\r\nProxy-Authorization: y\r\n"
+      "traceparent: 00-ab-cd-01\r\nContent-Type: text/x\r\n"
+      "Content-Length: 0\r\nAccept-Encoding: gzip\r\nAccept: */*\r\n"
+      "Inference-Header-Content-Length: 0\r\nX-Own: a: b\r\n\r\n";
+  for (int i = 0; i < 2; ++i) {
+    ASSERT_EQ(Feed(parser, text, 7).progress, Progress::kHead);
+    EXPECT_EQ(parser.head().passed_headers,
+              "Authorization: Bearer x\r\ntraceparent: 00-ab-cd-01\r\n"
+              "X-Own: a: b\r\n");
+    parser.Reset();
+  }
+}
+
 TEST(RequestParserTest, ReadsChunksInPiecesOfAnySize) {
   const std::string text =
       "POST / HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n"

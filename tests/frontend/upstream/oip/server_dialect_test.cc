@@ -75,12 +75,14 @@ TEST(ServerDialectTest, WritesBinaryOrJsonAsTheServerTakes) {
       {.spec = {.name = "x", .datatype = DataType::kUint8, .shape = {1, 2}},
        .data = Buffer::FromString("\x01\x02")});
   request.binary_outputs = true;
+  request.headers = "authorization: a\r\n";
   PARM_ASSERT_OK_AND_ASSIGN(
       const ServerRequest binary,
       InferRequestTo(url, "/v2/models/m", {.binary = true}, request));
   EXPECT_THAT(
       binary.head,
       AllOf(HasSubstr("POST /base/v2/models/m/infer HTTP/1.1\r\nHost: h:1\r\n"),
+            HasSubstr("\r\nauthorization: a\r\n"),
             HasSubstr("Content-Type: application/octet-stream\r\n"),
             HasSubstr(absl::StrCat("Inference-Header-Content-Length: ",
                                    binary.json.size(), "\r\n")),
