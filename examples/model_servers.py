@@ -166,3 +166,23 @@ def start_mlserver(folder, log):
                      cwd=folder)
     started.grpc = f"127.0.0.1:{grpc}"
     return started
+
+
+def start_kserve(script, log):
+    """A script that starts kserve.ModelServer, on HTTP alone.
+
+    The SDK listens on all addresses whatever it is told; here on loopback.
+    """
+    folder = environment("kserve")
+    http = free_port()
+    on_loopback = (
+        "import runpy, sys, uvicorn\n"
+        "config = uvicorn.Config.__init__\n"
+        "def on_loopback(self, *args, **options):\n"
+        "    config(self, *args, **{**options, 'host': '127.0.0.1'})\n"
+        "uvicorn.Config.__init__ = on_loopback\n"
+        "sys.argv = sys.argv[1:]\n"
+        "runpy.run_path(sys.argv[0], run_name='__main__')\n")
+    return Server(
+        [folder / "bin" / "python", "-c", on_loopback, script, f"--http_port={http}",
+         "--enable_grpc=false", "--workers=1"], http, log)

@@ -157,7 +157,7 @@ def understand(model, status, headers, body):
     tail = body[int(length):] if length else b""
     outputs = []
     for output in head["outputs"]:
-        binary = output.get("parameters", {}).get("binary_data_size")
+        binary = (output.get("parameters") or {}).get("binary_data_size")
         if binary is None:
             values = flat(output["data"])
             if output["datatype"].startswith("FP"):
