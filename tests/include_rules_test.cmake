@@ -24,7 +24,7 @@ set(FOLDERS base proto encoder frontend backends parity_trainer experiments
 # Where torch may be seen; and what must not stand beside it in one file, since
 # the wheel brings a protobuf of its own under the same name.
 set(TORCH "^(torch|c10|ATen|caffe2)/")
-set(TORCH_FOLDERS "^(backends/torch|parity_trainer|tests/backends/torch|tests/parity_trainer)/")
+set(TORCH_FOLDERS "^(backends/torch|parity_trainer|experiments/data|tests/backends/torch|tests/parity_trainer)/")
 set(MESSAGES "(\\.pb\\.h|^proto/(bundle|manifest_check|strict_yaml|envelope_check|wire_codec)\\.h|^google/protobuf/.*)$")
 
 # Pure folders: no I/O, thread, lock, log, JSON or message, and no clock.
