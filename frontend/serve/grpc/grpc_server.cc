@@ -33,6 +33,7 @@ constexpr std::chrono::milliseconds kDrainPeriod(5);
 /// A client that says nothing for so long is asked whether it is there.
 constexpr int kKeepaliveMs = 60'000;
 constexpr int kKeepaliveTimeoutMs = 20'000;
+constexpr int kSyncThreadsLookUpMs = 200;
 
 absl::StatusOr<tcp::endpoint> EndpointOf(const GrpcOptions& options) {
   boost::system::error_code error;
@@ -78,6 +79,11 @@ void Configure(const GrpcOptions& options, grpc::ServerBuilder* builder) {
   builder->AddChannelArgument(
       GRPC_ARG_MAX_CONCURRENT_STREAMS,
       static_cast<int>(options.max_calls + options.max_streams));
+  // Reflection runs on threads that look up only so often, which is how long
+  // the server's end may wait for them; 10 s if nothing is said.
+  builder->SetSyncServerOption(
+      grpc::ServerBuilder::SyncServerOption::CQ_TIMEOUT_MSEC,
+      kSyncThreadsLookUpMs);
   // The library bounds a compressed message, not what it inflates to.
   builder->AddChannelArgument(
       GRPC_COMPRESSION_CHANNEL_ENABLED_ALGORITHMS_BITSET,
