@@ -126,6 +126,7 @@ void CoreEngine::On(const Turn& turn, const WorkerUp& event) {
     // Not alive while its lost tasks look for a worker.
     worker.state = WorkerState::kDown;
     resolver_.OnWorkerLost(turn, worker);
+    worker.pace = {};
   }
   workers_.SetServed(worker, event);
   worker.state = WorkerState::kAlive;
@@ -183,11 +184,10 @@ void CoreEngine::On(const Turn& turn, const WorkerDraining& event) {
 
 void CoreEngine::On(const Turn& turn, const TaskStarted& event) {
   NoteHeard(turn, event.worker);
-  const Task* const task = state_.tasks.Find(Raw(event.task));
-  if (task == nullptr || task->worker != event.worker ||
-      task->batch == nullptr || task->batch->num_open == 0) {
-    return;
-  }
+  Task* const task = state_.tasks.Find(Raw(event.task));
+  if (task == nullptr || task->worker != event.worker) return;
+  task->begun = turn.now;
+  if (task->batch == nullptr || task->batch->num_open == 0) return;
   PolicyOf(task->model).OnStarted(turn, *task->batch, *task, host_);
 }
 

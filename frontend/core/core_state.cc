@@ -191,23 +191,31 @@ CoreState::CoreState(CoreOptions core_options)
   for (const ModelOptions& model : options.models) {
     gates.emplace_back(model.decode.min_agreement);
   }
-  triggers_.resize(options.models.size());
-  for (size_t i = 0; i < triggers_.size(); ++i) {
+  for (const ModelOptions& model : options.models) {
     const LatencyTrigger::Quantiles quantiles = {
-        .decode = options.models[i].decode.trigger_quantile,
-        .hedge = options.models[i].hedge.quantile};
-    triggers_[i] = std::vector<SizedTrigger>(
+        .decode = model.decode.trigger_quantile, .hedge = model.hedge.quantile};
+    const std::vector<SizedTrigger> sized(
         kMaxTriggerSizes, SizedTrigger{0, LatencyTrigger(quantiles)});
+    triggers_.push_back(sized);
+    parity_times_.push_back(sized);
   }
 }
 
-LatencyTrigger& CoreState::trigger(ModelId model, uint32_t samples) {
-  std::vector<SizedTrigger>& sized = triggers_[Raw(model)];
+LatencyTrigger& CoreState::FindOrAdd(std::vector<SizedTrigger>& sized,
+                                     uint32_t samples) {
   for (SizedTrigger& entry : sized) {
     if (entry.samples == 0) entry.samples = samples;
     if (entry.samples == samples) return entry.trigger;
   }
   return sized.back().trigger;
+}
+
+LatencyTrigger& CoreState::trigger(ModelId model, uint32_t samples) {
+  return FindOrAdd(triggers_[Raw(model)], samples);
+}
+
+LatencyTrigger& CoreState::parity_times(ModelId model, uint32_t samples) {
+  return FindOrAdd(parity_times_[Raw(model)], samples);
 }
 
 Time CoreState::TriggerTime(Time now, const Batch& batch) {

@@ -49,6 +49,9 @@ struct CoreState {
   /// further ones share the last.
   LatencyTrigger& trigger(ModelId model, uint32_t samples);
 
+  /// The times of its parity queries, which no trigger follows.
+  LatencyTrigger& parity_times(ModelId model, uint32_t samples);
+
   /// When a batch that is dispatched at `now` counts as late.
   Time TriggerTime(Time now, const Batch& batch);
 
@@ -89,7 +92,11 @@ struct CoreState {
     uint32_t samples = 0;  // 0: free
     LatencyTrigger trigger;
   };
-  std::vector<std::vector<SizedTrigger>> triggers_;  // by model
+  static LatencyTrigger& FindOrAdd(std::vector<SizedTrigger>& sized,
+                                   uint32_t samples);
+
+  std::vector<std::vector<SizedTrigger>> triggers_;      // by model
+  std::vector<std::vector<SizedTrigger>> parity_times_;  // by model
   uint64_t random_counter_;
 };
 

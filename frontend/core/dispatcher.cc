@@ -121,6 +121,7 @@ Task& Dispatcher::NewTask(const Turn& turn, Worker& worker, ModelId model,
   task->samples = samples;
   task->deadline = deadline;
   task->copy.dispatched = turn.now;
+  task->queued = worker.outstanding >= worker.lanes;
   worker.tasks.PushBack(*task);
   ++worker.outstanding;
   worker.outstanding_samples += samples;
@@ -196,6 +197,8 @@ void Dispatcher::SendParity(const Turn& turn, Parity& parity, Bundle& bundle,
   Task& task = NewTask(turn, worker, group.key.model, AttemptType::kParity,
                        parity.priority, group.key.samples, group.deadline);
   task.parity = &parity;
+  task.trigger = &state_.parity_times(group.key.model, group.key.samples);
+  task.trigger->Dispatched(task.copy, turn.now);
   parity.task = &task;
   parity.worker = worker.id;
   parity.role = bundle.served.role;
@@ -255,16 +258,28 @@ bool Dispatcher::HasTaskRecord() {
   return !state_.tasks.full();
 }
 
+void Dispatcher::NotePace(const Turn& turn, const Task& task) {
+  Worker& worker = workers_.at(task.worker);
+  const auto& delays = task.trigger->DelaysAt(turn.now);
+  const Duration median = delays ? delays->median : Duration{0};
+  // With several lanes it is not known when a task that waited began.
+  if (median > Duration{0} &&
+      (task.begun != Time{} || !task.queued || worker.lanes == 1)) {
+    const Duration took = turn.now - WorkerTable::BegunAt(task, worker);
+    worker.pace.OnAnswer(turn.now, ToSeconds(took) / ToSeconds(median));
+  }
+  worker.last_answered = turn.now;
+}
+
 void Dispatcher::End(const Turn& turn, Task& task, Outcome outcome) {
   Orphan(task);
   FreeSlot(task);
+  if (outcome == Outcome::kAnswered) NotePace(turn, task);
   workers_.at(task.worker).tasks.Remove(task);
-  if (task.trigger != nullptr) {
-    if (outcome == Outcome::kAnswered) {
-      task.trigger->Replied(task.copy, turn.now);
-    } else {
-      task.trigger->Ended(task.copy, turn.now);
-    }
+  if (outcome == Outcome::kAnswered) {
+    task.trigger->Replied(task.copy, turn.now);
+  } else {
+    task.trigger->Ended(task.copy, turn.now);
   }
   state_.timers.Disarm(&task.timer);
   state_.tasks.Free(&task);

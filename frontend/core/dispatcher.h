@@ -102,6 +102,7 @@ class Dispatcher {
   bool SendNextBatch(const Turn& turn, Bundle& bundle);
   bool SendNextParity(const Turn& turn, Bundle& bundle);
   bool HasTaskRecord();
+  void NotePace(const Turn& turn, const Task& task);
 
   CoreState& state_;
   WorkerTable& workers_;

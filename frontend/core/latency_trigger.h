@@ -53,6 +53,9 @@ class LatencyTrigger {
   /// The copy ended without an answer: cancelled, lost or refused.
   void Ended(Copy& copy, Time now);
 
+  /// Of all times known when it was last asked for the delays; 0: too few.
+  Duration median() const { return median_; }
+
   /// nullopt while too few samples are known.
   /// Cost: every 32nd sample a pass over the buckets and the oldest copies out.
   const std::optional<Delays>& DelaysAt(Time now);

@@ -60,8 +60,10 @@ struct Task : SlabItem {
   bool holds_slot = true;
   bool cancelled = false;
   bool left_to_finish = false;  // a loser that the ledger wants to see
+  bool queued = false;          // all lanes had work when it was sent
   uint32_t samples = 1;
   Time deadline{};
+  Time begun{};  // its worker said so; the epoch: it did not
   TimerHandle timer{};
   Batch* batch = nullptr;    // the member it answers for, or
   Parity* parity = nullptr;  // the parity query that it carries

@@ -35,8 +35,14 @@ void Resolver::OnReply(const Turn& turn, const TaskReplied& reply) {
   dispatcher_.End(turn, *task,
                   has_output ? Dispatcher::Outcome::kAnswered
                              : Dispatcher::Outcome::kNoAnswer);
-  if (reply.status == TaskStatus::kError) Penalise(turn, reply.worker);
-  if (has_output) workers_.at(reply.worker).penalised_until = Time{};
+  if (reply.status == TaskStatus::kError) {
+    workers_.at(reply.worker).pace.OnError();
+    Penalise(turn, reply.worker);
+  }
+  if (has_output) {
+    workers_.at(reply.worker).pace.OnSuccess();
+    workers_.at(reply.worker).penalised_until = Time{};
+  }
   if (has_output && !reply.decodable) {
     ++state_.model_counters(model).undecodable_replies;
   }

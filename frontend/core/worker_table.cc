@@ -10,19 +10,66 @@ namespace parm::core {
 
 namespace {
 
+// Of a worker without an idle lane, in median service times.
+constexpr double kLeastWait = 0.01;
+// A task of this age is late. Well below what makes an answer slow: to wait
+// behind a slow job costs more than to pass by one that is about to end.
+constexpr double kLate = 1.2;
+constexpr double kMostDone = 0.9;
+
 // Orders candidates: the least wins.
 struct Rank {
   bool same_worker;
   bool copy_in_domain;
-  uint64_t wait;  // 0 if a lane is idle
+  double wait;  // 0 if a lane is idle and nothing speaks against the worker
   bool same_domain;
-  uint64_t load;
+  double load;
   auto operator<=>(const Rank&) const = default;
 };
 
-// Samples ahead of a new task, per lane, in 1/65536.
-uint64_t LoadOf(const Worker& worker) {
-  return (worker.outstanding_samples << 16) / worker.lanes;
+// Samples ahead of a new task, per lane.
+double LoadOf(const Worker& worker) {
+  return static_cast<double>(worker.outstanding_samples) / worker.lanes;
+}
+
+// The task that the worker is at, as far as can be told: the oldest that it
+// said it began; from a worker that says nothing, the oldest ordinary one.
+const Task* RunningTask(const Worker& worker) {
+  using Tasks = decltype(worker.tasks);
+  const Task* oldest = nullptr;
+  for (const Task* task = worker.tasks.front(); task != nullptr;
+       task = Tasks::Next(*task)) {
+    if (!task->holds_slot) continue;
+    if (task->begun != Time{}) return task;
+    if (oldest == nullptr || (oldest->redundant && !task->redundant)) {
+      oldest = task;
+    }
+  }
+  return oldest;
+}
+
+// What a new task waits for here, and what it takes longer than elsewhere, in
+// median service times. A task that is under way leaves the less to wait for
+// the older it is; one that is late is likely to go on for as long again.
+double WaitOf(const Worker& worker, bool redundant, Time now) {
+  const double excess = worker.pace.Excess(now);
+  if (worker.outstanding < worker.lanes) return excess;
+  const Task* const running = RunningTask(worker);
+  const bool yields = running != nullptr && running->redundant;
+  const uint32_t tasks = redundant ? worker.outstanding
+                                   : worker.outstanding -
+                                         worker.outstanding_redundant +
+                                         (yields ? 1 : 0);
+  double wait = LoadOf(worker) * tasks / worker.outstanding;
+  const Duration median = running == nullptr || running->trigger == nullptr
+                              ? Duration{0}
+                              : running->trigger->median();
+  if (median > Duration{0}) {
+    const double age = ToSeconds(now - WorkerTable::BegunAt(*running, worker)) /
+                       ToSeconds(median);
+    wait += (age < kLate ? -std::min(age, kMostDone) : age) / worker.lanes;
+  }
+  return std::max(wait, kLeastWait) * (1 + excess);
 }
 
 // Calls visit(worker id) for everybody who was sent a part of the group.
@@ -45,6 +92,12 @@ bool HasHadCopy(const Worker& worker, const Batch& batch) {
 }
 
 }  // namespace
+
+Time WorkerTable::BegunAt(const Task& task, const Worker& worker) {
+  if (task.begun != Time{}) return task.begun;
+  if (!task.queued) return task.copy.dispatched;
+  return std::max(task.copy.dispatched, worker.last_answered);
+}
 
 WorkerTable::WorkerTable(uint32_t num_workers) : workers_(num_workers) {
   for (uint32_t i = 0; i < num_workers; ++i) workers_[i].id = WorkerId{i};
@@ -147,6 +200,21 @@ WorkerTable::Lanes WorkerTable::LanesOf(BundleKey key,
   return lanes;
 }
 
+bool WorkerTable::HasIdleLanes(BundleKey key, uint64_t count) const {
+  const Bundle* const bundle = Find(key);
+  if (bundle == nullptr) return count == 0;
+  uint64_t idle = 0;
+  const size_t n = bundle->workers.size();
+  for (size_t step = 0; step < n && idle < count; ++step) {
+    size_t position = bundle->rotation + step;  // where Pick found idle ones
+    if (position >= n) position -= n;
+    const Worker& worker = *bundle->workers[position];
+    if (!worker.takes_tasks()) continue;
+    idle += worker.lanes - std::min(worker.lanes, worker.outstanding);
+  }
+  return idle >= count;
+}
+
 bool WorkerTable::HasSlot(const Worker& worker, bool redundant) {
   if (!worker.takes_tasks() || worker.unreachable ||
       worker.outstanding >= worker.max_in_flight) {
@@ -206,14 +274,13 @@ Worker* WorkerTable::Pick(Bundle& bundle, const PickOptions& pick) {
       if (!bars_penalised) bars_penalised = BarsPenalised(bundle, pick.now);
       if (*bars_penalised) continue;
     }
-    const uint64_t load = LoadOf(*worker);
     Rank rank = {
         .same_worker = false,
         .copy_in_domain =
             pick.copy_of != nullptr && SharesDomain(*worker, *pick.copy_of),
-        .wait = worker->outstanding < worker->lanes ? 0 : load,
+        .wait = WaitOf(*worker, pick.redundant, pick.now),
         .same_domain = false,
-        .load = load,
+        .load = LoadOf(*worker),
     };
     if (pick.group != nullptr) {
       rank.same_worker = HoldsPartOf(*worker, *pick.group);

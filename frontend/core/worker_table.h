@@ -14,6 +14,7 @@
 #include "frontend/core/event.h"
 #include "frontend/core/intrusive_list.h"
 #include "frontend/core/records.h"
+#include "frontend/core/worker_pace.h"
 
 namespace parm::core {
 
@@ -53,6 +54,8 @@ struct Worker {
   uint64_t outstanding_samples = 0;
   Time last_heard{};
   Time penalised_until{};  // refused or failed a task; see Pick
+  Time last_answered{};
+  WorkerPace pace;
   TimerHandle timer{};
   std::vector<Bundle*> bundles;
   IntrusiveList<Task, &Task::on_worker> tasks;
@@ -96,6 +99,10 @@ class WorkerTable {
   /// With one ordinary task less at worker `one_less`, which has one.
   Lanes LanesOf(BundleKey key, WorkerId one_less = kNoWorker) const;
 
+  /// Whether workers that serve the bundle and take tasks have `count` lanes
+  /// without a task.
+  bool HasIdleLanes(BundleKey key, uint64_t count) const;
+
   struct PickOptions {
     bool redundant = false;
     const Group* group = nullptr;  // keep away from its workers and domains
@@ -114,6 +121,10 @@ class WorkerTable {
   /// fault domain than the first where it can.
   /// Cost: O(workers of the bundle x size of the group).
   Worker* Pick(Bundle& bundle, const PickOptions& pick);
+
+  /// When the task's worker began with it: as it said, or as can be told from
+  /// when the task left and the worker last answered.
+  static Time BegunAt(const Task& task, const Worker& worker);
 
   /// Whether this worker has a slot for a task of that kind.
   static bool HasSlot(const Worker& worker, bool redundant);

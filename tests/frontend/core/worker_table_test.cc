@@ -1,5 +1,6 @@
 #include "frontend/core/worker_table.h"
 
+#include <memory>
 #include <set>
 #include <vector>
 
@@ -162,6 +163,78 @@ TEST_F(WorkerTableTest, BundlesNobodyServesAreForgotten) {
   Up(0, 0, 1, 4, {{kParity, kModel, BundleRole::kParity, kDeployed}});
   EXPECT_EQ(table.Find(kDeployed), nullptr);
   EXPECT_NE(table.Find(kParity), nullptr);
+}
+
+// A task of `kind` that takes 10 ms as a rule.
+class RunningTaskTest : public WorkerTableTest {
+ protected:
+  RunningTaskTest() {
+    for (int i = 0; i < 64; ++i) {
+      LatencyTrigger::Copy copy;
+      kind.Dispatched(copy, start);
+      kind.Replied(copy, start + Milliseconds(10));
+    }
+    kind.DelaysAt(start);
+  }
+  Task& Begin(Worker& worker, Duration after) {
+    tasks.push_back(std::make_unique<Task>());
+    Task& task = *tasks.back();
+    task.trigger = &kind;
+    task.copy.dispatched = start + after;
+    task.begun = start + after;
+    worker.tasks.PushBack(task);
+    Load(worker, 1);
+    return task;
+  }
+
+  const Time start = Time{} + Milliseconds(1000);
+  LatencyTrigger kind{{}};
+  std::vector<std::unique_ptr<Task>> tasks;
+};
+
+TEST_F(RunningTaskTest, WorkerThatEndsSoonestIsPicked) {
+  Begin(Up(0), Milliseconds(8));
+  Begin(Up(1), Milliseconds(1));
+  Begin(Up(2), Milliseconds(5));
+  EXPECT_EQ(Pick({.now = start + Milliseconds(9)})->id, WorkerId{1});
+}
+
+TEST_F(RunningTaskTest, NobodyWaitsBehindALateTask) {
+  Begin(Up(0), Milliseconds(0));
+  Worker& queued = Up(1);
+  Begin(queued, Milliseconds(20));
+  Load(queued, 1);
+  EXPECT_EQ(Pick({.now = start + Milliseconds(25)})->id, WorkerId{1})
+      << "though it has two tasks";
+}
+
+TEST_F(RunningTaskTest, QueuedRedundantTasksDoNotCount) {
+  Worker& yields = Up(0);
+  Begin(yields, Milliseconds(0));
+  Load(yields, 1);
+  yields.outstanding_redundant = 1;
+  Begin(Up(1), Milliseconds(3));
+  EXPECT_EQ(Pick({.now = start + Milliseconds(5)})->id, WorkerId{0});
+}
+
+TEST_F(WorkerTableTest, IdleLanesAreCountedAsFarAsAsked) {
+  EXPECT_FALSE(table.HasIdleLanes(kDeployed, 1));
+  Load(Up(0, 0, /*lanes=*/3), 1);
+  Load(Up(1), 1);
+  Up(2).draining = true;
+  EXPECT_TRUE(table.HasIdleLanes(kDeployed, 2));
+  EXPECT_FALSE(table.HasIdleLanes(kDeployed, 3));
+}
+
+TEST_F(WorkerTableTest, SlowWorkerIsWorthTwoInLine) {
+  const Time now = Time{} + Milliseconds(100);
+  Worker& slow = Up(0);
+  slow.pace.OnAnswer(now, 5);
+  slow.pace.OnAnswer(now, 5);
+  Load(Up(1), 1);
+  EXPECT_EQ(Pick({.now = now})->id, WorkerId{1});
+  Load(table.at(WorkerId{1}), 2);
+  EXPECT_EQ(Pick({.now = now})->id, WorkerId{0});
 }
 
 TEST_F(WorkerTableTest, LanesWithWorkAreBusy) {
