@@ -204,6 +204,8 @@ void AddHedging(const MetricsInput& in, PrometheusText& out) {
               counters.hedge.shed_for_load);
     out.Value({{"model", model}, {"reason", "budget"}},
               counters.hedge.shed_for_budget);
+    out.Value({{"model", model}, {"reason", "concurrency"}},
+              counters.hedge.shed_for_concurrency);
   });
   out.Gauge("parm_load", "Share of the lanes with ordinary work, averaged.");
   ForEachModel(in, [&](const std::string& model, const auto& counters) {

@@ -28,6 +28,7 @@ struct HedgeCounters {
   uint64_t replicas = 0;              // copies of queries without siblings
   uint64_t shed_for_load = 0;         // parity or replica: the gate, the brake
   uint64_t shed_for_budget = 0;       // parity or replica
+  uint64_t shed_for_concurrency = 0;  // replica: too many copies out
   double load = 0;                    // as policy hybrid measures it, 0..1
   LatencyHistogram delay;             // first dispatch to hedge
   // Estimated service time: of first dispatches, and of copies.

@@ -366,13 +366,13 @@ void CoreEngine::OnBatchReady(const Turn& turn, Batch& batch) {
 }
 
 Group* CoreEngine::GroupToJoin(const Batch& batch) {
-  return PolicyOf(batch.model).JoinsGroup(batch) ? builder_.Find(batch)
-                                                 : nullptr;
+  return PolicyOf(batch.model).JoinsGroup(batch, host_) ? builder_.Find(batch)
+                                                        : nullptr;
 }
 
 void CoreEngine::OnFirstDispatch(const Turn& turn, Batch& batch) {
   RedundancyPolicy& policy = PolicyOf(batch.model);
-  if (policy.JoinsGroup(batch)) {
+  if (policy.JoinsGroup(batch, host_)) {
     const Worker& worker = workers_.at(batch.worker);
     const Bundle& bundle = workers_.FindOrAdd(batch.deployed);
     Group* const group =
@@ -381,17 +381,22 @@ void CoreEngine::OnFirstDispatch(const Turn& turn, Batch& batch) {
         });
     if (group == nullptr) {
       ++state_.model_counters(batch.model).groups_unprotected;
-    } else if (GroupBuilder::IsFull(state_, *group)) {
+    } else if (GroupBuilder::IsFull(state_, *group) ||
+               (MayBeShort(batch.model) && policy.ClosesEarly(*group, host_))) {
       CloseGroup(turn, *group);
     }
   }
   policy.OnFirstDispatch(turn, batch, host_);
 }
 
+bool CoreEngine::MayBeShort(ModelId id) const {
+  const ModelOptions& model = state_.model_options(id);
+  return model.pad_short_groups && model.code->supports_short_groups();
+}
+
 void CoreEngine::CloseGroup(const Turn& turn, Group& group) {
   const bool full = GroupBuilder::IsFull(state_, group);
   builder_.Close(group);
-  const ModelOptions& model = state_.model_options(group.key.model);
   ModelCounters& counters = state_.model_counters(group.key.model);
   ++(full ? counters.groups_closed_full : counters.groups_closed_short);
   if (!GroupBuilder::NeedsParity(group)) {
@@ -399,8 +404,7 @@ void CoreEngine::CloseGroup(const Turn& turn, Group& group) {
     state_.Touch(group);
     return;
   }
-  const bool may_code =
-      full || (model.pad_short_groups && model.code->supports_short_groups());
+  const bool may_code = full || MayBeShort(group.key.model);
   const std::optional<uint8_t> priority =
       may_code ? PolicyOf(group.key.model).AdmitParity(turn, group, host_)
                : std::nullopt;

@@ -57,6 +57,7 @@ class CoreEngine final : public FrontendCore,
   std::optional<AnswerError> WhyNot(const Turn& turn,
                                     const QueryArrived& event);
   void NoteHeard(const Turn& turn, WorkerId id);
+  bool MayBeShort(ModelId id) const;
   void CloseGroup(const Turn& turn, Group& group);
   void NoteStall(Time now);
   bool RunTimers(const Turn& turn);

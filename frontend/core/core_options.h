@@ -52,7 +52,7 @@ struct DecodeOptions {
 /// How much extra work a policy may cause; policies/work_budget.h.
 struct BudgetOptions {
   /// Service time of copies, as a share of that of first dispatches.
-  double max_extra_load = 0.05;
+  double max_extra_load = 0.10;
   /// Copies that are allowed beside, so that a rare query can be hedged too.
   double min_per_second = 1;
   /// Unused share that may be saved up, in copies.
@@ -76,11 +76,11 @@ struct HedgeOptions {
 /// or once it has answered.
 enum class CancelLoser : uint8_t { kAtStart, kAtEnd };
 
-/// How far redundancy is let in; policies/load_gate.h. Both compare with the
+/// How much redundancy is let in; policies/load_gate.h. Both compare with the
 /// load as it would be with the extra work.
 struct GateOptions {
-  double open = 0.65;  // up to here, all of it
-  double shut = 0.80;  // from here on, nothing
+  double open = 0.60;  // up to here groups are as small as it allows
+  double shut = 0.95;  // from here on, nothing
   Duration window = Milliseconds(1000);
 };
 

@@ -53,6 +53,10 @@ double CorePolicyHost::BusyShare(BundleKey bundle) const {
   return workers_.LanesOf(bundle).busy_share();
 }
 
+bool CorePolicyHost::HasIdleLanes(BundleKey bundle, uint64_t count) const {
+  return workers_.HasIdleLanes(bundle, count);
+}
+
 double CorePolicyHost::BusyShareBefore(const Batch& batch) const {
   return workers_.LanesOf(batch.deployed, batch.worker).busy_share();
 }

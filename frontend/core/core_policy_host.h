@@ -26,6 +26,7 @@ class CorePolicyHost final : public PolicyHost {
   uint64_t NumLanes(BundleKey bundle) const override;
   HedgeCounters& CountersOf(ModelId model) override;
   double BusyShare(BundleKey bundle) const override;
+  bool HasIdleLanes(BundleKey bundle, uint64_t count) const override;
   double BusyShareBefore(const Batch& batch) const override;
   double Fullness() const override;
 

@@ -185,8 +185,8 @@ TEST(FrontendConfigTest, HybridNeedsACodeAndNoNumbers) {
   EXPECT_EQ(plain.policy, core::PolicyKind::kHybrid);
   EXPECT_EQ(plain.code->spec().k, 4);
   EXPECT_EQ(plain.hybrid.max_extra_load, 1);
-  EXPECT_EQ(plain.hybrid.gate.open, 0.65);
-  EXPECT_EQ(plain.hybrid.gate.shut, 0.80);
+  EXPECT_EQ(plain.hybrid.gate.open, 0.60);
+  EXPECT_EQ(plain.hybrid.gate.shut, 0.95);
   EXPECT_EQ(plain.hybrid.gate.window, Milliseconds(1000));
   EXPECT_EQ(plain.hybrid.parity_cost, 0);
   PARM_ASSERT_OK_AND_ASSIGN(
@@ -229,7 +229,7 @@ TEST(FrontendConfigTest, HedgeNeedsNoNumbers) {
   EXPECT_EQ(model.hedge.quantile, 0.95);
   EXPECT_EQ(model.hedge.min, Milliseconds(1));
   EXPECT_EQ(model.hedge.max, Milliseconds(40));
-  EXPECT_EQ(model.hedge.budget.max_extra_load, 0.05);
+  EXPECT_EQ(model.hedge.budget.max_extra_load, 0.10);
 }
 
 TEST(FrontendConfigTest, KeepsATriggerQuantileOfZero) {

@@ -11,7 +11,8 @@ namespace parm::core {
 
 class CodedPolicy final : public RedundancyPolicy {
  public:
-  bool JoinsGroup(const Batch& batch) const override {
+  bool JoinsGroup(const Batch& batch,
+                  const PolicyHost& /*host*/) const override {
     return IsCodable(batch.signature);
   }
 };

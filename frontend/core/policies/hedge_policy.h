@@ -27,6 +27,8 @@ class HedgePolicy final : public RedundancyPolicy {
   /// What follows is for policies that hedge among other things, and pay for
   /// those from the same budget.
   WorkBudget& budget() { return budget_; }
+  /// A query has passed its delay.
+  void NoteLate() { late_share_.OnLate(); }
   /// Most queries are late: no extra work.
   bool Braked() const { return late_share_.Exceeds(options_.max_late_share); }
   /// Copies at the workers at once, where the options do not say it.

@@ -1,6 +1,7 @@
 #include "frontend/core/policies/hybrid_policy.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/status_macros.h"
 
@@ -14,7 +15,12 @@ constexpr double kFullestTables = 0.5;
 // Of the lanes, for second copies at once: with the gate shut, and on top of
 // it by how far it is open.
 constexpr double kLanesShut = 0.25;
-constexpr double kLanesOpen = 0.25;
+constexpr double kLanesOpen = 1.0;
+// Twice what it is, for how groups are sized.
+constexpr double kCostOfCopy = 2;
+// Lanes that stay idle beside early parity and copies, times the square root of
+// all: about half of what the number of busy ones varies by.
+constexpr double kIdleReserve = 0.5;
 // The mean gap follows the last ones; a silence counts for a few times what
 // it takes to be alone, so that groups form again soon after.
 constexpr int kGapsAveraged = 8;
@@ -55,8 +61,37 @@ HybridPolicy::HybridPolicy(const ModelOptions& model)
       gate_(model.hybrid.gate),
       patience_(model.group_timeout) {}
 
-bool HybridPolicy::JoinsGroup(const Batch& batch) const {
-  return IsCodable(batch.signature) && num_siblings_ * mean_gap_ <= patience_;
+// The smallest group that the load leaves ample room for: the smaller it is,
+// the sooner its parity leaves.
+int HybridPolicy::GroupSize() const {
+  // A copy costs a query all by itself, and cannot be interrupted.
+  if (gate_.HasAmpleRoom(kCostOfCopy)) return 1;
+  for (int size = 2; size <= num_siblings_; ++size) {
+    if (gate_.HasAmpleRoom(CostOf(size) / size)) return size;
+  }
+  return num_siblings_ + 1;
+}
+
+bool HybridPolicy::HasRoom(BundleKey bundle, const PolicyHost& host) const {
+  const auto lanes = static_cast<double>(host.NumLanes(bundle));
+  const double reserve = std::ceil(kIdleReserve * std::sqrt(lanes));
+  return host.HasIdleLanes(bundle, static_cast<uint64_t>(reserve));
+}
+
+bool HybridPolicy::IsAlone(const Batch& batch, const PolicyHost& host) const {
+  if (num_siblings_ * mean_gap_ > patience_) return true;
+  return group_size_ == 1 && HasRoom(batch.deployed, host);
+}
+
+bool HybridPolicy::JoinsGroup(const Batch& batch,
+                              const PolicyHost& host) const {
+  return IsCodable(batch.signature) && !IsAlone(batch, host);
+}
+
+bool HybridPolicy::ClosesEarly(const Group& group,
+                               const PolicyHost& host) const {
+  return group.num_members >= std::max(2, group_size_) &&
+         HasRoom(group.key.deployed, host);
 }
 
 void HybridPolicy::NoteArrival(const Turn& turn, const Batch& batch,
@@ -73,11 +108,13 @@ void HybridPolicy::NoteArrival(const Turn& turn, const Batch& batch,
 
 void HybridPolicy::OnFirstDispatch(const Turn& turn, Batch& batch,
                                    PolicyHost& host) {
-  const bool alone = IsCodable(batch.signature) && !JoinsGroup(batch);
+  // Not "has no group": one that was shed has none any more.
+  const bool alone = IsCodable(batch.signature) && !JoinsGroup(batch, host);
   NoteArrival(turn, batch, host);
   if (gate_.WantsSample(turn.now)) {
     gate_.Sample(turn.now, host.BusyShareBefore(batch));
   }
+  group_size_ = GroupSize();
   host.CountersOf(batch.model).load = gate_.load();
   const double opening = gate_.Opening(alone ? 1 : mean_per_query_);
   hedge_.budget().set_max_extra_load(
@@ -119,7 +156,7 @@ std::optional<uint8_t> HybridPolicy::AdmitParity(const Turn& turn,
     if (turn.now - first.sent < service / 2) Replicate(turn, first, host);
     return std::nullopt;
   }
-  const double cost = parity_cost_ > 0 ? parity_cost_ : group.num_members;
+  const double cost = CostOf(group.num_members);
   const Extra extra = {.service = Times(cost, service),
                        .per_query = cost / group.num_members,
                        .one_copy = service};
@@ -136,7 +173,7 @@ void HybridPolicy::Replicate(const Turn& turn, Batch& batch, PolicyHost& host) {
   // Half of the copies at once are left to hedges.
   if (host.NumInFlight(batch.model, AttemptType::kHedge) >=
       hedge_.MaxConcurrent(batch, host) / 2) {
-    ++counters.shed_for_budget;
+    ++counters.shed_for_concurrency;
     return;
   }
   if (!MayAdd(extra, counters, host)) return;
@@ -150,7 +187,24 @@ void HybridPolicy::Replicate(const Turn& turn, Batch& batch, PolicyHost& host) {
   Charge(extra, counters);
 }
 
+// Whether a worker is at a parity query of the batch's group.
+bool HybridPolicy::AwaitsParity(const Batch& batch) {
+  if (batch.group == nullptr) return false;
+  const auto begin = batch.group->parities.begin();
+  return std::any_of(begin, begin + batch.group->num_parities,
+                     [](const Parity& parity) {
+                       return parity.stage == ParityStage::kSent &&
+                              parity.task->begun != Time{};
+                     });
+}
+
 void HybridPolicy::OnTimer(const Turn& turn, Batch& batch, PolicyHost& host) {
+  if (batch.num_policy_timers == 1 && AwaitsParity(batch)) {
+    // It is due within a service time. The hedge is for those that it fails.
+    hedge_.NoteLate();
+    host.ArmTimer(batch, turn.now + EstimatedService(turn, batch, host) / 2);
+    return;
+  }
   hedge_.OnTimer(turn, batch, host);
 }
 

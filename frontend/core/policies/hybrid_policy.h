@@ -19,7 +19,8 @@ class HybridPolicy final : public RedundancyPolicy {
   /// Needs: model.code is set.
   explicit HybridPolicy(const ModelOptions& model);
 
-  bool JoinsGroup(const Batch& batch) const override;
+  bool JoinsGroup(const Batch& batch, const PolicyHost& host) const override;
+  bool ClosesEarly(const Group& group, const PolicyHost& host) const override;
   std::optional<uint8_t> AdmitParity(const Turn& turn, const Group& group,
                                      PolicyHost& host) override;
   void OnFirstDispatch(const Turn& turn, Batch& batch,
@@ -40,6 +41,14 @@ class HybridPolicy final : public RedundancyPolicy {
   bool MayAdd(const Extra& extra, HedgeCounters& counters, PolicyHost& host);
   void Charge(const Extra& extra, HedgeCounters& counters);
   void Replicate(const Turn& turn, Batch& batch, PolicyHost& host);
+  bool IsAlone(const Batch& batch, const PolicyHost& host) const;
+  bool HasRoom(BundleKey bundle, const PolicyHost& host) const;
+  int GroupSize() const;
+  /// Of the parity queries of a group of so many members, in queries.
+  double CostOf(int members) const {
+    return parity_cost_ > 0 ? parity_cost_ : members;
+  }
+  static bool AwaitsParity(const Batch& batch);
   void NoteArrival(const Turn& turn, const Batch& batch, PolicyHost& host);
 
   // Constant after construction.
@@ -57,6 +66,7 @@ class HybridPolicy final : public RedundancyPolicy {
   Time last_arrival_{};
   Duration mean_gap_{0};  // between first dispatches
   Duration patience_{0};  // longest wait for siblings that is of use
+  int group_size_ = 0;    // members that the load leaves room for
 };
 
 }  // namespace parm::core

@@ -14,8 +14,7 @@ void LoadGate::Sample(Time now, double busy_share) {
 
 double LoadGate::Opening(double per_query) const {
   const double load = load_ * (1 + per_query);
-  return std::clamp((options_.shut - load) / (options_.shut - options_.open),
-                    0.0, 1.0);
+  return std::clamp((options_.shut - load) / kFade, 0.0, 1.0);
 }
 
 bool LoadGate::Pass(double per_query) {

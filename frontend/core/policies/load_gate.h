@@ -4,8 +4,9 @@
 // that have ordinary work: redundant work is left out, so that what the gate
 // lets in does not close it. It is sampled as each arrival finds it, and
 // averaged over a window. What counts is the load as it would be with the extra
-// work: load x (1 + extra work per query). Up to `open` all of it is let in,
-// from `shut` on nothing; between them the share falls in a straight line.
+// work: load x (1 + extra work per query). Up to `open` there is ample room, so
+// that small groups are worth their price. From `shut` on nothing is let in;
+// over the last tenth below it the share falls in a straight line.
 
 #include "base/time.h"
 #include "frontend/core/core_options.h"
@@ -31,11 +32,17 @@ class LoadGate {
   /// `per_query` of a query's service time for each query.
   double Opening(double per_query) const;
 
+  /// Whether the load leaves ample room for so much.
+  bool HasAmpleRoom(double per_query) const {
+    return load_ * (1 + per_query) < options_.open;
+  }
+
   /// Lets that share of the calls through, evenly.
   bool Pass(double per_query);
 
  private:
   static constexpr int kSamplesPerWindow = 128;
+  static constexpr double kFade = 0.1;
   const GateOptions options_;
   double load_ = 0;
   double credit_ = 0;

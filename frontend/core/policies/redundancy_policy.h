@@ -55,6 +55,10 @@ class PolicyHost {
   /// if no worker takes tasks.
   virtual double BusyShare(BundleKey bundle) const = 0;
 
+  /// Whether at least this many lanes that serve this bundle have no task.
+  /// Cost: O(workers looked at until so many are found).
+  virtual bool HasIdleLanes(BundleKey bundle, uint64_t count) const = 0;
+
   /// The same as it was before the batch's first copy left, just now.
   virtual double BusyShareBefore(const Batch& batch) const = 0;
 
@@ -73,7 +77,17 @@ class RedundancyPolicy {
   /// Whether the batch becomes a member of a coding group when it is first
   /// dispatched. Asked too when a worker is picked for it, to keep away from
   /// the group's workers; what is said last counts.
-  virtual bool JoinsGroup(const Batch& /*batch*/) const { return false; }
+  virtual bool JoinsGroup(const Batch& /*batch*/,
+                          const PolicyHost& /*host*/) const {
+    return false;
+  }
+
+  /// A member has joined a group that is not full: whether to close it all the
+  /// same. Asked only where short groups may be coded.
+  virtual bool ClosesEarly(const Group& /*group*/,
+                           const PolicyHost& /*host*/) const {
+    return false;
+  }
 
   /// A group has closed: the priority of its parity queries, or nullopt to
   /// leave it unprotected (a gate on load).

@@ -2,7 +2,10 @@
 
 #include "frontend/core/policies/hybrid_policy.h"
 
+#include <map>
 #include <set>
+#include <utility>
+#include <vector>
 
 #include "frontend/core/fixed_map.h"
 #include "gmock/gmock.h"
@@ -16,6 +19,7 @@ namespace {
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
+CodeSpec SumOfFour() { return {.scheme = "sum", .k = 4}; }
 CodeSpec SumOfTwo() { return {.scheme = "sum", .k = 2}; }
 
 CoreHarness HybridCore(const CoreOptions& options) {
@@ -64,6 +68,56 @@ TEST(HybridPolicyTest, IdleWorkersGetParityThatYields) {
   core.Advance(Milliseconds(25));
   core.Decoded(core.out.decodes.at(0));
   EXPECT_EQ(core.out.answers.back().source, AnswerSource::kReconstructed);
+}
+
+// Tasks of the last of so many queries, one of which comes every `gap`.
+std::map<AttemptType, uint64_t> SentAtLoad(uint32_t num_workers) {
+  CoreOptions options = HybridOptionsFor(num_workers, SumOfFour());
+  options.models[0].hybrid.gate = {};
+  ServedWorld world(options, 16, [](const Sent&) { return Milliseconds(10); });
+  world.Run(Milliseconds(8000), 1);  // ten of the lanes are busy
+  std::map<AttemptType, uint64_t> sent;
+  for (const AttemptType attempt :
+       {AttemptType::kOriginal, AttemptType::kHedge, AttemptType::kParity}) {
+    sent[attempt] = world.NumSent(attempt);
+  }
+  world.Run(Milliseconds(4000), 1);
+  for (auto& [attempt, count] : sent) count = world.NumSent(attempt) - count;
+  world.ExpectCopiesApart();
+  return sent;
+}
+
+TEST(HybridPolicyTest, IdlePoolSendsCopiesInsteadOfParity) {
+  auto sent = SentAtLoad(/*num_workers=*/80);
+  EXPECT_GT(sent[AttemptType::kHedge], 3900U);
+  EXPECT_LT(sent[AttemptType::kParity], 40U);
+}
+
+TEST(HybridPolicyTest, GroupsGrowWithTheLoad) {
+  // 1, 1/2, 1/4 parity queries for each query; none where they do not fit.
+  const std::vector<std::pair<uint32_t, double>> expected = {
+      {32, 0.5}, {17, 0.25}, {11, 0}};
+  for (const auto& [num_workers, per_query] : expected) {
+    SCOPED_TRACE(num_workers);
+    auto sent = SentAtLoad(num_workers);
+    EXPECT_NEAR(static_cast<double>(sent[AttemptType::kParity]),
+                per_query * 4000, 200);
+    EXPECT_LT(sent[AttemptType::kHedge], 400U);
+  }
+}
+
+TEST(HybridPolicyTest, HedgeWaitsForParityThatHasBegun) {
+  CoreHarness core = WarmCore(HybridOptionsFor(8, SumOfTwo()));
+  core.Arrive();
+  core.Arrive();
+  core.Encoded(core.out.encodes.at(0));
+  const Sent parity = core.out.sent.at(2);
+  core.Handle(
+      TaskStarted{.task = parity.task.task, .worker = parity.task.worker});
+  core.Advance(Milliseconds(30));
+  EXPECT_THAT(core.out.sent, SizeIs(3));
+  core.Advance(Milliseconds(1));
+  EXPECT_THAT(core.out.sent, SizeIs(5)) << "half a service time later";
 }
 
 TEST(HybridPolicyTest, LateQueryIsHedgedBesideItsParity) {
@@ -179,7 +233,7 @@ TEST(HybridPolicyTest, OneBudgetPaysForParityAndCopies) {
 TEST(HybridPolicyTest, PackCostsItsMembers) {
   CoreOptions options = HybridOptionsFor(64, {.scheme = "pack", .k = 4});
   options.models[0].hybrid.max_extra_load = 0.5;
-  options.models[0].hybrid.gate = {.open = 2, .shut = 3};
+  options.models[0].hybrid.gate = {.open = 0, .shut = 3};
   ServedWorld world(options, 1000, [](const Sent&) { return Milliseconds(5); });
   world.Run(Milliseconds(5000), 1);
   const auto groups = static_cast<double>(world.NumSent(AttemptType::kParity));

@@ -50,14 +50,19 @@ TEST(LoadGateTest, ClockThatStepsBackChangesNothing) {
 }
 
 TEST(LoadGateTest, OpeningFadesWithTheLoadAfterTheExtraWork) {
-  EXPECT_NEAR(GateAt(0.4).Opening(0.5), 1, 1e-9);
-  EXPECT_NEAR(GateAt(0.4).Opening(0.75), 0.5, 1e-9);
+  EXPECT_NEAR(GateAt(0.4).Opening(0.75), 1, 1e-9);
+  EXPECT_NEAR(GateAt(0.5).Opening(0.5), 0.5, 1e-9);
   EXPECT_NEAR(GateAt(0.4).Opening(1), 0, 1e-9);
   EXPECT_EQ(GateAt(0.9).Opening(0.25), 0);
 }
 
+TEST(LoadGateTest, RoomIsAmpleBelowOpenOnly) {
+  EXPECT_TRUE(GateAt(0.39).HasAmpleRoom(0.5));
+  EXPECT_FALSE(GateAt(0.41).HasAmpleRoom(0.5));
+}
+
 TEST(LoadGateTest, HalfOpenGatePassesEverySecond) {
-  LoadGate gate = GateAt(0.7);
+  LoadGate gate = GateAt(0.75);
   int passed = 0;
   for (int i = 0; i < 100; ++i) {
     const bool before = gate.Pass(0);

@@ -16,7 +16,8 @@ using ::testing::SizeIs;
 // parity only while at most half of the lanes are busy.
 class HedgingPolicy final : public RedundancyPolicy {
  public:
-  bool JoinsGroup(const Batch& batch) const override {
+  bool JoinsGroup(const Batch& batch,
+                  const PolicyHost& /*host*/) const override {
     return batch.signature != 0;
   }
   std::optional<uint8_t> AdmitParity(const Turn& /*turn*/, const Group& group,
