@@ -24,7 +24,8 @@ from experiments.tail import grid_report  # noqa: E402
 SCENARIOS = ["slow_jobs_1", "slow_jobs_3", "slow_jobs_8", "slow_mode",
              "shuffles", "trace", "domain_pause"]
 LOADS = [0.1, 0.3, 0.5, 0.65, 0.75, 0.85]
-POLICIES = ["none", "replicate", "hedge", "hedge_20", "parm", "coded"]
+POLICIES = ["none", "replicate", "hedge", "hedge_20", "parm", "coded", "backup",
+            "hybrid", "hybrid_pack"]
 
 
 def parse_arguments(arguments):
