@@ -100,7 +100,8 @@ class SizeBench:
         name = f"frontend-{policy}"
         self._processes.start(name, [
             self._binary("parm-frontend"), "--config", config,
-            "--http-port", "0", "--metrics-port", "0"])
+            "--http-port", "0", "--allow-grpc=false",
+            "--metrics-port", "0"])
         address = self._processes.wait_ready(name)
         wait_until_ready(address["http"], MODEL)
         self._hops[policy] = (name, address["http"], address["metrics"])

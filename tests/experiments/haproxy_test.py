@@ -64,7 +64,8 @@ class StubBundlesTest(WorkersTest):
                                            "scheme": "sum", "k": 2}}}]}, file)
         self.processes.start("frontend", [
             os.path.join(BIN, "parm-frontend"), "--config", config,
-            "--http-port", "0", "--metrics-port", "0"])
+            "--http-port", "0", "--allow-grpc=false",
+            "--metrics-port", "0"])
         address = self.processes.wait_ready("frontend")["http"]
         wait_until_ready(address, stub_bundles.MODEL)
         self.assertEqual(self.infer(address), self.infer(worker["http"]))

@@ -25,8 +25,11 @@
 namespace parm {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAreArray;
+using ::testing::Ge;
 using ::testing::HasSubstr;
+using ::testing::Le;
 using ::testing::Not;
 
 using Request = FakeModelServer::Request;
@@ -254,10 +257,11 @@ TEST_F(ModelServersTest, TriesElsewhereWhatAServerSpoils) {
     Ask(name, {1, 2});
     ExpectAnswer(name, {1, 2}, "exact");
   }
-  // Where nothing came on a warm connection, the same server is asked again.
-  EXPECT_EQ(Metric("parm_tasks_redispatched_total") +
-                Metric("parm_server_connections_total{event=\"resent\"}"),
-            n);
+  // Where nothing came on a warm connection, the same server is asked again; a
+  // connection whose end has not been heard of may cost a query one more try.
+  EXPECT_THAT(Metric("parm_tasks_redispatched_total") +
+                  Metric("parm_server_connections_total{event=\"resent\"}"),
+              AllOf(Ge(n), Le(2 * n)));
 }
 
 TEST_F(ModelServersTest, HandsOnWhatAServerRefuses) {
