@@ -161,8 +161,7 @@ absl::Status GrpcServer::Impl::Start() {
   return absl::OkStatus();
 }
 
-// ---- Health
-// ------------------------------------------------------------------
+// ---- Health -------------------------------------------------------------
 
 void GrpcServer::Impl::UpdateHealth() {
   const bool serving = !context_.draining && context_.service->Ready();
@@ -180,8 +179,7 @@ void GrpcServer::Impl::AwaitHealth() {
   });
 }
 
-// ---- The end
-// -----------------------------------------------------------------
+// ---- The end ------------------------------------------------------------
 
 void GrpcServer::Impl::StopAccepting() {
   if (std::exchange(context_.draining, true)) return;

@@ -43,8 +43,7 @@ void InferStream::Open() {
   ReadNext();
 }
 
-// ---- Reading
-// -----------------------------------------------------------------
+// ---- Reading ------------------------------------------------------------
 
 void InferStream::ReadNext() {
   if (reading_ || no_more_ || ended_ ||
@@ -110,8 +109,7 @@ void InferStream::TakeQuery() {
   Proceed();
 }
 
-// ---- Writing
-// -----------------------------------------------------------------
+// ---- Writing ------------------------------------------------------------
 
 void InferStream::Answer(uint64_t turn_number, QueryReply answer) {
   Turn& turn = turns_[static_cast<size_t>(turn_number - first_turn_)];
@@ -185,8 +183,7 @@ void InferStream::OnWriteDone(bool ok) {
   });
 }
 
-// ---- The end
-// -----------------------------------------------------------------
+// ---- The end ------------------------------------------------------------
 
 void InferStream::Drain() {
   draining_ = true;
