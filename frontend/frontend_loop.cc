@@ -47,14 +47,6 @@ std::vector<std::string> EndpointsOf(const FrontendOptions& options) {
   return endpoints;
 }
 
-size_t LargestInput(const TensorSet& inputs) {
-  size_t largest = 0;
-  for (const oip::Tensor& tensor : inputs.tensors) {
-    largest = std::max(largest, tensor.data.size());
-  }
-  return largest;
-}
-
 class Loop final : public FrontendLoop,
                    public UpstreamListener,
                    public PerformerHost {
@@ -261,7 +253,7 @@ absl::Status Loop::Admit(QueryHandle handle, Time arrived,
         "parm-frontend: too many bytes of queries and answers are held");
   }
   const absl::Status sendable =
-      directory_.CheckTensorBytes(*model, LargestInput(query->inputs));
+      directory_.CheckTensorBytes(*model, LargestTensor(query->inputs.tensors));
   if (!sendable.ok()) {
     ++counters_.queries_too_large;
     return sendable;

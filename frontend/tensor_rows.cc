@@ -113,6 +113,14 @@ absl::StatusOr<oip::Tensor> SliceRows(const oip::Tensor& tensor, int64_t first,
                                                static_cast<size_t>(size))};
 }
 
+size_t LargestTensor(absl::Span<const oip::Tensor> tensors) {
+  size_t largest = 0;
+  for (const oip::Tensor& tensor : tensors) {
+    largest = std::max(largest, tensor.data.size());
+  }
+  return largest;
+}
+
 bool AllFinite(const oip::Tensor& tensor) {
   const absl::Span<const std::byte> bytes = tensor.data.bytes();
   switch (tensor.spec.datatype) {

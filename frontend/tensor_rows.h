@@ -27,6 +27,9 @@ absl::StatusOr<oip::Tensor> JoinRows(
 absl::StatusOr<oip::Tensor> SliceRows(const oip::Tensor& tensor, int64_t first,
                                       int64_t count);
 
+/// The bytes of the largest; 0 without tensors.
+size_t LargestTensor(absl::Span<const oip::Tensor> tensors);
+
 /// Whether every value is finite; true for types that hold no other.
 /// Cost: one pass over FP16, BF16, FP32 and FP64.
 bool AllFinite(const oip::Tensor& tensor);

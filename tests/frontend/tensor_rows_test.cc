@@ -126,5 +126,13 @@ TEST(TensorRowsTest, ReadsValuesThatAreNotAligned) {
   EXPECT_FALSE(AllFinite(tensor));
 }
 
+TEST(TensorRowsTest, FindsTheLargestTensor) {
+  EXPECT_EQ(LargestTensor({}), 0U);
+  EXPECT_EQ(LargestTensor({Fp32Tensor("x", {1, 1}, {1}),
+                           Fp32Tensor("y", {1, 3}, {1, 2, 3}),
+                           Fp32Tensor("z", {1, 2}, {1, 2})}),
+            12U);
+}
+
 }  // namespace
 }  // namespace parm

@@ -1,0 +1,177 @@
+#include "frontend/redundancy_config.h"
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+#include "encoder/code.h"
+#include "proto/config.pb.h"
+#include "proto/duration.h"
+
+namespace parm {
+namespace {
+
+absl::Status ResolveDecode(const config::Decode& decode,
+                           const ConfigPath& model_path,
+                           const ConfigSource& source,
+                           core::ModelOptions* model) {
+  const auto error = [&](absl::string_view key, absl::string_view text) {
+    ConfigPath path = model_path;
+    path.insert(path.end(), {"redundancy", "decode", key});
+    return source.Error(path, text);
+  };
+  core::DecodeOptions& out = model->decode;
+  if (decode.trigger().has_quantile()) {
+    out.trigger_quantile = decode.trigger().quantile();
+  }
+  out.trigger_min = DurationOr(decode.trigger().min(), Duration{0});
+  if (!decode.trigger().max().empty()) {
+    out.trigger_max = DurationOr(decode.trigger().max(), Duration{0});
+    if (out.trigger_min > *out.trigger_max) {
+      return error("trigger", "trigger: min is above max");
+    }
+  }
+  out.slack = DurationOr(decode.slack(), out.slack);
+  if (out.slack >= model->deadline) {
+    return error("slack", "slack must be below the model's deadline");
+  }
+  if (decode.has_min_confidence()) {
+    out.min_confidence = static_cast<float>(decode.min_confidence());
+  }
+  if (decode.has_floor()) out.floor = static_cast<float>(decode.floor());
+  if (out.min_confidence && out.floor && *out.floor > *out.min_confidence) {
+    return error("floor", "floor is above min_confidence");
+  }
+  if (decode.has_min_agreement()) out.min_agreement = decode.min_agreement();
+  out.max_noise_gain = ValueOr(decode.max_noise_gain(), out.max_noise_gain);
+  return absl::OkStatus();
+}
+
+absl::Status ResolveHedge(const config::Hedge& hedge,
+                          const ConfigPath& model_path,
+                          const ConfigSource& source,
+                          core::ModelOptions* model) {
+  const auto error = [&](ConfigPath keys, absl::string_view text) {
+    ConfigPath path = model_path;
+    path.insert(path.end(), {"redundancy", "hedge"});
+    path.insert(path.end(), keys.begin(), keys.end());
+    return source.Error(path, text);
+  };
+  core::HedgeOptions& out = model->hedge;
+  const config::HedgeDelay& delay = hedge.delay();
+  if (delay.has_quantile()) out.quantile = delay.quantile();
+  out.max = DurationOr(delay.max(), model->deadline / 2);
+  if (*out.max > model->deadline) {
+    return error({"delay", "max"}, "max must not be above the deadline");
+  }
+  out.min = DurationOr(delay.min(), std::min(out.min, *out.max));
+  if (out.min <= Duration{0}) {
+    return error({"delay", "min"}, "min must be above 0");
+  }
+  if (out.min > *out.max) {
+    return error({"delay"}, "delay: min is above max");
+  }
+  if (hedge.has_max_extra_load()) {
+    out.budget.max_extra_load = hedge.max_extra_load();
+  }
+  if (hedge.has_min_per_second()) {
+    out.budget.min_per_second = hedge.min_per_second();
+  }
+  if (out.budget.max_extra_load == 0 && out.budget.min_per_second == 0) {
+    return error({"max_extra_load"},
+                 "max_extra_load and min_per_second are both 0: nothing would "
+                 "ever be hedged; policy none says so");
+  }
+  out.budget.burst = ValueOr(hedge.burst(), out.budget.burst);
+  if (hedge.max_concurrent() > 0) {
+    out.budget.max_concurrent = hedge.max_concurrent();
+  }
+  if (hedge.has_max_late_share()) out.max_late_share = hedge.max_late_share();
+  return absl::OkStatus();
+}
+
+absl::Status ResolveHybrid(const config::Hybrid& hybrid,
+                           const ConfigPath& model_path,
+                           const ConfigSource& source,
+                           core::ModelOptions* model) {
+  core::HybridOptions& out = model->hybrid;
+  if (hybrid.has_max_extra_load()) out.max_extra_load = hybrid.max_extra_load();
+  if (hybrid.gate().has_open()) out.gate.open = hybrid.gate().open();
+  if (hybrid.gate().has_shut()) out.gate.shut = hybrid.gate().shut();
+  out.gate.window = DurationOr(hybrid.gate().window(), out.gate.window);
+  out.parity_cost = hybrid.parity_cost();
+  absl::string_view text;
+  if (!(out.gate.open < out.gate.shut)) text = "gate: open is not below shut";
+  if (out.gate.window <= Duration{0}) text = "gate: window must be above 0";
+  if (text.empty()) return absl::OkStatus();
+  ConfigPath path = model_path;
+  path.insert(path.end(), {"redundancy", "hybrid", "gate"});
+  return source.Error(path, text);
+}
+
+core::PolicyKind PolicyNamed(absl::string_view name) {
+  if (name == "coded") return core::PolicyKind::kCoded;
+  if (name == "backup") return core::PolicyKind::kBackup;
+  if (name == "hedge") return core::PolicyKind::kHedge;
+  if (name == "hybrid") return core::PolicyKind::kHybrid;
+  if (name == "replicate") return core::PolicyKind::kReplicate;
+  return core::PolicyKind::kNone;
+}
+
+}  // namespace
+
+absl::Status ResolveRedundancy(const config::Redundancy& redundancy,
+                               const ConfigPath& model_path,
+                               const ConfigSource& source,
+                               core::ModelOptions* model) {
+  const auto error = [&](ConfigPath keys, absl::string_view text) {
+    ConfigPath path = model_path;
+    path.push_back("redundancy");
+    path.insert(path.end(), keys.begin(), keys.end());
+    return source.Error(path, text);
+  };
+  model->policy = PolicyNamed(redundancy.policy());
+  model->mode = redundancy.mode() == "observe" ? core::PolicyMode::kObserve
+                                               : core::PolicyMode::kAct;
+  const bool backup = model->policy == core::PolicyKind::kBackup;
+  if (redundancy.has_code() || backup) {
+    // Checked under every policy: a mistake should not wait for the switch.
+    CodeSpec spec{.scheme = "pack", .k = 1};  // a copy of every query
+    if (redundancy.has_code()) {
+      spec = {.scheme = redundancy.code().scheme(),
+              .k = static_cast<int>(redundancy.code().k()),
+              .r = static_cast<int>(ValueOr(redundancy.code().r(), 1U))};
+    }
+    absl::StatusOr<std::unique_ptr<const Code>> code = CreateCode(spec);
+    if (!code.ok()) return error({"code"}, code.status().message());
+    if (backup && spec.scheme != "pack") {
+      return error({"code", "scheme"},
+                   "policy backup sends queries side by side: its code is "
+                   "{scheme: pack, k: K}");
+    }
+    if (core::UsesCode(model->policy)) model->code = *std::move(code);
+  } else if (core::UsesCode(model->policy)) {
+    return error({"policy"},
+                 absl::StrCat("policy ", redundancy.policy(),
+                              " needs a code: {scheme: NAME, k: K, r: R}"));
+  }
+  model->group_timeout =
+      DurationOr(redundancy.group().timeout(), model->group_timeout);
+  if (redundancy.has_group() && model->group_timeout >= model->deadline) {
+    return error({"group", "timeout"},
+                 "group.timeout must be below the model's deadline");
+  }
+  model->pad_short_groups = redundancy.group().short_group() != "unprotected";
+  model->replicate_cancels = redundancy.replicate().cancel() == "start"
+                                 ? core::CancelLoser::kAtStart
+                                 : core::CancelLoser::kAtEnd;
+  PARM_RETURN_IF_ERROR(
+      ResolveHedge(redundancy.hedge(), model_path, source, model));
+  PARM_RETURN_IF_ERROR(
+      ResolveHybrid(redundancy.hybrid(), model_path, source, model));
+  return ResolveDecode(redundancy.decode(), model_path, source, model);
+}
+
+}  // namespace parm

@@ -1,0 +1,135 @@
+#include "frontend/workers_config.h"
+
+#include <algorithm>
+#include <set>
+#include <string>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+#include "proto/config.pb.h"
+
+namespace parm {
+namespace {
+
+// Of a worker: "tcp://HOST:PORT" or "ipc://PATH".
+bool IsEndpoint(absl::string_view endpoint) {
+  if (absl::StartsWith(endpoint, "ipc://")) return endpoint.size() > 6;
+  if (!absl::StartsWith(endpoint, "tcp://")) return false;
+  const size_t colon = endpoint.rfind(':');
+  int port = 0;
+  return colon > 6 && colon != absl::string_view::npos &&
+         absl::SimpleAtoi(endpoint.substr(colon + 1), &port) && port >= 1 &&
+         port <= 65'535;
+}
+
+ServerKind KindNamed(absl::string_view name) {
+  if (name == "triton") return ServerKind::kTriton;
+  if (name == "mlserver") return ServerKind::kMlserver;
+  if (name == "kserve") return ServerKind::kKserve;
+  return ServerKind::kAuto;
+}
+
+absl::StatusOr<OipServerOptions> ResolveServer(
+    const config::FrontendConfig& config, size_t index,
+    const ConfigSource& source) {
+  const config::WorkerEndpoint& worker =
+      config.workers(static_cast<int>(index));
+  const ConfigPath path = {"workers", index};
+  const auto error = [&](ConfigPath keys, absl::string_view text) {
+    keys.insert(keys.begin(), path.begin(), path.end());
+    return source.Error(keys, text);
+  };
+  OipServerOptions out{.endpoint = worker.endpoint(),
+                       .kind = KindNamed(worker.server()),
+                       .max_in_flight = ValueOr(worker.max_in_flight(), 16U),
+                       .lanes = ValueOr(worker.lanes(), 1U)};
+  absl::StatusOr<ServerUrl> url = ParseServerUrl(worker.endpoint());
+  if (!url.ok()) {
+    return error({"endpoint"},
+                 absl::StrCat("endpoint: ", url.status().message()));
+  }
+  out.url = *std::move(url);
+  for (int i = 0; i < worker.serves_size(); ++i) {
+    const config::ServedModel& model = worker.serves(i);
+    const bool known = std::any_of(
+        config.models().begin(), config.models().end(),
+        [&](const config::Model& m) { return m.name() == model.name(); });
+    if (!known) {
+      return error({"serves", static_cast<size_t>(i), "name"},
+                   absl::StrCat("serves a model that is not in this file: ",
+                                model.name()));
+    }
+    out.serves.push_back(
+        {.name = model.name(),
+         .server_name = ValueOr(model.model(), model.name()),
+         .version = model.version(),
+         .bundle = model.bundle().empty() ? "" : source.Path(model.bundle())});
+  }
+  if (out.serves.empty()) {
+    for (const config::Model& model : config.models()) {
+      out.serves.push_back({.name = model.name(), .server_name = model.name()});
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+absl::Status ResolveWorkers(const config::FrontendConfig& config,
+                            const ConfigSource& source, FrontendOptions* out) {
+  std::set<std::string> endpoints;
+  CatalogOptions of_servers;
+  for (int i = 0; i < config.workers_size(); ++i) {
+    const config::WorkerEndpoint& worker = config.workers(i);
+    const auto index = static_cast<size_t>(i);
+    const ConfigPath path = {"workers", index, "endpoint"};
+    const bool is_server = absl::StartsWith(worker.endpoint(), "http://");
+    if (!is_server && !IsEndpoint(worker.endpoint())) {
+      return source.Error(path,
+                          absl::StrCat("endpoint: got \"", worker.endpoint(),
+                                       "\", want tcp://HOST:PORT, "
+                                       "ipc://PATH or http://HOST[:PORT]"));
+    }
+    if (!endpoints.insert(worker.endpoint()).second) {
+      return source.Error(
+          path, absl::StrCat("endpoint given twice: ", worker.endpoint()));
+    }
+    const uint32_t max_in_flight = ValueOr(worker.max_in_flight(), 16U);
+    CatalogOptions& catalog = is_server ? of_servers : out->catalog;
+    catalog.fault_domains.push_back(worker.fault_domain());
+    catalog.max_in_flight.push_back(max_in_flight);
+    if (is_server) {
+      PARM_ASSIGN_OR_RETURN(OipServerOptions server,
+                            ResolveServer(config, index, source));
+      out->oip.servers.push_back(std::move(server));
+      continue;
+    }
+    for (const auto& [key, given] : {std::pair<absl::string_view, bool>{
+                                         "server", !worker.server().empty()},
+                                     {"serves", !worker.serves().empty()},
+                                     {"lanes", worker.lanes() != 0}}) {
+      if (!given) continue;
+      return source.Error({"workers", index, key},
+                          absl::StrCat(key,
+                                       " is for http:// endpoints: a "
+                                       "parm-worker says so itself"));
+    }
+    out->upstream.workers.push_back(
+        {.endpoint = worker.endpoint(), .max_in_flight = max_in_flight});
+  }
+  out->oip.first_worker = static_cast<uint32_t>(out->upstream.workers.size());
+  CatalogOptions& catalog = out->catalog;
+  catalog.fault_domains.insert(catalog.fault_domains.end(),
+                               of_servers.fault_domains.begin(),
+                               of_servers.fault_domains.end());
+  catalog.max_in_flight.insert(catalog.max_in_flight.end(),
+                               of_servers.max_in_flight.begin(),
+                               of_servers.max_in_flight.end());
+  out->core.num_workers = static_cast<uint32_t>(config.workers_size());
+  return absl::OkStatus();
+}
+
+}  // namespace parm
