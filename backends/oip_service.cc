@@ -1,10 +1,8 @@
 #include "backends/oip_service.h"
 
-#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
 #include "base/status_macros.h"
 #include "proto/oip/infer_response_codec.h"
 #include "proto/oip/metadata_json.h"
@@ -12,36 +10,6 @@
 namespace parm {
 
 namespace {
-
-using Parts = std::vector<absl::string_view>;
-
-// "/v2/models/m/ready?x" -> {"v2", "models", "m", "ready"}.
-Parts PartsOf(absl::string_view target) {
-  const absl::string_view path = target.substr(0, target.find('?'));
-  return absl::StrSplit(path, '/', absl::SkipEmpty());
-}
-
-// What a path says of a model: /v2/models/{name}[/versions/{version}][/verb].
-struct ModelPath {
-  absl::string_view name;
-  absl::string_view version;  // empty: any
-  absl::string_view verb;     // empty: metadata
-};
-
-std::optional<ModelPath> ParseModelPath(const Parts& parts) {
-  if (parts.size() < 3 || parts[0] != "v2" || parts[1] != "models") {
-    return std::nullopt;
-  }
-  ModelPath path = {.name = parts[2]};
-  size_t next = 3;
-  if (parts.size() >= 5 && parts[3] == "versions") {
-    path.version = parts[4];
-    next = 5;
-  }
-  if (parts.size() > next) path.verb = parts[next++];
-  if (parts.size() > next) return std::nullopt;
-  return path;
-}
 
 absl::Status NoSuchPath(absl::string_view target) {
   return absl::NotFoundError(absl::StrCat("no such path: got ", target));
@@ -69,49 +37,48 @@ OipService::OipService(
   }
 }
 
-const ServedBundle* OipService::Find(absl::string_view model,
-                                     absl::string_view version) const {
+absl::StatusOr<const ServedBundle*> OipService::Find(
+    const oip::Route& route) const {
   for (const ServedBundle* const bundle : deployed_) {
     const bundle::Manifest& manifest = bundle->bundle().manifest;
-    if (manifest.model() == model &&
-        (version.empty() || manifest.version() == version)) {
+    if (manifest.model() == route.model &&
+        (route.version.empty() || manifest.version() == route.version)) {
       return bundle;
     }
   }
-  return nullptr;
+  return absl::NotFoundError(
+      absl::StrCat("worker does not serve this model: got ", route.model));
 }
 
 HttpAnswer OipService::Get(absl::string_view target, bool draining) const {
-  const Parts parts = PartsOf(target);
-  if (parts == Parts{"v2", "health", "live"}) return {};
-  if (parts == Parts{"v2", "health", "ready"}) {
-    return {.status = draining ? 503 : 200};
+  const oip::Route route = oip::ParseTarget(target);
+  const HttpAnswer readiness = {.status = draining ? 503 : 200};
+  switch (route.endpoint) {
+    case oip::Endpoint::kLive:
+      return {};
+    case oip::Endpoint::kReady:
+      return readiness;
+    case oip::Endpoint::kServerMetadata:
+      return Say(
+          oip::WriteServerMetadata("parm-worker", "", {"binary_tensor_data"}));
+    case oip::Endpoint::kModelMetadata:
+    case oip::Endpoint::kModelReady:
+      break;
+    default:
+      return ErrorOf(NoSuchPath(target));
   }
-  if (parts == Parts{"v2"}) {
-    return Say(
-        oip::WriteServerMetadata("parm-worker", "", {"binary_tensor_data"}));
-  }
-  const std::optional<ModelPath> path = ParseModelPath(parts);
-  if (!path) return ErrorOf(NoSuchPath(target));
-  const ServedBundle* const bundle = Find(path->name, path->version);
-  if (bundle == nullptr) {
-    return ErrorOf(absl::NotFoundError(
-        absl::StrCat("worker does not serve this model: got ", path->name)));
-  }
-  if (path->verb.empty()) return Say(Metadata(*bundle));
-  if (path->verb == "ready") return {.status = draining ? 503 : 200};
-  return ErrorOf(NoSuchPath(target));
+  const absl::StatusOr<const ServedBundle*> bundle = Find(route);
+  if (!bundle.ok()) return ErrorOf(bundle.status());
+  return route.endpoint == oip::Endpoint::kModelReady ? readiness
+                                                      : Say(Metadata(**bundle));
 }
 
 absl::StatusOr<InferCall> OipService::ParseInfer(absl::string_view target,
                                                  const oip::Body& body) {
-  const std::optional<ModelPath> path = ParseModelPath(PartsOf(target));
-  if (!path || path->verb != "infer") return NoSuchPath(target);
-  InferCall call = {.bundle = Find(path->name, path->version)};
-  if (call.bundle == nullptr) {
-    return absl::NotFoundError(
-        absl::StrCat("worker does not serve this model: got ", path->name));
-  }
+  const oip::Route route = oip::ParseTarget(target);
+  if (route.endpoint != oip::Endpoint::kInfer) return NoSuchPath(target);
+  InferCall call;
+  PARM_ASSIGN_OR_RETURN(call.bundle, Find(route));
   PARM_ASSIGN_OR_RETURN(oip::InferRequest request, parser_.Parse(body));
   std::vector<TensorSpec> specs;
   std::vector<Buffer> tensors;
@@ -154,24 +121,7 @@ HttpAnswer OipService::AnswerOf(const InferCall& call,
 }
 
 HttpAnswer OipService::ErrorOf(const absl::Status& status) {
-  const auto http = [&] {
-    switch (status.code()) {
-      case absl::StatusCode::kInvalidArgument:
-        return 400;
-      case absl::StatusCode::kNotFound:
-        return 404;
-      case absl::StatusCode::kUnimplemented:
-        return 501;
-      case absl::StatusCode::kUnavailable:
-      case absl::StatusCode::kResourceExhausted:
-        return 503;
-      case absl::StatusCode::kDeadlineExceeded:
-        return 504;
-      default:
-        return 500;
-    }
-  };
-  return {.status = http(),
+  return {.status = oip::HttpStatusOf(status.code()),
           .body = {.json = oip::WriteError(status.message())}};
 }
 

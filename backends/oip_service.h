@@ -16,6 +16,7 @@
 #include "proto/oip/body.h"
 #include "proto/oip/infer_request_codec.h"
 #include "proto/oip/messages.h"
+#include "proto/oip/route.h"
 
 namespace parm {
 
@@ -60,8 +61,8 @@ class OipService {
   static HttpAnswer ErrorOf(const absl::Status& status);
 
  private:
-  const ServedBundle* Find(absl::string_view model,
-                           absl::string_view version) const;
+  // Errors: kNotFound.
+  absl::StatusOr<const ServedBundle*> Find(const oip::Route& route) const;
 
   std::vector<const ServedBundle*> deployed_;
   oip::InferRequestParser parser_;

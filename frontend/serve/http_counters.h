@@ -7,26 +7,13 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "proto/oip/route.h"
+
 namespace parm {
 
-/// Label `endpoint` of the metrics.
-enum class Endpoint : uint8_t {
-  kLive,
-  kReady,
-  kServerMetadata,
-  kModelNames,
-  kModelMetadata,
-  kModelReady,
-  kModelConfig,
-  kInfer,
-  kRepositoryIndex,
-  kMetrics,
-  kOther,  // unknown paths, and requests that could not be read
-};
-inline constexpr size_t kNumEndpoints = 11;
-
-/// "live", "infer" and so on.
-const char* EndpointName(Endpoint endpoint);
+using oip::Endpoint;
+using oip::EndpointName;
+using oip::kNumEndpoints;
 
 struct HttpCounters {
   /// Final replies by endpoint and status class: [endpoint][status / 100].

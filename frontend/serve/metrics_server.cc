@@ -5,8 +5,8 @@
 #include "base/status_macros.h"
 #include "frontend/serve/http_listener.h"
 #include "frontend/serve/http_message.h"
-#include "frontend/serve/route.h"
 #include "frontend/serve/status_page.h"
+#include "proto/oip/route.h"
 
 namespace parm {
 namespace {
@@ -28,7 +28,8 @@ class MetricsHandler final : public HttpHandler {
  private:
   HttpReply Answer(const HttpRequest& request) {
     const bool page = IsRoot(request.target);
-    if (!page && ParseTarget(request.target).endpoint != Endpoint::kMetrics) {
+    if (!page &&
+        oip::ParseTarget(request.target).endpoint != Endpoint::kMetrics) {
       return ErrorReply(Endpoint::kOther, 404, "Not Found");
     }
     if (request.method != HttpMethod::kGet &&

@@ -18,7 +18,7 @@ constexpr absl::string_view kExtensions[] = {"binary_tensor_data", "parameters",
 
 HttpReply StatusReply(Endpoint endpoint, const absl::Status& status) {
   return ErrorReply(
-      endpoint, HttpStatusOf(status.code()),
+      endpoint, oip::HttpStatusOf(status.code()),
       absl::string_view(status.message().data(), status.message().size()));
 }
 
@@ -45,52 +45,28 @@ void CompressReply(ContentCoding coding, const HttpOptions& options,
 
 }  // namespace
 
-int HttpStatusOf(absl::StatusCode code) {
-  switch (code) {
-    case absl::StatusCode::kOk:
-      return 200;
-    case absl::StatusCode::kInvalidArgument:
-      return 400;
-    case absl::StatusCode::kPermissionDenied:
-      return 403;
-    case absl::StatusCode::kNotFound:
-      return 404;
-    case absl::StatusCode::kOutOfRange:
-      return 413;
-    case absl::StatusCode::kUnimplemented:
-      return 501;
-    case absl::StatusCode::kUnavailable:
-    case absl::StatusCode::kResourceExhausted:
-      return 503;
-    case absl::StatusCode::kDeadlineExceeded:
-      return 504;
-    default:
-      return 500;
-  }
-}
-
 OipHandler::OipHandler(const HttpOptions& options, QueryService* service)
     : options_(options),
       service_(service),
       parser_({.max_json_bytes = options.max_json_bytes}) {}
 
 uint64_t OipHandler::Handle(HttpRequest request, ReplySlot slot) {
-  Route route = ParseTarget(request.target);
+  oip::Route route = oip::ParseTarget(request.target);
   // The metrics have a port of their own.
   if (route.endpoint == Endpoint::kMetrics) route = {};
   switch (route.kind) {
-    case Route::Kind::kNotFound:
+    case oip::Route::Kind::kNotFound:
       slot.Send(ErrorReply(Endpoint::kOther, 404, "Not Found"));
       return 0;
-    case Route::Kind::kBadTarget:
+    case oip::Route::Kind::kBadTarget:
       slot.Send(ErrorReply(Endpoint::kOther, 400,
                            "the path is not validly percent-encoded"));
       return 0;
-    case Route::Kind::kSharedMemory:
+    case oip::Route::Kind::kSharedMemory:
       slot.Send(
           ErrorReply(Endpoint::kOther, 501, "shared memory is not supported"));
       return 0;
-    case Route::Kind::kFound:
+    case oip::Route::Kind::kFound:
       break;
   }
   const HttpMethod want = MethodOf(route.endpoint);
@@ -109,7 +85,8 @@ uint64_t OipHandler::Handle(HttpRequest request, ReplySlot slot) {
   return 0;
 }
 
-HttpReply OipHandler::Inform(const HttpRequest& request, const Route& route) {
+HttpReply OipHandler::Inform(const HttpRequest& request,
+                             const oip::Route& route) {
   switch (route.endpoint) {
     case Endpoint::kLive:
       return {.endpoint = route.endpoint};
@@ -135,7 +112,7 @@ HttpReply OipHandler::Inform(const HttpRequest& request, const Route& route) {
   }
 }
 
-HttpReply OipHandler::ModelReady(const Route& route) const {
+HttpReply OipHandler::ModelReady(const oip::Route& route) const {
   const absl::StatusOr<bool> ready =
       service_->ModelReady(route.model, route.version);
   if (!ready.ok()) return StatusReply(route.endpoint, ready.status());
@@ -145,7 +122,7 @@ HttpReply OipHandler::ModelReady(const Route& route) const {
                                  "' is not ready: it has no live worker"));
 }
 
-HttpReply OipHandler::ModelDocument(const Route& route) const {
+HttpReply OipHandler::ModelDocument(const oip::Route& route) const {
   const absl::StatusOr<ModelMetadata> model =
       service_->Metadata(route.model, route.version);
   if (!model.ok()) return StatusReply(route.endpoint, model.status());
@@ -176,7 +153,7 @@ HttpReply OipHandler::RepositoryIndex(const HttpRequest& request) const {
 }
 
 absl::StatusOr<oip::InferRequest> OipHandler::ParseInfer(
-    const HttpRequest& request, const Route& route) {
+    const HttpRequest& request, const oip::Route& route) {
   PARM_ASSIGN_OR_RETURN(const ContentCoding coding,
                         ParseContentEncoding(request.content_encoding));
   PARM_ASSIGN_OR_RETURN(const oip::Body body,
@@ -199,7 +176,8 @@ absl::StatusOr<oip::InferRequest> OipHandler::ParseInfer(
   return oip::RawInferRequest(model, body);
 }
 
-uint64_t OipHandler::Infer(HttpRequest request, Route route, ReplySlot slot) {
+uint64_t OipHandler::Infer(HttpRequest request, oip::Route route,
+                           ReplySlot slot) {
   absl::StatusOr<oip::InferRequest> infer = ParseInfer(request, route);
   if (!infer.ok()) {
     ++counters_->rejected_bodies;

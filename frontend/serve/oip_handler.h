@@ -15,14 +15,11 @@
 #include "frontend/serve/http_message.h"
 #include "frontend/serve/http_options.h"
 #include "frontend/serve/query_service.h"
-#include "frontend/serve/route.h"
 #include "proto/oip/infer_request_codec.h"
 #include "proto/oip/messages.h"
+#include "proto/oip/route.h"
 
 namespace parm {
-
-/// 400, 404, 500, 501, 503 or 504, as query_service.h says.
-int HttpStatusOf(absl::StatusCode code);
 
 class OipHandler final : public HttpHandler {
  public:
@@ -46,14 +43,14 @@ class OipHandler final : public HttpHandler {
     ContentCoding coding = ContentCoding::kIdentity;
   };
 
-  uint64_t Infer(HttpRequest request, Route route, ReplySlot slot);
+  uint64_t Infer(HttpRequest request, oip::Route route, ReplySlot slot);
   absl::StatusOr<oip::InferRequest> ParseInfer(const HttpRequest& request,
-                                               const Route& route);
+                                               const oip::Route& route);
   void OnAnswer(size_t index, QueryReply answer);
   HttpReply AnswerReply(const Pending& pending, QueryReply& answer) const;
-  HttpReply Inform(const HttpRequest& request, const Route& route);
-  HttpReply ModelReady(const Route& route) const;
-  HttpReply ModelDocument(const Route& route) const;
+  HttpReply Inform(const HttpRequest& request, const oip::Route& route);
+  HttpReply ModelReady(const oip::Route& route) const;
+  HttpReply ModelDocument(const oip::Route& route) const;
   HttpReply RepositoryIndex(const HttpRequest& request) const;
   size_t TakePending();
 

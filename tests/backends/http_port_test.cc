@@ -102,6 +102,7 @@ TEST_F(HttpPortTest, SaysWhatItServesAndHowItIs) {
   EXPECT_EQ(model.status, 200);
   EXPECT_THAT(model.body, HasSubstr("\"shape\":[-1,4]"));
   EXPECT_EQ(client.Ask(Get("/v2/models/linear/versions/1")).status, 200);
+  EXPECT_EQ(client.Ask(Get("/v2/models/l%69near")).status, 200) << "encoded";
   EXPECT_EQ(client.Ask(Get("/v2/models/linear/ready")).status, 200);
 }
 

@@ -9,7 +9,6 @@
 #include "absl/strings/string_view.h"
 #include "base/status_macros.h"
 #include "frontend/serve/request_parser.h"
-#include "frontend/serve/route.h"
 
 namespace {
 
@@ -42,7 +41,7 @@ std::string ReadAll(absl::string_view text, size_t step) {
       case RequestParser::Progress::kHead:
         seen += parser.head().target + "\n";
         PARM_CHECK(parser.head().content_length <= kMaxBodyBytes);
-        parm::ParseTarget(parser.head().target);
+        parm::oip::ParseTarget(parser.head().target);
         if (parser.head().chunked) {
           chunks = true;
           break;

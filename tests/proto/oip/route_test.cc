@@ -1,10 +1,10 @@
-#include "frontend/serve/route.h"
+#include "proto/oip/route.h"
 
 #include <string>
 
 #include "gtest/gtest.h"
 
-namespace parm {
+namespace parm::oip {
 namespace {
 
 TEST(ParseTargetTest, FindsEveryEndpoint) {
@@ -65,6 +65,16 @@ TEST(ParseTargetTest, RefusesBrokenPercentEncoding) {
   }
 }
 
+TEST(HttpStatusTest, SaysEveryErrorInHttp) {
+  EXPECT_EQ(HttpStatusOf(absl::StatusCode::kOk), 200);
+  EXPECT_EQ(HttpStatusOf(absl::StatusCode::kInvalidArgument), 400);
+  EXPECT_EQ(HttpStatusOf(absl::StatusCode::kNotFound), 404);
+  EXPECT_EQ(HttpStatusOf(absl::StatusCode::kOutOfRange), 413);
+  EXPECT_EQ(HttpStatusOf(absl::StatusCode::kResourceExhausted), 503);
+  EXPECT_EQ(HttpStatusOf(absl::StatusCode::kDeadlineExceeded), 504);
+  EXPECT_EQ(HttpStatusOf(absl::StatusCode::kDataLoss), 500);
+}
+
 TEST(PercentDecodeTest, DecodesEveryByte) {
   for (int byte = 0; byte < 256; ++byte) {
     constexpr char kHex[] = "0123456789ABCDEF";
@@ -76,4 +86,4 @@ TEST(PercentDecodeTest, DecodesEveryByte) {
 }
 
 }  // namespace
-}  // namespace parm
+}  // namespace parm::oip

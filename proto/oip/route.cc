@@ -1,11 +1,11 @@
-#include "frontend/serve/route.h"
+#include "proto/oip/route.h"
 
 #include <array>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 
-namespace parm {
+namespace parm::oip {
 namespace {
 
 /// v2, models, {m}, versions, {v}, infer.
@@ -89,6 +89,34 @@ Route ParseModelTarget(const Segments& segments) {
 
 }  // namespace
 
+const char* EndpointName(Endpoint endpoint) {
+  switch (endpoint) {
+    case Endpoint::kLive:
+      return "live";
+    case Endpoint::kReady:
+      return "ready";
+    case Endpoint::kServerMetadata:
+      return "server_metadata";
+    case Endpoint::kModelNames:
+      return "model_names";
+    case Endpoint::kModelMetadata:
+      return "model_metadata";
+    case Endpoint::kModelReady:
+      return "model_ready";
+    case Endpoint::kModelConfig:
+      return "model_config";
+    case Endpoint::kInfer:
+      return "infer";
+    case Endpoint::kRepositoryIndex:
+      return "repository_index";
+    case Endpoint::kMetrics:
+      return "metrics";
+    case Endpoint::kOther:
+      break;
+  }
+  return "other";
+}
+
 bool PercentDecode(absl::string_view text, std::string* out) {
   out->clear();
   out->reserve(text.size());
@@ -134,4 +162,28 @@ Route ParseTarget(absl::string_view target) {
   return {};
 }
 
-}  // namespace parm
+int HttpStatusOf(absl::StatusCode code) {
+  switch (code) {
+    case absl::StatusCode::kOk:
+      return 200;
+    case absl::StatusCode::kInvalidArgument:
+      return 400;
+    case absl::StatusCode::kPermissionDenied:
+      return 403;
+    case absl::StatusCode::kNotFound:
+      return 404;
+    case absl::StatusCode::kOutOfRange:
+      return 413;
+    case absl::StatusCode::kUnimplemented:
+      return 501;
+    case absl::StatusCode::kUnavailable:
+    case absl::StatusCode::kResourceExhausted:
+      return 503;
+    case absl::StatusCode::kDeadlineExceeded:
+      return 504;
+    default:
+      return 500;
+  }
+}
+
+}  // namespace parm::oip
