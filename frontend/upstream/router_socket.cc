@@ -41,6 +41,12 @@ void RouterSocket::CloseSocket::operator()(void* socket) const {
   zmq_close(socket);
 }
 
+RouterSocket::~RouterSocket() {
+  // libzmq forgets to free an event that it cannot deliver: the events end
+  // before the socket that takes them.
+  if (router_ != nullptr) zmq_socket_monitor(router_.get(), nullptr, 0);
+}
+
 absl::StatusOr<std::unique_ptr<RouterSocket>> RouterSocket::Open(
     const RouterSocketOptions& options) {
   std::unique_ptr<RouterSocket> socket(new RouterSocket);

@@ -34,6 +34,10 @@ struct ConnectionEvent {
 /// Threads: one.
 class RouterSocket {
  public:
+  ~RouterSocket();
+  RouterSocket(const RouterSocket&) = delete;
+  RouterSocket& operator=(const RouterSocket&) = delete;
+
   /// Errors: kInternal in ZeroMQ's words.
   static absl::StatusOr<std::unique_ptr<RouterSocket>> Open(
       const RouterSocketOptions& options);
