@@ -1,0 +1,168 @@
+// The frontend's loop: groups, their parities, and what is rebuilt from them.
+
+#include <cmath>
+#include <limits>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/frontend/frontend_loop_fixture.h"
+#include "tests/support/matchers.h"
+
+namespace parm {
+namespace {
+
+using ::testing::ElementsAre;
+
+using FrontendLoopCodingTest = FrontendLoopFixture;
+
+std::vector<float> RepeatedRow(const std::vector<float>& row, int times) {
+  std::vector<float> values;
+  for (int i = 0; i < times; ++i) {
+    values.insert(values.end(), row.begin(), row.end());
+  }
+  return values;
+}
+
+TEST_F(FrontendLoopCodingTest, ReconstructsAMemberThatIsNeverAnswered) {
+  Start({"d", "d", "p"}, kCoded);
+  Ask("a", RequestOf({1, 2}, {{"parm_mode", "fast"}}));
+  Ask("b", RequestOf({3, 4}, {{"parm_mode", "fast"}}));
+  // Each worker doubles; the task of one member is never answered.
+  for (int i = 0; i < 3; ++i) {
+    const auto [worker, task] = NextTask();
+    const std::vector<float> input =
+        FloatsOf({reinterpret_cast<const std::byte*>(task.frames[0].data()),
+                  task.frames[0].size()});
+    if (task.envelope.infer().priority() == 1) {
+      EXPECT_THAT(input, ElementsAre(4, 6));  // the sum
+      EXPECT_EQ(task.envelope.infer().bundle_sha256(),
+                std::string(32, kParity));
+    }
+    if (input[0] == 3) continue;
+    Answer(worker, task, {2 * input[0], 2 * input[1]});
+  }
+  EXPECT_THAT(ValuesOf("a"), ElementsAre(2, 4));
+  EXPECT_EQ(ReplyOf("a").source, "exact");
+  EXPECT_THAT(ValuesOf("b"), ElementsAre(6, 8));
+  EXPECT_EQ(ReplyOf("b").source, "reconstructed");
+  EXPECT_EQ(ReplyOf("a").confidence, std::nullopt);
+  EXPECT_EQ(ReplyOf("b").confidence, 0.75F);  // 6 and 8: a margin of 2
+  EXPECT_EQ(Metric("parm_decodes_total{model=\"m\",outcome=\"made\"}"), 1);
+  EXPECT_EQ(Metric("parm_groups_total{model=\"m\",outcome=\"full\"}"), 1);
+}
+
+TEST_F(FrontendLoopCodingTest, KnowsNoConfidenceForTwoLossesOfASum) {
+  code_ = {.scheme = "weighted", .k = 2, .r = 2};
+  Start({"d", "d", "p", "q"},
+        "    deadline: 10s\n"
+        "    redundancy: {policy: coded, code: {scheme: weighted, k: 2, r: 2},"
+        " group: {timeout: 5s}}\n");
+  Ask("a", RequestOf({1, 2}, {{"parm_mode", "fast"}}));
+  Ask("b", RequestOf({3, 4}, {{"parm_mode", "fast"}}));
+  for (int i = 0; i < 4; ++i) {
+    const auto [worker, task] = NextTask();
+    if (task.envelope.infer().priority() == 1) Answer(worker, task, {8, 12});
+  }
+  for (const char* const name : {"a", "b"}) {
+    EXPECT_EQ(ReplyOf(name).source, "reconstructed");
+    EXPECT_EQ(ReplyOf(name).confidence, std::nullopt);
+  }
+}
+
+TEST_F(FrontendLoopCodingTest, StopsReconstructionsWhileLateOriginalsDisagree) {
+  Start({"d", "d", "p"},
+        "    deadline: 20s\n"
+        "    batching: {max_batch_size: 50}\n"
+        "    redundancy: {policy: coded, code: {scheme: sum, k: 2},"
+        " group: {timeout: 10s},"
+        " decode: {trigger: {quantile: 0}, min_agreement: 0.1}}\n");
+  constexpr char kGate[] = "parm_reconstruction_gate_total{model=\"m\",event=";
+  const std::vector<float> first_class = RepeatedRow({3, 1}, 50);
+  const std::vector<float> second_class = RepeatedRow({1, 3}, 50);
+  // The decode has the first class. Returns the source of the other member's
+  // answer, whose original comes late.
+  const auto serve_group = [&](int round, const std::vector<float>& original) {
+    const std::string early = absl::StrCat("early ", round);
+    const std::string late = absl::StrCat("late ", round);
+    Ask(early, RequestOf(RepeatedRow({0, 0}, 50)));
+    const auto [early_worker, early_task] = NextTask();
+    Ask(late, RequestOf(RepeatedRow({0, 0}, 50)));
+    std::pair<size_t, FakeWorker::Message> late_task = NextTask();
+    std::pair<size_t, FakeWorker::Message> parity = NextTask();
+    if (parity.first != 2) std::swap(late_task, parity);
+    Answer(early_worker, early_task, RepeatedRow({0, 0}, 50));
+    Answer(parity.first, parity.second, first_class);
+    // Held or released: the decode is made.
+    EXPECT_TRUE(RunUntil([&] {
+      return Metric("parm_decodes_total{model=\"m\",outcome=\"made\"}") ==
+             round;
+    }));
+    Answer(late_task.first, late_task.second, original);
+    EXPECT_TRUE(RunUntil([&] {
+      return Metric("parm_quality_compared_total{model=\"m\"}") == 50 * round;
+    }));
+    return ReplyOf(late).source;
+  };
+  for (int round = 1; round <= 3; ++round) {
+    EXPECT_EQ(serve_group(round, second_class), "reconstructed");
+  }
+  EXPECT_EQ(Metric("parm_agreement{model=\"m\"}"), 0);
+  EXPECT_EQ(Metric(absl::StrCat(kGate, "\"closed\"}")), 1);
+  EXPECT_EQ(serve_group(4, first_class), "exact");
+  EXPECT_EQ(Metric(absl::StrCat(kGate, "\"opened\"}")), 1);
+  EXPECT_EQ(serve_group(5, first_class), "reconstructed");
+}
+
+TEST_F(FrontendLoopCodingTest, LeavesInputsThatAreNotFiniteUncoded) {
+  Start({"d", "d", "p"}, kCoded);
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  Ask("a", RequestOf({nan, 2}));
+  const auto [worker, task] = NextTask();
+  Answer(worker, task, {nan, 1});
+  EXPECT_THAT(ValuesOf("a"),
+              ElementsAre(::testing::NanSensitiveFloatEq(nan), 1));
+  EXPECT_EQ(Metric("parm_not_finite_total{where=\"input\"}"), 1);
+  EXPECT_EQ(
+      Metric("parm_queries_uncoded_total{model=\"m\",reason=\"not_finite\"}"),
+      1);
+  EXPECT_EQ(Metric("parm_not_finite_total{where=\"output\"}"), 1);
+  EXPECT_EQ(Metric("parm_table_entries{table=\"open_groups\"}"), 0);
+}
+
+TEST_F(FrontendLoopCodingTest, DecodesNothingWithAnswersThatAreNotFinite) {
+  Start({"d", "d", "p"}, kCoded);
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  int num_bad = 0;
+  for (const bool bad_parity : {false, true}) {
+    const std::string a = absl::StrCat("a", num_bad);
+    const std::string b = absl::StrCat("b", num_bad);
+    Ask(a, RequestOf({1, 2}, {{"parm_mode", "fast"}}));
+    Ask(b, RequestOf({3, 4}, {{"parm_mode", "fast"}}));
+    std::pair<size_t, FakeWorker::Message> last;
+    for (int i = 0; i < 3; ++i) {
+      auto [worker, task] = NextTask();
+      const bool is_parity = task.envelope.infer().priority() == 1;
+      if (!is_parity && task.frames[0] == BytesOf({3, 4})) {
+        last = {worker, std::move(task)};
+        continue;
+      }
+      Answer(worker, task, {is_parity == bad_parity ? nan : 1, 1});
+    }
+    // All that a decode would need is there but for the value.
+    ++num_bad;
+    EXPECT_TRUE(RunUntil([&] {
+      return Metric("parm_in_flight") == 1 &&
+             Metric("parm_undecodable_replies_total{model=\"m\"}") == num_bad;
+    }));
+    EXPECT_EQ(ReplyOf(a).source, "exact");
+    EXPECT_EQ(replies_.count(b), 0U);
+    Answer(last.first, last.second, {5, 6});
+    EXPECT_THAT(ValuesOf(b), ElementsAre(5, 6));
+    EXPECT_EQ(ReplyOf(b).source, "exact");
+  }
+  EXPECT_EQ(Metric("parm_not_finite_total{where=\"output\"}"), 2);
+  EXPECT_EQ(Metric("parm_decodes_total{model=\"m\",outcome=\"made\"}"), 0);
+}
+
+}  // namespace
+}  // namespace parm
