@@ -117,6 +117,7 @@ class GrpcServer::Impl {
   void Shutdown();
 
   boost::asio::io_context& io_;
+  // Handlers that were queued before the end run after it.
   const std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   CallContext context_;
   const std::unique_ptr<grpc::Service> service_;
@@ -172,11 +173,12 @@ void GrpcServer::Impl::UpdateHealth() {
 
 void GrpcServer::Impl::AwaitHealth() {
   health_timer_.expires_after(kHealthPeriod);
-  health_timer_.async_wait([this](const boost::system::error_code& error) {
-    if (error) return;
-    UpdateHealth();
-    AwaitHealth();
-  });
+  health_timer_.async_wait(
+      [this, alive = alive_](const boost::system::error_code& error) {
+        if (error || !*alive) return;
+        UpdateHealth();
+        AwaitHealth();
+      });
 }
 
 // ---- The end ------------------------------------------------------------
@@ -200,8 +202,8 @@ void GrpcServer::Impl::AwaitReplies(
     std::chrono::steady_clock::time_point give_up) {
   drain_timer_.expires_after(kDrainPeriod);
   drain_timer_.async_wait(
-      [this, give_up](const boost::system::error_code& error) {
-        if (error) return;
+      [this, alive = alive_, give_up](const boost::system::error_code& error) {
+        if (error || !*alive) return;
         const bool replied = context_.open.empty() &&
                              context_.counters.open_calls == 0 &&
                              context_.counters.open_streams == 0;

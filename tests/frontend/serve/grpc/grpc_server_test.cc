@@ -5,12 +5,17 @@
 
 #include <grpcpp/generic/generic_stub.h>
 
+#include <chrono>
 #include <map>
+#include <memory>
 #include <string>
+#include <thread>
 #include <utility>
 #include <variant>
 #include <vector>
 
+#include "boost/asio/io_context.hpp"
+#include "boost/asio/post.hpp"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/frontend/serve/grpc/grpc_harness.h"
@@ -336,6 +341,20 @@ TEST(GrpcServerTest, EndsCallsWhenItIsDestroyed) {
   harness.DestroyServer();
   EXPECT_EQ(call.Wait().error_code(), grpc::StatusCode::UNAVAILABLE);
   EXPECT_TRUE(harness.AwaitAbandoned(1));
+}
+
+TEST(GrpcServerTest, EndsWhileItsTimersAreDue) {
+  boost::asio::io_context io(1);
+  FakeQueryService service(io, 4);
+  PARM_ASSERT_OK_AND_ASSIGN(std::unique_ptr<GrpcServer> server,
+                            GrpcServer::Create(io, {}, &service));
+  server->Drain([] {});
+  boost::asio::post(io, [&] { server = nullptr; });
+  // Nobody runs the loop until both timers are due, so that it finds them in
+  // the same look as the end, which then comes first.
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  io.poll();
+  EXPECT_EQ(server, nullptr);
 }
 
 TEST(GrpcServerTest, SaysWhyItCannotListen) {
