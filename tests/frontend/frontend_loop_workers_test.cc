@@ -1,6 +1,7 @@
 // The frontend's loop before workers that fail, die, fall silent, talk garbage
 // or come back with another model.
 
+#include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/frontend/frontend_loop_fixture.h"
