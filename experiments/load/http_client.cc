@@ -351,8 +351,8 @@ absl::StatusOr<std::unique_ptr<HttpClient>> HttpClient::Create(
   error_code error;
   const auto address = asio::ip::make_address(options.host, error);
   if (error) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("host is not an address: got ", options.host));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "host: got ", options.host, ", want an IPv4 or IPv6 address"));
   }
   return std::unique_ptr<HttpClient>(new HttpClient(std::make_unique<Pool>(
       options, asio::ip::tcp::endpoint(address, options.port), listener)));

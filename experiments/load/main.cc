@@ -365,6 +365,12 @@ absl::StatusOr<int> Run(const Flags& flags) {
     PARM_RETURN_IF_ERROR(CheckRunRecordFile(flags.check_record));
     return 0;
   }
+  for (const auto& [flag, value] :
+       {std::pair("--model", &flags.model), std::pair("--data", &flags.data)}) {
+    if (value->empty()) {
+      return absl::InvalidArgumentError(absl::StrCat(flag, " is required"));
+    }
+  }
   PARM_ASSIGN_OR_RETURN(const LoadOptions options, ToLoadOptions(flags));
   PARM_ASSIGN_OR_RETURN(const std::optional<CodeLabel> code,
                         ParseCode(flags.code));
@@ -416,7 +422,9 @@ absl::StatusOr<int> Run(const Flags& flags) {
 int main(int argc, char** argv) {
   CLI::App app(
       "Open-loop load with real images: every answer judged, every query "
-      "counted, latency from the scheduled send.");
+      "counted, latency from the scheduled send.",
+      "parm-load");
+  app.set_version_flag("--version", "parm-load " PARM_VERSION);
   parm::Flags flags;
   parm::AddFlags(app, flags);
   try {

@@ -111,6 +111,18 @@ class ParmLoadTest(unittest.TestCase):
                 self.assertEqual(done.returncode, 2, done.stderr)
                 self.assertFalse(os.path.exists(self.record))
 
+    def test_says_what_it_wants_instead(self):
+        data = ("--model", "fashion", "--data", DATA, "--rate", "1")
+        for arguments, sentence in (
+                ((), "--model is required"),
+                (("--model", "fashion"), "--data is required"),
+                (("--url", "localhost:80", *data),
+                 "got localhost, want an IPv4 or IPv6 address")):
+            with self.subTest(arguments=arguments):
+                done = load(*arguments)
+                self.assertEqual(done.returncode, 2, done.stderr)
+                self.assertIn(sentence, done.stderr)
+
     def test_server_that_is_not_there_is_status_one(self):
         done = load("--url", "127.0.0.1:1", "--model", "fashion",
                     "--data", DATA, "--rate", "1")
