@@ -8,7 +8,7 @@ venv=$root/.venv
 
 packages=(
   # Toolchain.
-  g++ cmake ninja-build ccache mold pkg-config git curl ca-certificates
+  g++ cmake ninja-build ccache mold pkg-config git ca-certificates
   clang-19 clang-format-19 libclang-rt-19-dev llvm-19
   # Libraries.
   libzmq3-dev cppzmq-dev libprotobuf-dev protobuf-compiler libabsl-dev
@@ -18,6 +18,8 @@ packages=(
   zlib1g-dev libssl-dev libgloo-dev
   # The rival from outside, of the live comparison and the hop's cost.
   haproxy
+  # Clients that the tests drive the frontend with; libb64 is perf_analyzer's.
+  curl hey wrk libb64-0d
   # Data for the demo, Python for its pictures and for the client tests.
   dataset-fashion-mnist python3-venv
 )
