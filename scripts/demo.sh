@@ -4,8 +4,8 @@
 # workers twice, without redundancy and coded, with slow jobs and a worker that
 # dies. Ends with a table, a picture and a run record.
 #   scripts/demo.sh [--seconds N] [--out DIR] [--cache DIR] [--seed N]
-# Exit status: 0 done, 1 failed, 3 the load could not be sent on time, 130 or
-# 143 ended by Ctrl-C or SIGTERM.
+# Exit status: 0 done, 1 failed, 2 wrong usage, 3 the load could not be sent on
+# time, 130 or 143 ended by Ctrl-C or SIGTERM.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
@@ -26,26 +26,39 @@ while (($# > 0)); do
       args+=("$1" "$(realpath -m "$2")")
       shift
       ;;
-    *) args+=("$1") ;;
+    --seconds=* | --seed=*) args+=("$1") ;;
+    --seconds | --seed)
+      [[ $# -ge 2 ]] || { echo "demo.sh: $1 wants a number" >&2; exit 2; }
+      args+=("$1" "$2")
+      shift
+      ;;
+    *)
+      echo "demo.sh: unknown argument: got $1, want --seconds, --out," \
+        "--cache or --seed" >&2
+      exit 2
+      ;;
   esac
   shift
 done
 
 # Each step has a process group of its own, so that a signal ends all of it:
 # apt, pip and compilers start further processes.
-child=
-stop() {
+stop() {  # exit status
   trap '' INT TERM
-  [[ -z $child ]] || kill -TERM -- "-$child" 2>/dev/null || true
+  local child
+  for child in $(jobs -p); do
+    # Just forked, it is not in its group yet.
+    kill -TERM -- "-$child" 2>/dev/null || kill -TERM "$child" 2>/dev/null ||
+      true
+  done
   wait 2>/dev/null || true
-  exit 130
+  exit "$1"
 }
-trap stop INT TERM
+trap 'stop 130' INT
+trap 'stop 143' TERM
 step() {
   setsid "$@" &
-  child=$!
-  wait "$child"
-  child=
+  wait "$!"
 }
 
 cd "$root"

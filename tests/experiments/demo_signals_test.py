@@ -1,5 +1,6 @@
-"""The demo's driver over stubs: signals at each of its stages leave nothing
-running, a cache that is refused is made anew, errors are sentences.
+"""The demo's driver over stubs, and its script: signals at each of the stages
+leave nothing running, a cache that is refused is made anew, errors are
+sentences.
 """
 
 import os
@@ -12,7 +13,7 @@ import time
 import unittest
 
 ROOT = os.environ["PARM_SOURCE"]
-PATIENCE_S = 60
+PATIENCE_S = 120
 PROGRAMS = ("parm-train", "parm-worker", "parm-frontend", "parm-load")
 
 
@@ -149,6 +150,68 @@ class DemoTest(unittest.TestCase):
                 os.rename(path + ".away", path)
                 self.assertIn(f"{path}: No such file or directory", output)
                 self.assertNotIn("Traceback", output)
+
+
+class ScriptTest(unittest.TestCase):
+    """scripts/demo.sh up to its first step, which hangs."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+        os.mkdir(self.path("scripts"))
+        shutil.copy(os.path.join(ROOT, "scripts/demo.sh"),
+                    self.path("scripts"))
+        with open(self.path("scripts/bootstrap.sh"), "w",
+                  encoding="utf-8") as file:
+            file.write('#!/bin/sh\necho $$ >"$(dirname "$0")/pid"\n'
+                       "for i in $(seq 300); do sleep 1; done\n")
+        os.chmod(self.path("scripts/bootstrap.sh"), 0o755)
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def start(self, *arguments):
+        demo = subprocess.Popen(
+            ["bash", self.path("scripts/demo.sh"), *arguments],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True)
+        self.addCleanup(demo.stdout.close)
+        self.addCleanup(demo.wait)
+        self.addCleanup(demo.kill)
+        return demo
+
+    def first_step(self):
+        """Its process id; 0 until it runs."""
+        try:
+            with open(self.path("scripts/pid"), encoding="utf-8") as file:
+                return int(file.read() or 0)
+        except FileNotFoundError:
+            return 0
+
+    def test_signals_end_a_step_and_tell_which_it_was(self):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with self.subTest(signal=number.name):
+                demo = self.start("--seconds", "5", "--seed=2")
+                self.assertTrue(eventually(self.first_step))
+                step = self.first_step()
+                self.assertTrue(is_running(step, "bootstrap.sh"))
+                demo.send_signal(number)
+                demo.communicate(timeout=PATIENCE_S)
+                self.assertEqual(demo.returncode, 128 + number)
+                self.assertTrue(eventually(
+                    lambda pid=step: not is_running(pid, "bootstrap.sh")))
+                os.remove(self.path("scripts/pid"))
+
+    def test_wrong_usage_is_told_before_any_step(self):
+        for arguments in (("--secnods", "5"), ("--out",), ("--seconds",)):
+            with self.subTest(arguments=arguments):
+                demo = self.start(*arguments)
+                output, _ = demo.communicate(timeout=PATIENCE_S)
+                self.assertEqual(demo.returncode, 2)
+                self.assertIn(f"demo.sh: {'unknown' * (len(arguments) > 1)}",
+                              output)
+        self.assertEqual(self.first_step(), 0)
 
 
 if __name__ == "__main__":
