@@ -9,6 +9,8 @@ import time
 
 from experiments.harness.frontend import http_get
 
+READY_S = 60
+
 # One thread, as the frontend has one loop; connections are kept and shared.
 # Only a query that is here as a whole, and fits a buffer of 16 KB, is retried.
 _CONFIG = """\
@@ -79,11 +81,12 @@ class HaProxy:
             self._processes.start(
                 self.NAME, [command, "-db", "-q", "-f", config],
                 pass_fds=[listener.fileno()])
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + READY_S
         while http_get(self.address, path)[0] != 200:
             self._processes.check_alive()
             if time.monotonic() > deadline:
-                raise RuntimeError(f"haproxy does not reach {path} in 10 s")
+                raise RuntimeError(
+                    f"haproxy does not reach {path} in {READY_S} s")
             time.sleep(0.05)
         return self.address
 

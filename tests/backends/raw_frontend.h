@@ -25,7 +25,7 @@ struct Received {
 /// Waits are bounded by kPatience and then end with nothing.
 class RawFrontend {
  public:
-  static constexpr Duration kPatience = std::chrono::seconds(20);
+  static constexpr Duration kPatience = std::chrono::seconds(60);
 
   explicit RawFrontend(const std::string& endpoint,
                        const std::string& routing_id = "");

@@ -61,7 +61,7 @@ TEST(WorkerLoopFaultsTest, WindowsCountFromTheEpoch) {
 
 TEST(WorkerLoopFaultsTest, DelayedReplyLeavesLaneFree) {
   RunningWorker worker(WithFault(
-      {.reply_delay_probability = 1, .reply_delay = Milliseconds(1000)}));
+      {.reply_delay_probability = 1, .reply_delay = Milliseconds(3000)}));
   RawFrontend frontend(worker.endpoint());
   // The delay begins only when both are in.
   worker.gate().Close();
@@ -79,7 +79,7 @@ TEST(WorkerLoopFaultsTest, DelayedReplyLeavesLaneFree) {
 
 TEST(WorkerLoopFaultsTest, HeartbeatCountsDelayedReplies) {
   RunningWorker worker(WithFault(
-      {.reply_delay_probability = 1, .reply_delay = Milliseconds(2000)}));
+      {.reply_delay_probability = 1, .reply_delay = Milliseconds(5000)}));
   RawFrontend frontend(worker.endpoint());
   worker.gate().Close();
   frontend.SendInfer(1, worker.deployed(), kSample);

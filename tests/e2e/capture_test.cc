@@ -32,7 +32,7 @@ class CaptureTest : public ::testing::Test {
   // `more`: further keys of the section, each behind a comma.
   std::string Model(const std::string& more) const {
     return absl::StrCat(
-        "    deadline: 20s\n"
+        "    deadline: 50s\n"
         "    capture: {directory: captured, sample: 1",
         more, "}\n");
   }

@@ -39,7 +39,7 @@ std::vector<ConfidenceStep> Table() {
 // Groups close when they are full, and a decode is due when it is there.
 std::string CodedWith(const std::string& decode) {
   return absl::StrCat(
-      "    deadline: 25s\n"
+      "    deadline: 50s\n"
       "    redundancy:\n"
       "      policy: coded\n"
       "      code: {scheme: sum, k: 2}\n"

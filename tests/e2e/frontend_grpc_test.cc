@@ -17,7 +17,7 @@ namespace {
 using Serves = Cluster::Serves;
 
 constexpr char kCoded[] =
-    "    deadline: 20s\n"
+    "    deadline: 50s\n"
     "    redundancy:\n"
     "      policy: coded\n"
     "      code: {scheme: sum, k: 2, r: 1}\n";

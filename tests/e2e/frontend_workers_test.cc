@@ -20,9 +20,9 @@ using ::testing::HasSubstr;
 using ::testing::Pointwise;
 using Serves = Cluster::Serves;
 
-constexpr char kNone[] = "    deadline: 20s\n";
+constexpr char kNone[] = "    deadline: 50s\n";
 constexpr char kCoded[] =
-    "    deadline: 20s\n"
+    "    deadline: 50s\n"
     "    redundancy:\n"
     "      policy: coded\n"
     "      code: {scheme: sum, k: 2, r: 1}\n"
@@ -171,7 +171,7 @@ TEST(FrontendWorkersTest, LeavesOutAWorkerThatFallsSilent) {
   cluster.AddWorker(Serves::kDeployed);
   cluster.StartWorkers();
   const ClusterFrontend frontend =
-      cluster.StartFrontend(kNone, "health: {heartbeat_timeout: 3s}\n");
+      cluster.StartFrontend(kNone, "health: {heartbeat_timeout: 6s}\n");
   for (size_t i = 0; i < 2; ++i) {
     ASSERT_TRUE(
         Cluster::WaitForMetric(frontend, cluster.StateMetric(i, "up"), 1));

@@ -19,7 +19,7 @@ using Serves = Cluster::Serves;
 
 // Long enough for a sanitizer's build on a busy machine.
 constexpr char kCoded[] =
-    "    deadline: 10s\n"
+    "    deadline: 50s\n"
     "    redundancy:\n"
     "      policy: coded\n"
     "      code: {scheme: sum, k: 2, r: 1}\n";
@@ -99,7 +99,7 @@ TEST(KillWorkerTest, RebuildsWhatAKilledWorkerHeld) {
   cluster.AddWorker(Serves::kParity);
   cluster.StartWorkers();
   const ClusterFrontend frontend = cluster.StartFrontend(
-      "    deadline: 25s\n"
+      "    deadline: 50s\n"
       "    redundancy:\n"
       "      policy: coded\n"
       "      code: {scheme: sum, k: 2, r: 1}\n"

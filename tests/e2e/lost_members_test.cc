@@ -30,7 +30,7 @@ constexpr char kExact[] =
 std::string CodedBy(const CodeSpec& code,
                     const std::string& group_timeout = "20s") {
   return absl::StrCat(
-      "    deadline: 25s\n"
+      "    deadline: 50s\n"
       "    redundancy:\n"
       "      policy: coded\n"
       "      code: {scheme: ",

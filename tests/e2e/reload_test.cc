@@ -17,12 +17,12 @@ namespace {
 using Serves = Cluster::Serves;
 
 // Long enough for a sanitizer's build on a busy machine.
-constexpr char kNone[] = "    deadline: 20s\n";
+constexpr char kNone[] = "    deadline: 50s\n";
 constexpr char kCoded[] =
-    "    deadline: 20s\n"
+    "    deadline: 50s\n"
     "    redundancy: {policy: coded, code: {scheme: sum, k: 2}}\n";
 constexpr char kHedge[] =
-    "    deadline: 20s\n"
+    "    deadline: 50s\n"
     "    redundancy: {policy: hedge}\n";
 
 constexpr char kApplied[] = "parm_config_reloads_total{outcome=\"applied\"}";

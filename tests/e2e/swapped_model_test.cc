@@ -26,7 +26,7 @@ using ::testing::UnorderedElementsAre;
 // Groups close when they are full, and reconstructions leave when they are
 // there.
 constexpr char kCoded[] =
-    "    deadline: 25s\n"
+    "    deadline: 50s\n"
     "    redundancy:\n"
     "      policy: coded\n"
     "      code: {scheme: sum, k: 2}\n"

@@ -144,7 +144,7 @@ TEST_P(TrainedModelsTest, ServesAndReconstructsWhatWasTrained) {
   // Groups close by their members, reconstructions leave at once, and a busy
   // machine misses no deadline.
   const ClusterFrontend frontend = cluster_.StartFrontend(
-      absl::StrCat("    deadline: 25s\n"
+      absl::StrCat("    deadline: 50s\n"
                    "    redundancy:\n"
                    "      policy: coded\n"
                    "      code: {scheme: ",

@@ -47,7 +47,7 @@ class WorkersTest(unittest.TestCase):
             "data": [1, 2, 3, 4]}]}).encode()
         with urllib.request.urlopen(
                 f"http://{address}/v2/models/{stub_bundles.MODEL}/infer",
-                data=body, timeout=30) as reply:
+                data=body, timeout=120) as reply:
             return json.load(reply)["outputs"][0]["data"]
 
 
@@ -58,8 +58,9 @@ class StubBundlesTest(WorkersTest):
         config = os.path.join(self.folder, "frontend.yaml")
         with open(config, "w", encoding="utf-8") as file:
             json.dump({"workers": [{"endpoint": worker["zmq"]}],
+                       "health": {"heartbeat_timeout": "60s"},
                        "models": [{"name": stub_bundles.MODEL,
-                                   "deadline": "5s", "redundancy": {
+                                   "deadline": "60s", "redundancy": {
                                        "policy": "coded", "code": {
                                            "scheme": "sum", "k": 2}}}]}, file)
         self.processes.start("frontend", [
@@ -81,7 +82,7 @@ class HaProxyTest(WorkersTest):
                      self.start_worker("w1")["http"]]
         proxy = haproxy.HaProxy(self.processes, self.folder)
         address = proxy.start(endpoints, "/v2/health/ready",
-                              server_timeout_ms=300)
+                              server_timeout_ms=2000)
         answers = [self.infer(address) for _ in range(4)]
         self.assertEqual(answers, [self.infer(endpoints[1])] * 4)
         self.assertGreater(proxy.retries()[0], 0)

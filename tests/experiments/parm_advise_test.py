@@ -12,7 +12,7 @@ BIN = os.environ["PARM_BIN"]
 
 def run(program, *arguments):
     return subprocess.run([os.path.join(BIN, program), *arguments],
-                          capture_output=True, text=True, timeout=60,
+                          capture_output=True, text=True, timeout=250,
                           check=False)
 
 

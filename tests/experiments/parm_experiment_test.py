@@ -60,7 +60,7 @@ class ParmExperimentTest(unittest.TestCase):
         return subprocess.run(
             [sys.executable, PROGRAM, *arguments, "--bin", self.bin, "--out",
              self.out, "--cache", self.path("cache")],
-            capture_output=True, text=True, timeout=100, check=False)
+            capture_output=True, text=True, timeout=250, check=False)
 
     def test_a_worker_that_dies_at_its_start_is_told(self):
         done = self.run_experiment(SCENARIO, "--workers", "3", "--policy",

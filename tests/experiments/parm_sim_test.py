@@ -14,7 +14,7 @@ SCENARIOS = os.path.join(ROOT, "experiments", "scenarios")
 
 def run(program, *arguments):
     return subprocess.run([os.path.join(BIN, program), *arguments],
-                          capture_output=True, text=True, timeout=60,
+                          capture_output=True, text=True, timeout=250,
                           check=False)
 
 

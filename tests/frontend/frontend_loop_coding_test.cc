@@ -54,9 +54,9 @@ TEST_F(FrontendLoopCodingTest, ReconstructsAMemberThatIsNeverAnswered) {
 TEST_F(FrontendLoopCodingTest, KnowsNoConfidenceForTwoLossesOfASum) {
   code_ = {.scheme = "weighted", .k = 2, .r = 2};
   Start({"d", "d", "p", "q"},
-        "    deadline: 10s\n"
+        "    deadline: 60s\n"
         "    redundancy: {policy: coded, code: {scheme: weighted, k: 2, r: 2},"
-        " group: {timeout: 5s}}\n");
+        " group: {timeout: 30s}}\n");
   Ask("a", RequestOf({1, 2}, {{"parm_mode", "fast"}}));
   Ask("b", RequestOf({3, 4}, {{"parm_mode", "fast"}}));
   for (int i = 0; i < 4; ++i) {
@@ -71,10 +71,10 @@ TEST_F(FrontendLoopCodingTest, KnowsNoConfidenceForTwoLossesOfASum) {
 
 TEST_F(FrontendLoopCodingTest, StopsReconstructionsWhileLateOriginalsDisagree) {
   Start({"d", "d", "p"},
-        "    deadline: 20s\n"
+        "    deadline: 60s\n"
         "    batching: {max_batch_size: 50}\n"
         "    redundancy: {policy: coded, code: {scheme: sum, k: 2},"
-        " group: {timeout: 10s},"
+        " group: {timeout: 30s},"
         " decode: {trigger: {quantile: 0}, min_agreement: 0.1}}\n");
   constexpr char kGate[] = "parm_reconstruction_gate_total{model=\"m\",event=";
   const std::vector<float> first_class = RepeatedRow({3, 1}, 50);

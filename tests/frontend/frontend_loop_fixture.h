@@ -28,11 +28,11 @@ inline constexpr char kParity = 'p';
 inline constexpr char kSecondParity = 'q';
 
 // A model's section in frontend.yaml.
-inline constexpr char kNone[] = "    deadline: 10s\n";
+inline constexpr char kNone[] = "    deadline: 60s\n";
 inline constexpr char kCoded[] =
-    "    deadline: 10s\n"
+    "    deadline: 60s\n"
     "    redundancy: {policy: coded, code: {scheme: sum, k: 2},"
-    " group: {timeout: 5s}}\n";
+    " group: {timeout: 30s}}\n";
 
 std::string BytesOf(const std::vector<float>& values);
 std::vector<float> FloatsOf(absl::Span<const std::byte> bytes);

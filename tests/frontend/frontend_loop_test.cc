@@ -100,8 +100,8 @@ TEST_F(FrontendLoopTest, RefusesWhatTheModelDoesNotTake) {
 
 TEST_F(FrontendLoopTest, JoinsQueriesIntoABatchAndCutsItsAnswer) {
   Start({"d"},
-        "    deadline: 10s\n    batching: {max_batch_size: 3,"
-        " timeout: 5s}\n");
+        "    deadline: 60s\n    batching: {max_batch_size: 3,"
+        " timeout: 30s}\n");
   Ask("a", RequestOf({1, 2}));
   Ask("b", RequestOf({3, 4, 5, 6}));
   const auto [worker, task] = NextTask();
@@ -132,8 +132,8 @@ TEST_F(FrontendLoopTest, JoinsNothingWhereTheBatchIsFixed) {
   input_shape_ = {1, 2};
   output_shape_ = {1, 2};
   Start({"d"},
-        "    deadline: 10s\n    batching: {max_batch_size: 2,"
-        " timeout: 5s}\n");
+        "    deadline: 60s\n    batching: {max_batch_size: 2,"
+        " timeout: 30s}\n");
   for (const char* name : {"a", "b"}) {
     Ask(name, RequestOf({1, 2}));
     const auto [worker, task] = NextTask();
@@ -147,7 +147,7 @@ TEST_F(FrontendLoopTest, BatchesQueriesThatCannotBeCoded) {
   input_shape_ = {-1, 2};
   output_shape_ = {-1, -1};
   Start({"d"},
-        "    deadline: 10s\n    batching: {max_batch_size: 2, timeout: 5s}\n"
+        "    deadline: 60s\n    batching: {max_batch_size: 2, timeout: 30s}\n"
         "    redundancy: {policy: coded, code: {scheme: sum, k: 2}}\n");
   Ask("a", RequestOf({1, 2}));
   Ask("b", RequestOf({3, 4}));
@@ -341,7 +341,7 @@ TEST_F(FrontendLoopTest, CountsOutputsAgainstTheMemoryBound) {
 
 TEST_F(FrontendLoopTest, RefusesInputsThatAWorkerWouldNotTake) {
   max_message_bytes_ = 16;
-  Start({"d"}, "    deadline: 10s\n    batching: {max_batch_size: 3}\n");
+  Start({"d"}, "    deadline: 60s\n    batching: {max_batch_size: 3}\n");
   Ask("large", RequestOf({1, 2, 3, 4, 5, 6}));
   EXPECT_THAT(ReplyOf("large").status,
               StatusIs(absl::StatusCode::kOutOfRange,

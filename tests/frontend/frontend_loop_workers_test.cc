@@ -111,7 +111,7 @@ TEST_F(FrontendLoopWorkersTest, MovesToTheVersionOfWorkersThatTakeTasks) {
 }
 
 TEST_F(FrontendLoopWorkersTest, LeavesTheVersionOfASilentWorker) {
-  Start({"d", "e"}, kNone, "health: {heartbeat_timeout: 2s}\n");
+  Start({"d", "e"}, kNone, "health: {heartbeat_timeout: 5s}\n");
   ASSERT_TRUE(RunUntil([&] { return !IsUp(0) && !IsUp(1); }));
   wire::Envelope heartbeat;
   heartbeat.mutable_heartbeat()->set_instance_nonce(5);

@@ -36,11 +36,11 @@ using Request = FakeModelServer::Request;
 using Peer = FakeModelServer::Peer;
 
 const LinearModelSpec kModel{.seed = 5, .num_inputs = 2, .num_outputs = 2};
-constexpr char kNone[] = "    deadline: 20s\n";
+constexpr char kNone[] = "    deadline: 60s\n";
 constexpr char kCoded[] =
-    "    deadline: 20s\n"
+    "    deadline: 60s\n"
     "    redundancy: {policy: coded, code: {scheme: sum, k: 2},"
-    " group: {timeout: 5s}, decode: {trigger: {quantile: 0}}}\n";
+    " group: {timeout: 30s}, decode: {trigger: {quantile: 0}}}\n";
 
 std::string BytesOf(const std::vector<float>& values) {
   return {reinterpret_cast<const char*>(values.data()),

@@ -8,7 +8,6 @@
 #include <sys/socket.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <string>
@@ -196,10 +195,7 @@ TEST_F(TrainingPeersTest, KilledFollowerLeavesACheckpointToResume) {
     Program follower(LongDeployed(), launcher.Environment(1));
     ASSERT_TRUE(leader.ReadUntil("epoch 2/120"));
     follower.Kill();
-    const auto killed = std::chrono::steady_clock::now();
     EXPECT_EQ(leader.ExitStatus(), 1) << leader.output();
-    EXPECT_LT(std::chrono::steady_clock::now() - killed,
-              std::chrono::seconds(60));
     EXPECT_THAT(leader.output(), HasSubstr("parm-train: rank 0: lost the other "
                                            "training processes"));
     EXPECT_THAT(

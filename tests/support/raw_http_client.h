@@ -28,7 +28,7 @@ struct RawReply {
 
 class RawHttpClient {
  public:
-  static constexpr int kWaitSeconds = 30;
+  static constexpr int kWaitSeconds = 60;
 
   /// `receive_buffer_bytes`: SO_RCVBUF, for a client that reads slowly.
   explicit RawHttpClient(uint16_t port, int receive_buffer_bytes = 0)

@@ -311,7 +311,7 @@ TEST(HttpConnectionTest, EndsRequestsThatDoNotArrive) {
 
 TEST(HttpConnectionTest, DoesNotTimeOutWhileAQueryRuns) {
   ServerHarness harness(
-      {.idle_timeout = Milliseconds(1000), .read_timeout = Milliseconds(1000)});
+      {.idle_timeout = Milliseconds(3000), .read_timeout = Milliseconds(3000)});
   harness.OnLoop([&] { harness.service().hold = true; });
   RawHttpClient waiting(harness.port());
   ASSERT_TRUE(waiting.Send(InferRequestText()));

@@ -15,7 +15,7 @@ FakeWorker::FakeWorker(const std::string& endpoint)
   const int linger = 0;
   zmq_setsockopt(socket_, ZMQ_LINGER, &linger, sizeof(linger));
   const auto give_up =
-      std::chrono::steady_clock::now() + std::chrono::seconds(20);
+      std::chrono::steady_clock::now() + std::chrono::seconds(60);
   while (zmq_bind(socket_, endpoint.c_str()) != 0) {
     PARM_CHECK(zmq_errno() == EADDRINUSE);
     PARM_CHECK(std::chrono::steady_clock::now() < give_up);

@@ -35,7 +35,7 @@ class RouterSocketTest : public testing::Test {
   // Connections tell of themselves from another thread of libzmq.
   std::optional<ConnectionEvent> NextEvent() {
     const auto give_up =
-        std::chrono::steady_clock::now() + std::chrono::seconds(20);
+        std::chrono::steady_clock::now() + std::chrono::seconds(60);
     std::optional<ConnectionEvent> event;
     while (!event && std::chrono::steady_clock::now() < give_up) {
       event = socket_->NextEvent();

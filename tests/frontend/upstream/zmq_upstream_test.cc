@@ -104,7 +104,7 @@ class ZmqUpstreamTest : public ::testing::Test {
   // Runs the loop until `done` says so; false after a generous while.
   bool RunUntil(const std::function<bool()>& done) {
     const auto give_up =
-        std::chrono::steady_clock::now() + std::chrono::seconds(20);
+        std::chrono::steady_clock::now() + std::chrono::seconds(60);
     while (!done()) {
       if (std::chrono::steady_clock::now() > give_up) return false;
       loop_.run_one_for(std::chrono::milliseconds(2));
