@@ -1,42 +1,17 @@
 """parm-advise as a program: table, picture, record, refusals."""
 
 import json
-import os
-import subprocess
-import tempfile
 import unittest
 import xml.etree.ElementTree
 
-BIN = os.environ["PARM_BIN"]
+from program_case import ProgramCase, run
 
 
-def run(program, *arguments):
-    return subprocess.run([os.path.join(BIN, program), *arguments],
-                          capture_output=True, text=True, timeout=250,
-                          check=False)
-
-
-class ParmAdviseTest(unittest.TestCase):
-
-    def setUp(self):
-        self._folder = tempfile.TemporaryDirectory()
-        self.addCleanup(self._folder.cleanup)
-
-    def path(self, name):
-        return os.path.join(self._folder.name, name)
-
-    def write(self, name, text):
-        with open(self.path(name), "w", encoding="utf-8") as file:
-            file.write(text)
-        return self.path(name)
+class ParmAdviseTest(ProgramCase):
+    program = "parm-advise"
 
     def latencies(self):
         return self.write("latencies.txt", "20\n" * 990 + "200\n" * 10)
-
-    def expect_refused(self, want, *arguments):
-        result = run("parm-advise", *arguments)
-        self.assertEqual(result.returncode, 2, result.stderr)
-        self.assertIn(want, result.stderr)
 
     def test_leaves_table_picture_and_record(self):
         picture, record = self.path("tail.svg"), self.path("record.json")

@@ -3,43 +3,20 @@
 import glob
 import json
 import os
-import subprocess
-import tempfile
 import unittest
 
+from program_case import ProgramCase, run
+
 ROOT = os.environ["PARM_SOURCE"]
-BIN = os.environ["PARM_BIN"]
 SCENARIOS = os.path.join(ROOT, "experiments", "scenarios")
-
-
-def run(program, *arguments):
-    return subprocess.run([os.path.join(BIN, program), *arguments],
-                          capture_output=True, text=True, timeout=250,
-                          check=False)
 
 
 def scenario(name):
     return os.path.join(SCENARIOS, name + ".yaml")
 
 
-class ParmSimTest(unittest.TestCase):
-
-    def setUp(self):
-        self._folder = tempfile.TemporaryDirectory()
-        self.addCleanup(self._folder.cleanup)
-
-    def path(self, name):
-        return os.path.join(self._folder.name, name)
-
-    def write(self, name, text):
-        with open(self.path(name), "w", encoding="utf-8") as file:
-            file.write(text)
-        return self.path(name)
-
-    def expect_refused(self, want, *arguments):
-        result = run("parm-sim", *arguments)
-        self.assertEqual(result.returncode, 2, result.stderr)
-        self.assertIn(want, result.stderr)
+class ParmSimTest(ProgramCase):
+    program = "parm-sim"
 
     def test_every_committed_scenario_leaves_a_record(self):
         files = sorted(glob.glob(os.path.join(SCENARIOS, "*.yaml")))

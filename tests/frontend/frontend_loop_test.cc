@@ -10,6 +10,7 @@
 #include "spdlog/spdlog.h"
 #include "tests/frontend/frontend_loop_fixture.h"
 #include "tests/support/matchers.h"
+#include "tests/support/text_count.h"
 
 namespace parm {
 namespace {
@@ -173,14 +174,8 @@ class LoggedText {
   LoggedText& operator=(const LoggedText&) = delete;
   ~LoggedText() { spdlog::set_default_logger(before_); }
 
-  int Count(const std::string& line) const {
-    const std::string text = text_.str();
-    int count = 0;
-    for (size_t at = text.find(line); at != std::string::npos;
-         at = text.find(line, at + 1)) {
-      ++count;
-    }
-    return count;
+  size_t Count(const std::string& line) const {
+    return CountOf(text_.str(), line);
   }
 
  private:
@@ -212,7 +207,7 @@ TEST_F(FrontendLoopTest, PassesQueriesOfSeveralInputsThrough) {
       Metric(
           "parm_queries_uncoded_total{model=\"m\",reason=\"several_tensors\"}"),
       2);
-  EXPECT_EQ(log.Count("queries of model 'm' are not coded"), 1);
+  EXPECT_EQ(log.Count("queries of model 'm' are not coded"), 1U);
 }
 
 TEST_F(FrontendLoopTest, TakesInputsThatHaveNoRows) {

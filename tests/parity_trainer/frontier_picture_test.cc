@@ -4,6 +4,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/support/text_count.h"
 
 namespace parm {
 namespace {
@@ -11,26 +12,17 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-size_t Count(const std::string& text, const std::string& part) {
-  size_t count = 0;
-  for (size_t at = text.find(part); at != std::string::npos;
-       at = text.find(part, at + 1)) {
-    ++count;
-  }
-  return count;
-}
-
 TEST(FrontierPictureTest, EveryUnitIsADotWithItsName) {
   const std::string svg = DrawFrontier({{"tile k=2", 0.5, 0.91, false},
                                         {"pack k=2", 1.0, 0.93, true},
                                         {"sum k=4", 0.25, 0.77, false}},
                                        0.93);
-  EXPECT_EQ(Count(svg, "<circle"), 3U);
+  EXPECT_EQ(CountOf(svg, "<circle"), 3U);
   for (const char* const label : {"tile k=2", "pack k=2", "sum k=4"}) {
     EXPECT_THAT(svg, HasSubstr(label));
   }
-  EXPECT_EQ(Count(svg, "<svg"), 1U);
-  EXPECT_EQ(Count(svg, "</svg>"), 1U);
+  EXPECT_EQ(CountOf(svg, "<svg"), 1U);
+  EXPECT_EQ(CountOf(svg, "</svg>"), 1U);
 }
 
 TEST(FrontierPictureTest, UnitsThatAreAllAlikeStillFit) {

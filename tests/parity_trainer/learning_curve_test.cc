@@ -7,21 +7,13 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "parity_trainer/panel_picture.h"
+#include "tests/support/text_count.h"
 
 namespace parm {
 namespace {
 
 using ::testing::HasSubstr;
 using ::testing::Not;
-
-size_t Count(const std::string& text, const std::string& part) {
-  size_t count = 0;
-  for (size_t at = text.find(part); at != std::string::npos;
-       at = text.find(part, at + 1)) {
-    ++count;
-  }
-  return count;
-}
 
 const std::vector<EpochRecord> kHistory = {
     {.epoch = 1, .step = 5, .loss = 2.5, .learning_rate = 0.01, .seconds = 3},
@@ -44,9 +36,9 @@ TEST(LearningCurveTest, EveryEpochIsALineOfJson) {
 
 TEST(LearningCurveTest, PictureHasADotForEachFigure) {
   const std::string svg = DrawLearningCurve(kHistory);
-  EXPECT_EQ(Count(svg, "<circle"), 3U);
+  EXPECT_EQ(CountOf(svg, "<circle"), 3U);
   EXPECT_THAT(svg, HasSubstr("held out"));
-  EXPECT_EQ(Count(svg, "</svg>"), 1U);
+  EXPECT_EQ(CountOf(svg, "</svg>"), 1U);
 }
 
 TEST(PanelPictureTest, FiguresThatAreNotFiniteAreLeftOut) {
@@ -56,7 +48,7 @@ TEST(PanelPictureTest, FiguresThatAreNotFiniteAreLeftOut) {
        .y_label = "b",
        .curves = {{.label = "c", .points = {{1, nan}, {1, 2}, {1, 2}}}}},
       {.y_label = "empty"}});
-  EXPECT_EQ(Count(svg, "<circle"), 2U);
+  EXPECT_EQ(CountOf(svg, "<circle"), 2U);
   EXPECT_THAT(svg, Not(HasSubstr("nan")));
   EXPECT_THAT(svg, Not(HasSubstr("inf")));
   EXPECT_THAT(svg, HasSubstr("empty: not measured"));
