@@ -30,8 +30,9 @@ Example of worker.yaml:
       pace: {service: 20ms, spread: 0.05}   # leave out for the model's speed
 
 Prints "parm-worker ready zmq=tcp://ADDRESS:PORT" on stdout, with --http-port
-also http=ADDRESS:PORT, once every model has answered a trial inference. SIGTERM or Ctrl-C finishes what was taken and
-ends with status 0; a second one ends at once.)";
+also http=ADDRESS:PORT, once every model has answered a trial inference. SIGTERM
+or Ctrl-C finishes what was taken and ends with status 0; a second one ends at
+once.)";
 
 struct CommandLine {
   std::string config_path;
