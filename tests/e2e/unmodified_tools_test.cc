@@ -25,7 +25,7 @@ TEST(UnmodifiedToolsTest, AllOfThemAreServed) {
   cluster.AddWorker(Serves::kParity);
   cluster.StartWorkers();
   const ClusterFrontend frontend = cluster.StartFrontend(
-      "    deadline: 20s\n"
+      "    deadline: 50s\n"
       "    redundancy: {policy: coded, code: {scheme: sum, k: 2}}\n",
       "", /*with_grpc=*/true);
   ASSERT_TRUE(Cluster::WaitUntilReady(frontend));
@@ -38,9 +38,14 @@ TEST(UnmodifiedToolsTest, AllOfThemAreServed) {
            host + std::to_string(frontend.grpc_port), "--model", "linear",
            "--input", "x:FP32:16"},
           cluster.directory() / "tools.log"));
-  PARM_ASSERT_OK_AND_ASSIGN(const int status, client->Wait());
-  if (status == kSkipped) GTEST_SKIP() << client->Log();
-  EXPECT_EQ(status, 0) << client->Log();
+  // The first run installs perf_analyzer, from wherever that is.
+  absl::StatusOr<int> status = client->Wait();
+  for (int i = 0; i < 3 && !status.ok(); ++i) status = client->Wait();
+  ASSERT_THAT(status, IsOk()) << client->Log();
+  if (*status == kSkipped) {
+    GTEST_SKIP() << "SKIPPED: perf_analyzer cannot be had\n" << client->Log();
+  }
+  EXPECT_EQ(*status, 0) << client->Log();
 }
 
 }  // namespace
