@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import pathlib
+import random
 import shutil
 import signal
 import socket
@@ -73,9 +74,20 @@ def _unpack_triton(folder):
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that nobody takes before it is used.
+
+    Below those that systems give away by themselves: a connection that some
+    other program makes meanwhile might be given a free one of these.
+    """
+    for _ in range(100):
+        port = random.randrange(10_000, 32_768)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                pass
+    raise RuntimeError("no free port was found")
 
 
 def _end_with_parent():
