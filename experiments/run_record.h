@@ -102,7 +102,7 @@ std::string ToJson(const RunRecord& record);
 absl::Status CheckRunRecord(absl::string_view json);
 
 /// Reads the file, then as CheckRunRecord.
-/// Errors: also kNotFound if it cannot be read.
+/// Errors: also as ReadWholeFile.
 absl::Status CheckRunRecordFile(const std::string& path);
 
 }  // namespace parm

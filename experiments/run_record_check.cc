@@ -1,14 +1,13 @@
 // The checker of run records: a table of fields and the rules between them.
 
 #include <array>
-#include <fstream>
 #include <initializer_list>
-#include <iterator>
 #include <string>
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "experiments/run_record.h"
+#include "proto/atomic_file.h"
 #include "simdjson.h"
 
 namespace parm {
@@ -34,6 +33,8 @@ struct Field {
   absl::string_view name;
   Kind kind;
 };
+
+constexpr int64_t kMaxRecordBytes = int64_t{1} << 30;
 
 constexpr std::array kDocumentFields = {
     Field{"name", Kind::kText},    Field{"commit", Kind::kText},
@@ -277,12 +278,8 @@ absl::Status CheckRunRecord(absl::string_view json) {
 }
 
 absl::Status CheckRunRecordFile(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) {
-    return absl::NotFoundError(absl::StrCat("cannot read: ", path));
-  }
-  const std::string text{std::istreambuf_iterator<char>(file),
-                         std::istreambuf_iterator<char>()};
+  PARM_ASSIGN_OR_RETURN(const std::string text,
+                        ReadWholeFile(path, kMaxRecordBytes));
   return CheckRunRecord(text);
 }
 

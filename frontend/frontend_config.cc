@@ -1,8 +1,6 @@
 #include "frontend/frontend_config.h"
 
 #include <algorithm>
-#include <fstream>
-#include <iterator>
 #include <set>
 #include <utility>
 
@@ -13,6 +11,7 @@
 #include "frontend/core/core_state.h"
 #include "frontend/redundancy_config.h"
 #include "frontend/workers_config.h"
+#include "proto/atomic_file.h"
 #include "proto/config.pb.h"
 #include "proto/strict_yaml.h"
 
@@ -191,11 +190,9 @@ absl::StatusOr<FrontendOptions> ParseFrontendConfig(absl::string_view yaml,
 }
 
 absl::StatusOr<FrontendOptions> LoadFrontendConfig(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) {
-    return absl::NotFoundError(absl::StrCat("cannot read ", path));
-  }
-  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  PARM_ASSIGN_OR_RETURN(
+      const std::string text,
+      ReadWholeFile(path, static_cast<int64_t>(kMaxYamlBytes)));
   return ParseFrontendConfig(text, path);
 }
 

@@ -70,7 +70,7 @@ struct FrontendOptions {
 absl::StatusOr<FrontendOptions> ParseFrontendConfig(absl::string_view yaml,
                                                     absl::string_view file);
 
-/// Errors: as ParseFrontendConfig; kNotFound if the file cannot be read.
+/// Errors: as ParseFrontendConfig and ReadWholeFile.
 absl::StatusOr<FrontendOptions> LoadFrontendConfig(const std::string& path);
 
 }  // namespace parm

@@ -20,7 +20,7 @@ DATA = "idx:/usr/share/datasets/fashion-mnist"
 def load(*arguments):
     return subprocess.run(
         [os.path.join(BIN, "parm-load"), "--no-realtime", *arguments],
-        capture_output=True, text=True, timeout=60, check=False)
+        capture_output=True, text=True, timeout=250, check=False)
 
 
 class ParmLoadTest(unittest.TestCase):
@@ -135,6 +135,9 @@ class ParmLoadTest(unittest.TestCase):
         done = load("--check-record", self.record)
         self.assertEqual(done.returncode, 2)
         self.assertIn("key is missing: commit", done.stderr)
+        done = load("--check-record", self._folder.name)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("cannot read", done.stderr)
 
 
 if __name__ == "__main__":

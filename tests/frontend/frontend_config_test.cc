@@ -462,6 +462,9 @@ TEST(FrontendConfigTest, ReadsAFile) {
   EXPECT_THAT(LoadFrontendConfig(directory / "f.yaml"), IsOk());
   EXPECT_THAT(LoadFrontendConfig(directory / "missing.yaml"),
               StatusIs(absl::StatusCode::kNotFound, HasSubstr("missing.yaml")));
+  EXPECT_THAT(
+      LoadFrontendConfig(directory.path()),
+      StatusIs(absl::StatusCode::kUnavailable, HasSubstr("Is a directory")));
 }
 
 }  // namespace

@@ -66,6 +66,15 @@ TEST_F(FrontendMainTest, FindsWhatWouldNotStart) {
   }
 }
 
+TEST_F(FrontendMainTest, AFileThatCannotBeReadIsASentence) {
+  for (const std::string& path :
+       {scratch_.path(), std::string(scratch_ / "absent.yaml")}) {
+    const auto process = Start({"--config", path});
+    EXPECT_THAT(process->Wait(), IsOkAndHolds(1)) << path;
+    EXPECT_THAT(process->Log(), HasSubstr("parm-frontend: cannot ")) << path;
+  }
+}
+
 TEST_F(FrontendMainTest, FindsACaptureThatHasNoDirectory) {
   const auto process = CheckConfig(
       "workers: [{endpoint: \"tcp://127.0.0.1:7001\"}]\n"

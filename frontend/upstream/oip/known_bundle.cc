@@ -3,13 +3,12 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <fstream>
-#include <iterator>
 #include <utility>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "proto/atomic_file.h"
 #include "proto/bundle.h"
 #include "proto/npy_header.h"
 #include "proto/sha256.h"
@@ -19,11 +18,11 @@ namespace parm {
 namespace {
 
 constexpr float kTolerance = 0.01F;  // of the range of the outputs
+constexpr int64_t kMaxProbeBytes = int64_t{1} << 30;
 
 absl::StatusOr<oip::Tensor> ReadNpy(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) return absl::NotFoundError(absl::StrCat("cannot read ", path));
-  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  PARM_ASSIGN_OR_RETURN(const std::string text,
+                        ReadWholeFile(path, kMaxProbeBytes));
   PARM_ASSIGN_OR_RETURN(const NpyHeader header, ParseNpyHeader(text, path));
   oip::Tensor tensor{
       .spec = {.datatype = header.datatype, .shape = header.shape}};
