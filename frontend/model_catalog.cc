@@ -144,20 +144,26 @@ std::optional<core::ServedBundle> ModelCatalog::Admit(
            "an input or output is missing, unnamed or a scalar");
     return std::nullopt;
   }
-  CatalogBundle* bundle = Intern(info.sha256());
+  CatalogBundle* bundle = Intern(*model, info.sha256());
   CatalogBundle* deployed =
-      parity ? Intern(info.lineage().deployed_sha256()) : bundle;
+      parity ? Intern(*model, info.lineage().deployed_sha256()) : bundle;
   if (bundle == nullptr || deployed == nullptr) {
     Refuse(info.sha256(), *model, &counters_.refused_limit,
            absl::StrCat("more than ", kMaxBundles, " bundles were seen"));
     return std::nullopt;
   }
+  const core::BundleRole role = parity   ? core::BundleRole::kParity
+                                : backup ? core::BundleRole::kBackup
+                                         : core::BundleRole::kDeployed;
+  if (bundle->first_seen != 0 && bundle->role != role) {
+    Refuse(info.sha256(), *model, &counters_.refused_shape,
+           "its id is that of a bundle of another role");
+    return std::nullopt;
+  }
   if (bundle->first_seen == 0) {
     bundle->first_seen = ++num_described_;
     bundle->model = *model;
-    bundle->role = parity   ? core::BundleRole::kParity
-                   : backup ? core::BundleRole::kBackup
-                            : core::BundleRole::kDeployed;
+    bundle->role = role;
     bundle->version = info.version();
     bundle->batched = Batched(inputs) && Batched(outputs);
     bundle->inputs = std::move(inputs);
@@ -227,14 +233,16 @@ bool ModelCatalog::IsCalibrated(const wire::BundleInfo& info, ModelId model) {
   return false;
 }
 
-CatalogBundle* ModelCatalog::Intern(const std::string& sha256) {
-  const auto found = key_by_sha256_.find(sha256);
-  if (found != key_by_sha256_.end()) return bundles_[Raw(found->second)].get();
+CatalogBundle* ModelCatalog::Intern(ModelId model, const std::string& sha256) {
+  // One bundle may be served as two models, each with a policy of its own.
+  const std::string name = absl::StrCat(Raw(model), "/", sha256);
+  const auto found = key_by_name_.find(name);
+  if (found != key_by_name_.end()) return bundles_[Raw(found->second)].get();
   if (bundles_.size() >= kMaxBundles) return nullptr;
   const BundleKey key{static_cast<uint32_t>(bundles_.size())};
   bundles_.push_back(std::make_unique<CatalogBundle>(
       CatalogBundle{.key = key, .sha256 = sha256}));
-  key_by_sha256_.emplace(sha256, key);
+  key_by_name_.emplace(name, key);
   return bundles_.back().get();
 }
 

@@ -151,7 +151,7 @@ class ModelCatalog {
   bool AdmitBackup(const wire::BundleInfo& info, ModelId model);
   bool IsCalibrated(const wire::BundleInfo& info, ModelId model);
   // Null beyond kMaxBundles.
-  CatalogBundle* Intern(const std::string& sha256);
+  CatalogBundle* Intern(ModelId model, const std::string& sha256);
   void Refuse(const std::string& sha256, ModelId model, uint64_t* counter,
               absl::string_view reason);
   const CatalogBundle* MostServed(ModelId model, bool of_all) const;
@@ -172,7 +172,7 @@ class ModelCatalog {
   std::vector<Worker> workers_;  // by WorkerId
   // By BundleKey. Pointers, so that addresses last.
   std::vector<std::unique_ptr<CatalogBundle>> bundles_;
-  std::unordered_map<std::string, BundleKey> key_by_sha256_;
+  std::unordered_map<std::string, BundleKey> key_by_name_;  // model, sha256
   std::unordered_map<std::string, uint32_t> fault_domains_;
   // In two halves: when the newer one is full, the older one is forgotten.
   std::unordered_map<std::string, Layout> newer_layouts_;

@@ -110,6 +110,34 @@ TEST_F(ModelCatalogTest, PairsAParityBundleThatCameFirst) {
   EXPECT_EQ(catalog_.counters().refused_lineage, 0U);
 }
 
+TEST_F(ModelCatalogTest, OneBundleMayBeTwoModels) {
+  // "plain" is not coded, and knows the bundle first.
+  wire::BundleInfo coded = Deployed('d');
+  *coded.add_inputs() = Spec("z", {-1, 3});
+  wire::BundleInfo plain = coded;
+  plain.set_model("plain");
+  const core::WorkerUp up = catalog_.OnHello(kFirst, HelloWith({plain, coded}));
+  ASSERT_THAT(up.bundles, SizeIs(2));
+  EXPECT_NE(up.bundles[0].bundle, up.bundles[1].bundle);
+  const std::vector<oip::Tensor> inputs = {Fp32Tensor("x", {1, 3}, {1, 2, 3}),
+                                           Fp32Tensor("z", {1, 3}, {1, 2, 3})};
+  EXPECT_EQ(
+      catalog_.LayoutOf(catalog_.Get(up.bundles[0].bundle), inputs).uncoded,
+      UncodedReason::kNone);
+  EXPECT_EQ(
+      catalog_.LayoutOf(catalog_.Get(up.bundles[1].bundle), inputs).uncoded,
+      UncodedReason::kSeveralTensors);
+}
+
+TEST_F(ModelCatalogTest, ABundleHasOneRole) {
+  EXPECT_EQ(NumUsed(kFirst, {Deployed('d'), Deployed('e')}), 2U);
+  // As a parity model, and of a model that is not coded where it was first.
+  wire::BundleInfo elsewhere = Deployed('p', "plain");
+  EXPECT_EQ(NumUsed(kSecond, {ParityOf('d', 'e'), elsewhere}), 1U);
+  EXPECT_EQ(catalog_.counters().refused_shape, 1U);
+  EXPECT_EQ(NumUsed(kThird, {ParityOf('d')}), 1U);
+}
+
 ModelCatalog PackingCatalog() {
   CatalogOptions options;
   options.models = {{.name = "m", .code = *CreateCode({"pack", 2, 1})}};
