@@ -106,8 +106,7 @@ absl::Status RouterSocket::Send(absl::string_view peer_id,
   // ROUTER_MANDATORY: the address frame tells whether the message can be taken;
   // the frames after it then always are.
   ZmqFrame address = ZmqFrame::CopyOf(peer_id);
-  if (zmq_msg_send(address.raw(), router_.get(), ZMQ_SNDMORE | ZMQ_DONTWAIT) <
-      0) {
+  if (SendFrame(router_.get(), address, /*more=*/true) < 0) {
     if (zmq_errno() == EAGAIN) {
       return absl::ResourceExhaustedError("the worker's send queue is full");
     }
@@ -115,8 +114,7 @@ absl::Status RouterSocket::Send(absl::string_view peer_id,
                                                zmq_strerror(zmq_errno())));
   }
   for (size_t i = 0; i < frames.size(); ++i) {
-    const int more = i + 1 < frames.size() ? ZMQ_SNDMORE : 0;
-    zmq_msg_send(frames[i].raw(), router_.get(), more | ZMQ_DONTWAIT);
+    SendFrame(router_.get(), frames[i], /*more=*/i + 1 < frames.size());
   }
   return absl::OkStatus();
 }

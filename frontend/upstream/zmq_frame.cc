@@ -1,5 +1,6 @@
 #include "frontend/upstream/zmq_frame.h"
 
+#include <cerrno>
 #include <cstring>
 #include <utility>
 
@@ -12,6 +13,18 @@ namespace {
 constexpr size_t kMaxCopyBytes = 2048;
 // libzmq's receive block (in_batch_size): below it a frame shares its block.
 constexpr size_t kMaxSharedBlockBytes = 8192;
+
+// A signal may interrupt libzmq even where it does not wait. A message that
+// was not looked at would stay until the next one comes, and half a message
+// would take what follows for its other half.
+template <typename Call>
+int RetryIfInterrupted(Call call) {
+  int result = 0;
+  do {
+    result = call();
+  } while (result < 0 && zmq_errno() == EINTR);
+  return result;
+}
 
 }  // namespace
 
@@ -59,6 +72,12 @@ absl::string_view ZmqFrame::text() const {
           zmq_msg_size(&message_)};
 }
 
+int SendFrame(void* socket, ZmqFrame& frame, bool more) {
+  const int flags = ZMQ_DONTWAIT | (more ? ZMQ_SNDMORE : 0);
+  return RetryIfInterrupted(
+      [&] { return zmq_msg_send(frame.raw(), socket, flags); });
+}
+
 bool ReceiveFrames(void* socket, size_t max_frames,
                    std::vector<ZmqFrame>* frames, bool* truncated) {
   frames->clear();
@@ -67,7 +86,9 @@ bool ReceiveFrames(void* socket, size_t max_frames,
   while (more) {
     ZmqFrame frame;
     // The first part may not be there; libzmq delivers the others with it.
-    if (zmq_msg_recv(frame.raw(), socket, ZMQ_DONTWAIT) < 0) {
+    const int received = RetryIfInterrupted(
+        [&] { return zmq_msg_recv(frame.raw(), socket, ZMQ_DONTWAIT); });
+    if (received < 0) {
       frames->clear();
       return false;
     }

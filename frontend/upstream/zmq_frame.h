@@ -52,6 +52,11 @@ class ZmqFrame {
   mutable zmq_msg_t message_;
 };
 
+/// Hands one part of a message to `socket` without waiting. `more`: it is not
+/// the last one.
+/// Result: below 0 if it was refused; zmq_errno() says why.
+int SendFrame(void* socket, ZmqFrame& frame, bool more);
+
 /// Takes one whole message off `socket` into `frames`, without waiting. Parts
 /// beyond `max_frames` are taken and dropped.
 /// Result: false if there is none; `*frames` is then empty. `*truncated` tells
