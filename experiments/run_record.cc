@@ -76,6 +76,11 @@ void WriteEntry(JsonWriter& json, const RunEntry& run) {
   Write(json, "shed", run.shed);
   Write(json, "latency_ms", run.latency_ms);
   Write(json, "latency_from_send_ms", run.latency_from_send_ms);
+  json.Key("tail_mass").BeginObject();
+  Write(json, "over_2_service", run.tail_mass.over_2_service);
+  Write(json, "over_3_service", run.tail_mass.over_3_service);
+  Write(json, "over_5_service", run.tail_mass.over_5_service);
+  json.EndObject();
   json.Key("send_lag_ms").BeginObject();
   Write(json, "p50", run.send_lag_ms.p50);
   Write(json, "p99", run.send_lag_ms.p99);
@@ -91,6 +96,7 @@ void WriteEntry(JsonWriter& json, const RunEntry& run) {
   json.EndObject();
   Write(json, "extra_jobs_per_query", run.extra_jobs_per_query);
   Write(json, "extra_service_per_query", run.extra_service_per_query);
+  Write(json, "wasted_service_per_query", run.wasted_service_per_query);
   Write(json, "cpu_us_per_query", run.cpu_us_per_query);
   Write(json, "rss_mb", run.rss_mb);
   json.Key("refused");

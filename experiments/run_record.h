@@ -42,6 +42,14 @@ struct LatencyFigures {
   Figure p50, p90, p99, p99_9, p99_9_low, p99_9_high, max;
 };
 
+/// Shares of the queries that took longer than so many times what they take
+/// where nothing goes wrong.
+struct TailMass {
+  Figure over_2_service;
+  Figure over_3_service;
+  Figure over_5_service;
+};
+
 /// Fractions of the answers of that kind that agree with the labels.
 struct AccuracyFigures {
   Figure deployed;  // the deployed model on the same queries
@@ -72,10 +80,13 @@ struct RunEntry {
   std::optional<int64_t> shed;
   LatencyFigures latency_ms;            // from the scheduled send
   LatencyFigures latency_from_send_ms;  // from the actual send
+  TailMass tail_mass;
   SendLag send_lag_ms;
   AccuracyFigures accuracy;
   Figure extra_jobs_per_query;
   Figure extra_service_per_query;
+  /// Of jobs that no answer was made of, in clean mean service times.
+  Figure wasted_service_per_query;
   Figure cpu_us_per_query;
   Figure rss_mb;
   /// Why the figures must not be used; nullopt if they may.

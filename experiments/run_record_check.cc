@@ -32,6 +32,8 @@ enum class Kind {
 struct Field {
   absl::string_view name;
   Kind kind;
+  /// Records of earlier programs are without it.
+  bool may_lack = false;
 };
 
 constexpr int64_t kMaxRecordBytes = int64_t{1} << 30;
@@ -58,10 +60,12 @@ constexpr std::array kRunFields = {
     Field{"shed", Kind::kIntegerOrNull},
     Field{"latency_ms", Kind::kObject},
     Field{"latency_from_send_ms", Kind::kObject},
+    Field{"tail_mass", Kind::kObject, /*may_lack=*/true},
     Field{"send_lag_ms", Kind::kObject},
     Field{"accuracy", Kind::kObject},
     Field{"extra_jobs_per_query", Kind::kFigure},
     Field{"extra_service_per_query", Kind::kFigure},
+    Field{"wasted_service_per_query", Kind::kFigure, /*may_lack=*/true},
     Field{"cpu_us_per_query", Kind::kFigure},
     Field{"rss_mb", Kind::kFigure},
     Field{"refused", Kind::kTextOrNull},
@@ -85,6 +89,12 @@ constexpr std::array kLatencyFields = {
     Field{"p99", Kind::kFigure},        Field{"p99_9", Kind::kFigure},
     Field{"p99_9_low", Kind::kFigure},  Field{"max", Kind::kFigure},
     Field{"p99_9_high", Kind::kFigure},
+};
+
+constexpr std::array kTailMassFields = {
+    Field{"over_2_service", Kind::kShare},
+    Field{"over_3_service", Kind::kShare},
+    Field{"over_5_service", Kind::kShare},
 };
 
 constexpr std::array kSendLagFields = {
@@ -164,6 +174,7 @@ absl::Status CheckFields(const object& value, const std::string& where,
     element found;
     if (value.at_key({field.name.data(), field.name.size()}).get(found) !=
         simdjson::SUCCESS) {
+      if (field.may_lack) continue;
       return absl::InvalidArgumentError(
           absl::StrCat("key is missing: ", where, field.name));
     }
@@ -230,6 +241,11 @@ absl::Status CheckRun(const object& run, const std::string& where) {
         latency, place, {"p50", "p90", "p99", "p99_9", "p99_9_high", "max"}));
     PARM_RETURN_IF_ERROR(
         CheckAscending(latency, place, {"p99_9_low", "p99_9"}));
+  }
+  object tail_mass;
+  if (run.at_key("tail_mass").get(tail_mass) == simdjson::SUCCESS) {
+    PARM_RETURN_IF_ERROR(
+        CheckFields(tail_mass, where + "tail_mass.", kTailMassFields));
   }
   PARM_RETURN_IF_ERROR(CheckFields(Inside(run, "send_lag_ms"),
                                    where + "send_lag_ms.", kSendLagFields));

@@ -212,7 +212,8 @@ void Run::End(const Query& query, Time now, Outcome outcome, bool right,
                          .latency = now - query.due,
                          .latency_from_send = now - query.sent.value_or(now),
                          .right = right,
-                         .shed = shed};
+                         .shed = shed,
+                         .clean_service = options_.clean_service};
   if (outcome == Outcome::kLost) {
     // As long as anybody could have waited.
     finished.latency =

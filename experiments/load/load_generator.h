@@ -15,6 +15,7 @@
 #include "experiments/load/infer_wire.h"
 #include "experiments/load/kolmogorov_smirnov.h"
 #include "experiments/load/load_tally.h"
+#include "experiments/load/query_log.h"
 #include "experiments/load/test_data.h"
 
 namespace parm {
@@ -25,6 +26,8 @@ struct LoadOptions {
   /// Queries due before it are sent and answered but not tallied.
   Duration warm_up{0};
   Duration deadline = Milliseconds(500);
+  /// Of the servers where nothing goes wrong; 0: unknown.
+  Duration clean_service{0};
   /// The sending thread stops sleeping this long before a query is due and
   /// watches the clock instead, as sleeps end late.
   Duration spin = Microseconds(100);
@@ -32,13 +35,6 @@ struct LoadOptions {
   bool log_queries = false;
   /// Watched for CPU time and memory; 0: nobody.
   int64_t process_id = 0;
-};
-
-/// One measured query, for figures that need each of them.
-struct LoggedQuery {
-  Duration due{0};  // since the start of the schedule, warm-up included
-  Duration latency{0};
-  Outcome outcome = Outcome::kLost;
 };
 
 struct LoadReport {

@@ -87,7 +87,14 @@ void LoadTally::Record(const FinishedQuery& query) {
                       query.outcome == Outcome::kError ||
                       query.outcome == Outcome::kLost;
   const Duration floor = failed ? deadline_ : Duration{0};
-  latency_.Record(std::max(query.latency, floor));
+  const Duration latency = std::max(query.latency, floor);
+  latency_.Record(latency);
+  if (query.clean_service > Duration{0}) {
+    ++clean_known_;
+    for (size_t i = 0; i < kTailMultiples.size(); ++i) {
+      if (latency > kTailMultiples[i] * query.clean_service) ++over_clean_[i];
+    }
+  }
   latency_from_send_.Record(std::max(query.latency_from_send, floor));
 }
 
@@ -122,6 +129,9 @@ void LoadTally::FillEntry(RunEntry* entry) const {
         .max = ToMilliseconds(send_lag_.max()),
         .over_1ms_share = Share(sends_late_, send_lag_.count())};
   }
+  entry->tail_mass = {.over_2_service = Share(over_clean_[0], clean_known_),
+                      .over_3_service = Share(over_clean_[1], clean_known_),
+                      .over_5_service = Share(over_clean_[2], clean_known_)};
   Kind delivered;
   for (size_t i = 0; i < kSourceNames.size(); ++i) {
     delivered.count += kinds_[i].count;

@@ -3,6 +3,7 @@
 // Counts what became of every query of a run and turns the counts into one
 // entry of the run record. It reads no clock and knows no socket.
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -43,7 +44,12 @@ struct FinishedQuery {
   /// The deployed model is right on this sample; nullopt without a reference.
   std::optional<bool> deployed_right;
   bool shed = false;  // refused by the server with 503
+  /// What the query takes where nothing goes wrong; 0: unknown.
+  Duration clean_service{0};
 };
+
+/// Of the clean service time: the tail mass is the share of queries over each.
+inline constexpr std::array<int, 3> kTailMultiples = {2, 3, 5};
 
 class LoadTally {
  public:
@@ -83,6 +89,8 @@ class LoadTally {
 
   const Duration deadline_;
   Kind kinds_[kNumOutcomes];
+  int64_t clean_known_ = 0;  // queries whose clean_service is known
+  std::array<int64_t, kTailMultiples.size()> over_clean_{};
   int64_t shed_ = 0;
   int64_t reference_count_ = 0;
   int64_t reference_right_ = 0;

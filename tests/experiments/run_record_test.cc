@@ -11,6 +11,7 @@ namespace parm {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 RunRecord OneRun() {
   RunEntry run{.policy = "coded",
@@ -30,6 +31,7 @@ RunRecord OneRun() {
                               .p99_9_low = 39.0,
                               .p99_9_high = 60.0,
                               .max = 60.0},
+               .tail_mass = {.over_3_service = 0.25},
                .accuracy = {.delivered = 0.875}};
   return {.name = "demo",
           .commit = "abc",
@@ -74,6 +76,14 @@ TEST(RunRecordTest, RefusesMissingAndUnknownKeys) {
                        HasSubstr("key is unknown: runs[0].shade")));
 }
 
+TEST(RunRecordTest, TakesRecordsOfEarlierPrograms) {
+  std::string json = Edited(R"("wasted_service_per_query":null,)", "");
+  const size_t begin = json.find(R"("tail_mass")");
+  json.erase(begin, json.find("},", begin) + 2 - begin);
+  EXPECT_THAT(json, Not(HasSubstr("over_2_service")));
+  EXPECT_THAT(CheckRunRecord(json), IsOk());
+}
+
 TEST(RunRecordTest, RefusesWrongTypesAndRanges) {
   for (const auto& [from, to, field] :
        {std::tuple{R"("repeat":0)", R"("repeat":-1)", "repeat"},
@@ -81,6 +91,8 @@ TEST(RunRecordTest, RefusesWrongTypesAndRanges) {
         std::tuple{R"("delivered":0.875)", R"("delivered":87.5)", "delivered"},
         std::tuple{R"("policy":"coded")", R"("policy":null)", "policy"},
         std::tuple{R"("exact":90)", R"("exact":null)", "exact"},
+        std::tuple{R"("over_3_service":0.25)", R"("over_3_service":2)",
+                   "tail_mass.over_3_service"},
         std::tuple{R"("workers":9)", R"("workers":"9")", "workers"},
         std::tuple{R"("k":2)", R"("k":"two")", "code.k"}}) {
     SCOPED_TRACE(to);

@@ -40,6 +40,38 @@ TEST(LoadTallyTest, EveryOutcomeIsCountedOnce) {
   EXPECT_EQ(entry.answers.lost, 1);
 }
 
+TEST(LoadTallyTest, TailMassIsOverEachQuerysOwnCleanService) {
+  LoadTally tally(kDeadline);
+  for (const int64_t latency_ms : {20, 41, 61, 101}) {
+    tally.Record({.outcome = Outcome::kExact,
+                  .latency = Milliseconds(latency_ms),
+                  .clean_service = Milliseconds(20)});
+  }
+  // Five times the work, and no error is quick.
+  tally.Record({.outcome = Outcome::kExact,
+                .latency = Milliseconds(101),
+                .clean_service = Milliseconds(100)});
+  tally.Record({.outcome = Outcome::kError,
+                .latency = Milliseconds(1),
+                .clean_service = Milliseconds(20)});
+  RunEntry entry;
+  tally.FillEntry(&entry);
+  EXPECT_THAT(entry.tail_mass.over_2_service,
+              Optional(DoubleNear(4. / 6, 1e-9)));
+  EXPECT_THAT(entry.tail_mass.over_3_service,
+              Optional(DoubleNear(3. / 6, 1e-9)));
+  EXPECT_THAT(entry.tail_mass.over_5_service,
+              Optional(DoubleNear(2. / 6, 1e-9)));
+}
+
+TEST(LoadTallyTest, TailMassIsUnknownWithoutACleanService) {
+  LoadTally tally(kDeadline);
+  tally.Record(Answer(Outcome::kExact, true));
+  RunEntry entry;
+  tally.FillEntry(&entry);
+  EXPECT_EQ(entry.tail_mass.over_2_service, std::nullopt);
+}
+
 TEST(LoadTallyTest, SplitsAccuracyBySourceOfAnswer) {
   LoadTally tally(kDeadline);
   for (int i = 0; i < 8; ++i) tally.Record(Answer(Outcome::kExact, i < 7));
