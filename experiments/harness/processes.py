@@ -124,10 +124,12 @@ class ProcessSet:
     def pid(self, name):
         return self._children[name].pid
 
-    def check_alive(self):
-        """Raises if a child ended that nobody stopped."""
+    def check_alive(self, may_end=()):
+        """Raises if a child ended that nobody stopped, but for those of these
+        names.
+        """
         for name, child in self._children.items():
-            if child.poll() is not None:
+            if name not in may_end and child.poll() is not None:
                 raise RuntimeError(
                     f"{name} ended with status {child.returncode}\n"
                     f"{self.log_tail(name)}")

@@ -139,11 +139,15 @@ class ServedLoad:
         frontend knows. Of several loads the first one's, for all of them.
         """
         limit_s = self._ends_after_s + 30
+        loads = [f"load{index or ''}" for index in range(len(self._loads))]
         while any(load.poll() is None for load in self._loads):
             self._note_warm_up()
+            self._processes.check_alive(may_end=loads)
             if time.monotonic() - self._load_started > limit_s:
                 raise RuntimeError(f"parm-load did not end in {limit_s:.0f} s")
             time.sleep(0.1)
+        # If this process was not awake in all that time.
+        self._note_warm_up()
         records = []
         for index, load in enumerate(self._loads):
             if load.returncode not in (0, 3):
@@ -202,6 +206,9 @@ def merged_run(runs):
     merged["send_lag_ms"] = {
         name: _of_all([run["send_lag_ms"] for run in runs], name, max)
         for name in runs[0]["send_lag_ms"]}
+    merged["tail_mass"] = {
+        name: _of_all([run["tail_mass"] for run in runs], name, weighted)
+        for name in runs[0]["tail_mass"]}
     merged["accuracy"] = {
         name: _of_all([run["accuracy"] for run in runs], name, weighted)
         for name in runs[0]["accuracy"]}

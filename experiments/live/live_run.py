@@ -129,6 +129,7 @@ class LiveRun:
             "--reference-logits", self._paths["logits"],
             "--rate", str(plan["rate_qps"] / count),
             "--deadline", f"{candidate['deadline_ms']}ms",
+            "--clean-service", f"{plan['pace']['service_us']:.0f}us",
             # Loads side by side must not send at the same instants.
             "--seed", str(plan["seed"] + 1000 * index),
             "--repeat", str(repeat), "--name", "live",

@@ -14,6 +14,7 @@ struct SimTask;
 struct JobPlan {
   Duration service{0};
   Duration reply_delay{0};  // the lane is free meanwhile
+  bool silent = false;      // it will never answer: no service
 };
 
 class JobLaw {

@@ -39,13 +39,18 @@ double JobPlans::SlowFactor(Duration now, uint32_t worker) const {
     const auto period = static_cast<uint64_t>(now / trace->dwell);
     factor *= RecordedSlowdown(scenario_, draws_, period, worker);
   }
-  for (const WorkerEvent& event : scenario_.worker_events) {
-    if (event.kind == WorkerEvent::Kind::kSilent && event.worker == worker &&
-        now >= event.at && now < event.at + event.length) {
-      factor *= kSilentFactor;
-    }
-  }
+  if (IsSilent(now, worker)) factor *= kSilentFactor;
   return factor;
+}
+
+bool JobPlans::IsSilent(Duration now, uint32_t worker) const {
+  return std::any_of(scenario_.worker_events.begin(),
+                     scenario_.worker_events.end(),
+                     [&](const WorkerEvent& event) {
+                       return event.kind == WorkerEvent::Kind::kSilent &&
+                              event.worker == worker && now >= event.at &&
+                              now < event.at + event.length;
+                     });
 }
 
 double JobPlans::ServiceSeconds(Duration now, uint32_t worker,
@@ -77,6 +82,8 @@ JobPlan JobPlans::Plan(Time begin, uint32_t worker, const SimTask& task) {
         draws_.Exponential(scenario_.shuffles->mean_delay, Purpose::kNetwork,
                            task.luck, Draws::Mix(worker) ^ kReplyDelay);
   }
+  plan.silent = IsSilent(now, worker);
+  if (plan.silent) return plan;
   (task.attempt == core::AttemptType::kOriginal ? totals_.ordinary
                                                 : totals_.extra) +=
       plan.service;

@@ -29,6 +29,7 @@ class JobPlans final : public JobLaw {
   JobPlan Plan(Time begin, uint32_t worker, const SimTask& task) override;
 
   /// Service time of jobs begun so far: of first dispatches, and of all others.
+  /// What a silent worker takes is none.
   struct Totals {
     Duration ordinary{0};
     Duration extra{0};
@@ -44,6 +45,7 @@ class JobPlans final : public JobLaw {
   double ServiceSeconds(Duration now, uint32_t worker,
                         const SimTask& task) const;
   double SlowFactor(Duration now, uint32_t worker) const;
+  bool IsSilent(Duration now, uint32_t worker) const;
 
   const LoadScenario& scenario_;
   const Draws& draws_;

@@ -32,13 +32,13 @@ class LivePlan {
   void WriteWorker(uint32_t worker);
   void WriteWindow(const FaultWindow& window);
   void WriteSlowMode(Duration start, Duration length, double factor);
+  void WriteShuffles(uint32_t worker);
+  void WriteExponentialDelay(Duration start, Duration length, Duration mean);
   void WritePauses();
   void WriteWorkerEvents(uint32_t worker);
   void WriteWorkerEventList();
   void WriteRateSteps();
-  double RateOf(double load) const {
-    return load * scenario_.num_workers / ToSeconds(scenario_.pace.service);
-  }
+  double RateOf(double load) const { return load * RateAtFullLoad(scenario_); }
   absl::Status WriteCandidate(const Candidate& candidate);
   void Span(absl::string_view key, Duration value) {
     json_.Key(key).String(
@@ -117,8 +117,39 @@ void LivePlan::WriteWorker(uint32_t worker) {
       if (factor > 1) WriteSlowMode(start, trace->dwell, factor);
     }
   }
+  if (scenario_.shuffles) WriteShuffles(worker);
   WriteWorkerEvents(worker);
   json_.EndArray().EndObject();
+}
+
+// Pairs change one after the other, so many times in each length.
+void LivePlan::WriteShuffles(uint32_t worker) {
+  const Shuffles& shuffles = *scenario_.shuffles;
+  const Duration slot = shuffles.length / shuffles.pairs;
+  const auto shuffling = [&](int64_t index) {
+    return IsShuffling(scenario_, draws_, index * slot + slot / 2, worker);
+  };
+  for (int64_t begin = 0; begin * slot < until_; ++begin) {
+    if (!shuffling(begin)) continue;
+    int64_t end = begin + 1;
+    while (end * slot < until_ && shuffling(end)) ++end;
+    WriteExponentialDelay(begin * slot, (end - begin) * slot,
+                          shuffles.mean_delay);
+    begin = end;
+  }
+}
+
+// A worker knows delays of fixed length, which add up. The binary digits of an
+// exponential draw are independent, so ten of them make one: from 1/64 of the
+// mean to eight means.
+void LivePlan::WriteExponentialDelay(Duration start, Duration length,
+                                     Duration mean) {
+  for (double means = 1.0 / 64; means <= 8; means *= 2) {
+    WriteWindow({.start = start,
+                 .length = length,
+                 .reply_delay_probability = 1 / (1 + std::exp(means)),
+                 .reply_delay = FromSeconds(ToSeconds(mean) * means)});
+  }
 }
 
 void LivePlan::WriteWorkerEvents(uint32_t worker) {
@@ -152,7 +183,9 @@ void LivePlan::WriteRateSteps() {
   json_.Key("rate_steps").BeginArray();
   for (const LoadStep& step : scenario_.load_steps) {
     json_.BeginObject().Key("at_s").Double(ToSeconds(step.at));
-    json_.Key("rate_qps").Double(RateOf(step.load)).EndObject();
+    json_.Key("rate_qps")
+        .Double(RateOf(step.load.value_or(scenario_.load)))
+        .EndObject();
   }
   json_.EndArray();
 }
@@ -234,11 +267,11 @@ absl::StatusOr<std::string> LivePlan::Json(
 absl::StatusOr<std::string> LivePlanJson(
     const LoadScenario& scenario, const std::vector<Candidate>& candidates,
     uint64_t seed, Duration measured) {
-  if (scenario.shuffles) {
+  if (!scenario.batch_sizes.empty()) {
     return absl::InvalidArgumentError(
         absl::StrCat(scenario.file,
-                     ":1: shuffles cannot be played live: want a scenario "
-                     "without"));
+                     ":1: batch_sizes cannot be played live: parm-load sends "
+                     "one sample a query"));
   }
   return LivePlan(scenario, seed, measured).Json(candidates);
 }

@@ -7,52 +7,18 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/status_macros.h"
+#include "experiments/sim/arrival_stream.h"
 #include "experiments/sim/draws.h"
 #include "experiments/sim/job_plans.h"
 #include "experiments/sim/joint_faults.h"
 #include "experiments/sim/performer.h"
+#include "experiments/sim/service_ledger.h"
 #include "experiments/sim/worker_side.h"
 #include "frontend/core/frontend_core.h"
 
 namespace parm::sim {
 
 namespace {
-
-// Poisson arrivals whose rate follows the scenario's load.
-class Arrivals {
- public:
-  Arrivals(const LoadScenario& scenario, const Draws& draws)
-      : scenario_(scenario), draws_(draws) {}
-
-  Duration Next() {
-    // In units of the mean gap, used up at the rate of each part in turn.
-    double left = ToSeconds(
-        draws_.Exponential(Milliseconds(1000), Purpose::kArrivalGap, ++count_));
-    while (step_ < scenario_.load_steps.size()) {
-      const LoadStep& next = scenario_.load_steps[step_];
-      const double until = ToSeconds(next.at - at_) * Rate();
-      if (until >= left) break;
-      left -= std::max(0.0, until);
-      at_ = std::max(at_, next.at);
-      load_ = next.load;
-      ++step_;
-    }
-    at_ += FromSeconds(left / Rate());
-    return at_;
-  }
-
- private:
-  double Rate() const {
-    return load_ * scenario_.num_workers / ToSeconds(scenario_.pace.service);
-  }
-
-  const LoadScenario& scenario_;
-  const Draws& draws_;
-  double load_ = scenario_.load;
-  size_t step_ = 0;
-  Duration at_{0};
-  uint64_t count_ = 0;
-};
 
 // SimEvent::small of an incident that is one worker's.
 constexpr uint8_t kWorkerEvent = 1;
@@ -66,7 +32,8 @@ class LoadSimulator final : public core::ActionSink {
         deadline_(candidate.model().deadline),
         draws_(seed),
         plans_(scenario, draws_, seed, unit_.cost),
-        description_(WithLaw(std::move(world), &plans_)),
+        ledger_(plans_),
+        description_(WithLaw(std::move(world), &ledger_)),
         world_(description_, draws_),
         worker_side_(description_, draws_, world_),
         arrivals_(scenario, draws_),
@@ -78,6 +45,7 @@ class LoadSimulator final : public core::ActionSink {
     if (const auto* answer = std::get_if<core::AnswerQuery>(&action)) {
       OnAnswer(*answer);
     }
+    ledger_.See(action);
     world_.Emit(action);
   }
 
@@ -99,11 +67,13 @@ class LoadSimulator final : public core::ActionSink {
             .service = plans_.totals()};
   }
   void Tell(const core::Event& event) {
+    ledger_.See(event);
     core_->Handle(world_.now, event, *this);
   }
   void PlanArrival() {
+    arrival_ = arrivals_.Next();
     world_.events.Push(
-        {.at = Time{} + arrivals_.Next(), .what = Happening::kArrival});
+        {.at = Time{} + arrival_.at, .what = Happening::kArrival});
   }
   void PlanPause(uint64_t period) {
     if (!scenario_.domain_pause) return;
@@ -127,15 +97,19 @@ class LoadSimulator final : public core::ActionSink {
   const Duration deadline_;
   const Draws draws_;
   JobPlans plans_;
+  ServiceLedger ledger_;
   const Scenario description_;
   Performer world_;
   WorkerSide worker_side_;
   std::unique_ptr<core::FrontendCore> core_;
-  Arrivals arrivals_;
+  ArrivalStream arrivals_;
+  Arrival arrival_;  // the next one
   LoadTally tally_;
   uint64_t first_measured_ = 0;  // query id; 0: still warming up
-  std::vector<Time> arrived_;    // of the measured queries
-  uint64_t num_answered_ = 0;    // of the measured queries
+  // Of the measured queries: arrival, and how they ended.
+  std::vector<LoggedQuery> queries_;
+  std::vector<uint32_t> samples_;
+  uint64_t num_answered_ = 0;  // of the measured queries
   Mark begin_;
   Mark end_;
 };
@@ -144,13 +118,19 @@ void LoadSimulator::Arrive() {
   if (first_measured_ == 0 && world_.now >= Time{} + scenario_.warm_up) {
     first_measured_ = world_.queries.size() + 1;
     begin_ = Now();
+    ledger_.set_counting(true);
   }
-  if (first_measured_ != 0 && arrived_.size() < scenario_.num_queries) {
-    arrived_.push_back(world_.now);
-    if (arrived_.size() == scenario_.num_queries) end_ = Now();
+  if (first_measured_ != 0 && queries_.size() < scenario_.num_queries) {
+    queries_.push_back({.due = world_.now - Time{}});
+    samples_.push_back(arrival_.samples);
+    if (queries_.size() == scenario_.num_queries) {
+      end_ = Now();
+      ledger_.set_counting(false);
+    }
   }
   Tell(world_.NewQuery(
-      {.value = draws_.Bits(Purpose::kQuery, world_.queries.size()) | 1,
+      {.samples = arrival_.samples,
+       .value = draws_.Bits(Purpose::kQuery, world_.queries.size()) | 1,
        .deadline = world_.now + deadline_},
       /*signature=*/1));
   PlanArrival();
@@ -162,12 +142,16 @@ void LoadSimulator::OnAnswer(const core::AnswerQuery& answer) {
       id - first_measured_ >= scenario_.num_queries) {
     return;
   }
-  const Duration latency = world_.now - arrived_[id - first_measured_];
-  tally_.Record({.outcome = static_cast<Outcome>(answer.source),
-                 .latency = latency,
-                 .latency_from_send = latency,
+  const uint64_t index = id - first_measured_;
+  LoggedQuery& query = queries_[index];
+  query.latency = world_.now - Time{} - query.due;
+  query.outcome = static_cast<Outcome>(answer.source);
+  tally_.Record({.outcome = query.outcome,
+                 .latency = query.latency,
+                 .latency_from_send = query.latency,
                  .shed = answer.error == core::AnswerError::kOverloaded ||
-                         answer.error == core::AnswerError::kNoWorker});
+                         answer.error == core::AnswerError::kNoWorker,
+                 .clean_service = CleanService(scenario_, samples_[index])});
   ++num_answered_;
 }
 
@@ -276,25 +260,14 @@ absl::StatusOr<LoadRun> LoadSimulator::Run() {
   return LoadRun{.entry = MakeEntry(),
                  .tally = tally_,
                  .virtual_time = world_.now - Time{},
-                 .num_events = num_events};
+                 .num_events = num_events,
+                 .queries = std::move(queries_)};
 }
 
 RunEntry LoadSimulator::MakeEntry() const {
   RunEntry entry;
-  tally_.FillEntry(&entry);
-  // No generator stands between schedule and send.
-  entry.refused = std::nullopt;
+  FillSimulatedEntry(scenario_, tally_, end_.at - begin_.at, &entry);
   const auto queries = static_cast<double>(entry.queries);
-  const double seconds = ToSeconds(end_.at - begin_.at);
-  if (seconds > 0) {
-    entry.offered_qps = (queries - 1) / seconds;
-    const AnswerCounts& answers = entry.answers;
-    entry.achieved_qps =
-        *entry.offered_qps *
-        (queries -
-         static_cast<double>(answers.error + answers.default_answer)) /
-        queries;
-  }
   double extra_jobs = 0;
   for (size_t i = 0; i < begin_.counters.tasks.size(); ++i) {
     if (i == static_cast<size_t>(core::AttemptType::kOriginal)) continue;
@@ -306,28 +279,53 @@ RunEntry LoadSimulator::MakeEntry() const {
                                         begin_.counters.late_originals) /
                         queries);
   entry.extra_jobs_per_query = extra_jobs / queries;
+  const double clean_s = queries * ToSeconds(MeanCleanService(scenario_));
   entry.extra_service_per_query =
-      ToSeconds(end_.service.extra - begin_.service.extra) /
-      (queries * ToSeconds(scenario_.pace.service));
+      ToSeconds(end_.service.extra - begin_.service.extra) / clean_s;
+  entry.wasted_service_per_query = ToSeconds(ledger_.wasted()) / clean_s;
   // Expected, from the measured accuracies: nothing is computed here.
   AccuracyFigures& accuracy = entry.accuracy;
-  accuracy = {.deployed = scenario_.deployed_accuracy,
-              .exact = scenario_.deployed_accuracy};
   const auto approximate =
       static_cast<double>(entry.answers.reconstructed + entry.answers.backup);
   const auto exact =
       static_cast<double>(entry.answers.exact + entry.answers.hedged);
-  if (approximate > 0) accuracy.reconstructed = unit_.accuracy;
-  if (accuracy.deployed && (approximate == 0 || unit_.accuracy) &&
-      exact + approximate > 0) {
-    accuracy.delivered = (exact * *accuracy.deployed +
-                          approximate * unit_.accuracy.value_or(0)) /
-                         (exact + approximate);
+  if (approximate == 0) return entry;
+  accuracy.reconstructed = unit_.accuracy;
+  accuracy.delivered = std::nullopt;
+  if (accuracy.deployed && unit_.accuracy) {
+    accuracy.delivered =
+        (exact * *accuracy.deployed + approximate * *unit_.accuracy) /
+        (exact + approximate);
   }
   return entry;
 }
 
 }  // namespace
+
+void FillSimulatedEntry(const LoadScenario& scenario, const LoadTally& tally,
+                        Duration measured, RunEntry* entry) {
+  tally.FillEntry(entry);
+  // No generator stands between schedule and send.
+  entry->refused = std::nullopt;
+  const auto queries = static_cast<double>(entry->queries);
+  const AnswerCounts& answers = entry->answers;
+  if (measured > Duration{0}) {
+    entry->offered_qps = (queries - 1) / ToSeconds(measured);
+    entry->achieved_qps =
+        *entry->offered_qps *
+        (queries -
+         static_cast<double>(answers.error + answers.default_answer)) /
+        queries;
+  }
+  entry->accuracy = {.deployed = scenario.deployed_accuracy,
+                     .exact = scenario.deployed_accuracy};
+  if (answers.exact + answers.hedged > 0) {
+    entry->accuracy.delivered = scenario.deployed_accuracy;
+  }
+  entry->scenario = scenario.name;
+  entry->load = scenario.load;
+  entry->workers = scenario.num_workers;
+}
 
 absl::StatusOr<LoadRun> RunLoadScenario(const LoadScenario& scenario,
                                         const Candidate& candidate,
@@ -345,9 +343,6 @@ absl::StatusOr<LoadRun> RunLoadScenario(const LoadScenario& scenario,
   PARM_ASSIGN_OR_RETURN(LoadRun run, simulator->Run());
   run.entry.policy = candidate.policy;
   run.entry.code = LabelOf(candidate);
-  run.entry.scenario = scenario.name;
-  run.entry.load = scenario.load;
-  run.entry.workers = scenario.num_workers;
   return run;
 }
 

@@ -12,6 +12,7 @@
 #include "base/latency_histogram.h"
 #include "base/time.h"
 #include "experiments/load/load_tally.h"
+#include "experiments/load/query_log.h"
 #include "experiments/run_record.h"
 #include "experiments/sim/candidate.h"
 #include "experiments/sim/load_scenario.h"
@@ -23,7 +24,14 @@ struct LoadRun {
   LoadTally tally;
   Duration virtual_time{0};
   uint64_t num_events = 0;
+  std::vector<LoggedQuery> queries;  // the measured ones, in order of arrival
 };
+
+/// What follows from the tally alone, for a simulated run: counts, rates,
+/// latencies, and the accuracy of exact answers. `measured`: from the first
+/// measured arrival to the last.
+void FillSimulatedEntry(const LoadScenario& scenario, const LoadTally& tally,
+                        Duration measured, RunEntry* entry);
 
 /// One candidate, one seed. Queries arrive by a Poisson process; those of the
 /// warm-up are not measured, and the arrivals go on until the last measured

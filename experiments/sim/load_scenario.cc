@@ -1,5 +1,7 @@
 #include "experiments/sim/load_scenario.h"
 
+#include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -26,6 +28,7 @@ class Resolver {
     ResolvePlain(out);
     PARM_RETURN_IF_ERROR(ResolveNetwork(out));
     PARM_RETURN_IF_ERROR(ResolveLoadSteps(out));
+    PARM_RETURN_IF_ERROR(ResolveBatchSizes(out));
     PARM_RETURN_IF_ERROR(ResolveFaults(out));
     PARM_RETURN_IF_ERROR(ResolveSlowMode(out));
     PARM_RETURN_IF_ERROR(ResolveShuffles(out));
@@ -89,14 +92,29 @@ class Resolver {
 
   absl::Status ResolveLoadSteps(LoadScenario* out) const {
     for (int i = 0; i < from_.load_steps_size(); ++i) {
-      const LoadStep step = {
-          .at = DurationOr(from_.load_steps(i).at(), Duration{0}),
-          .load = from_.load_steps(i).load()};
+      LoadStep step = {.at = DurationOr(from_.load_steps(i).at(), Duration{0})};
+      if (from_.load_steps(i).load() > 0)
+        step.load = from_.load_steps(i).load();
       if (!out->load_steps.empty() && step.at <= out->load_steps.back().at) {
         return Error(absl::StrCat("load_steps[", i, "].at"),
                      "load_steps: each must be later than the one before");
       }
       out->load_steps.push_back(step);
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status ResolveBatchSizes(LoadScenario* out) const {
+    double sum = 0;
+    for (const config::BatchSize& size : from_.batch_sizes()) {
+      out->batch_sizes.push_back(
+          {.samples = size.samples(), .share = size.share()});
+      sum += size.share();
+    }
+    if (!out->batch_sizes.empty() && std::abs(sum - 1) > 1e-6) {
+      return Error(
+          "batch_sizes",
+          absl::StrCat("batch_sizes: shares must add up to 1: got ", sum));
     }
     return absl::OkStatus();
   }
@@ -229,6 +247,41 @@ LoadScenario WithoutFaults(LoadScenario scenario) {
   scenario.domain_pause.reset();
   scenario.worker_events.clear();
   return scenario;
+}
+
+Duration CleanService(const LoadScenario& scenario, uint32_t samples) {
+  return scenario.pace.service + (samples - 1) * scenario.pace.per_extra_sample;
+}
+
+Duration MeanCleanService(const LoadScenario& scenario) {
+  if (scenario.batch_sizes.empty()) return scenario.pace.service;
+  double seconds = 0;
+  for (const BatchSize& size : scenario.batch_sizes) {
+    seconds += size.share * ToSeconds(CleanService(scenario, size.samples));
+  }
+  return FromSeconds(seconds);
+}
+
+double RateAtFullLoad(const LoadScenario& scenario) {
+  return scenario.num_workers / ToSeconds(MeanCleanService(scenario));
+}
+
+uint64_t QueriesWithin(const LoadScenario& scenario, Duration from,
+                       Duration to) {
+  double queries = 0;
+  double load = scenario.load;
+  Duration begin = from;
+  const auto until = [&](Duration end) {
+    queries +=
+        std::max(0.0, ToSeconds(end - begin)) * load * RateAtFullLoad(scenario);
+    begin = std::max(begin, end);
+  };
+  for (const LoadStep& step : scenario.load_steps) {
+    until(std::min(step.at, to));
+    load = step.load.value_or(scenario.load);
+  }
+  until(to);
+  return std::max<uint64_t>(1, static_cast<uint64_t>(queries));
 }
 
 absl::Status CheckWorkers(const LoadScenario& scenario) {

@@ -18,7 +18,13 @@ namespace parm::sim {
 
 struct LoadStep {
   Duration at{0};
-  double load = 0;
+  std::optional<double> load;  // nullopt: the scenario's own again
+};
+
+/// So many of the queries hold so many samples.
+struct BatchSize {
+  uint32_t samples = 1;
+  double share = 1;
 };
 
 /// Measured figures of the parity model of a code.
@@ -87,6 +93,7 @@ struct LoadScenario {
   Duration network_max = Microseconds(400);
   double load = 0.5;
   std::vector<LoadStep> load_steps;
+  std::vector<BatchSize> batch_sizes;  // empty: one sample each
   uint64_t num_queries = 100'000;
   Duration warm_up = Milliseconds(2000);
   std::vector<std::string> policies;
@@ -103,7 +110,8 @@ struct LoadScenario {
 };
 
 /// Errors: kInvalidArgument "FILE:LINE: ..." for what proto/strict_yaml.h
-/// refuses, and for: network.min above max; load steps out of order; a fault
+/// refuses, and for: network.min above max; load steps out of order; shares of
+/// batch_sizes that do not add up to 1; a fault
 /// that is not slow_jobs, slow_mode or reply_delay, or states one in part; a
 /// slow mode or pause longer than its period; a period of 0; a worker event of
 /// length 0.
@@ -113,9 +121,21 @@ absl::StatusOr<LoadScenario> ParseLoadScenario(absl::string_view yaml,
 /// Errors: as ParseLoadScenario; kNotFound if the file cannot be read.
 absl::StatusOr<LoadScenario> ReadLoadScenario(const std::string& path);
 
-/// The same workers and load, but nothing goes wrong: what an oracle comes to
-/// that knows which jobs will be slow and sends each where it is not.
+/// The same workers and load, but nothing goes wrong.
 LoadScenario WithoutFaults(LoadScenario scenario);
+
+/// Mean service time of a query of so many samples where nothing goes wrong.
+Duration CleanService(const LoadScenario& scenario, uint32_t samples);
+
+/// Of all queries.
+Duration MeanCleanService(const LoadScenario& scenario);
+
+/// Queries per second at a load of 1.
+double RateAtFullLoad(const LoadScenario& scenario);
+
+/// How many arrive on average between two times since the start, at least 1.
+uint64_t QueriesWithin(const LoadScenario& scenario, Duration from,
+                       Duration to);
 
 /// What depends on the number of workers, which a flag may replace.
 /// Errors: kInvalidArgument "FILE:LINE: ..." if more workers shuffle than there

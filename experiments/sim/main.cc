@@ -13,7 +13,9 @@
 #include "absl/strings/str_format.h"
 #include "base/json_writer.h"
 #include "base/status_macros.h"
+#include "experiments/load/query_log.h"
 #include "experiments/run_record.h"
+#include "experiments/sim/bounds.h"
 #include "experiments/sim/candidate.h"
 #include "experiments/sim/live_plan.h"
 #include "experiments/sim/load_run.h"
@@ -24,6 +26,8 @@
 namespace parm::sim {
 namespace {
 
+constexpr double kLiveSeconds = 60;
+
 struct Flags {
   std::string scenario;
   std::vector<std::string> policies;
@@ -31,12 +35,12 @@ struct Flags {
   uint32_t servers = 0;
   uint64_t queries = 0;
   uint64_t seed = 1;
-  bool oracle = false;
   std::string trace;
   std::string commit;
   std::string out;
+  std::string logs;
   std::string plan;
-  double seconds = 60;
+  double seconds = 0;  // 0: not given
 };
 
 void AddFlags(CLI::App& app, Flags& flags) {
@@ -45,8 +49,9 @@ void AddFlags(CLI::App& app, Flags& flags) {
       ->required()
       ->type_name("SCENARIO.yaml");
   app.add_option("--policy", flags.policies,
-                 "Instead of the scenario's: a name in ../policies/, or the "
-                 "path of a frontend.yaml; several run one after the other")
+                 "Instead of the scenario's: a name in ../policies/, the path "
+                 "of a frontend.yaml, or a bound that none of them reaches: "
+                 "oracle, infinite_servers; several run one after the other")
       ->type_name("POLICY");
   app.add_option("--load", flags.load, "Instead of the scenario's")
       ->check(CLI::Range(0.001, 2.0));
@@ -58,22 +63,25 @@ void AddFlags(CLI::App& app, Flags& flags) {
       ->check(CLI::Range(1, 10'000'000));
   app.add_option("--seed", flags.seed, "Of arrivals, service times and faults")
       ->capture_default_str();
-  app.add_flag("--oracle", flags.oracle,
-               "Also a row `oracle`: policy none where nothing goes wrong");
   app.add_option("--trace", flags.trace,
                  "Recorded slow-downs, instead of the scenario's trace.file")
       ->type_name("FILE");
   app.add_option("--commit", flags.commit, "Record: commit");
   app.add_option("--out", flags.out, "Run record to write")->type_name("FILE");
+  app.add_option("--logs", flags.logs,
+                 "Folder for every measured query of each policy, POLICY.csv: "
+                 "due_s (since the start of the warm-up), latency_ms, outcome")
+      ->type_name("DIR");
   app.add_option("--plan", flags.plan,
                  "Simulates nothing: writes what real processes are to do for "
                  "this scenario, JSON (experiments/live)")
       ->type_name("FILE")
       ->excludes("--out");
   app.add_option("--seconds", flags.seconds,
-                 "With --plan: the measured part of a live run")
-      ->capture_default_str()
-      ->check(CLI::Range(1, 86'400));
+                 "Measured part, instead of a number of queries; with --plan "
+                 "of a live run, there 60 by default")
+      ->check(CLI::Range(1, 86'400))
+      ->excludes("--queries");
 }
 
 absl::StatusOr<LoadScenario> MakeScenario(const Flags& flags) {
@@ -82,6 +90,11 @@ absl::StatusOr<LoadScenario> MakeScenario(const Flags& flags) {
   if (flags.load > 0) scenario.load = flags.load;
   if (flags.servers > 0) scenario.num_workers = flags.servers;
   if (flags.queries > 0) scenario.num_queries = flags.queries;
+  if (flags.seconds > 0) {
+    scenario.num_queries =
+        QueriesWithin(scenario, scenario.warm_up,
+                      scenario.warm_up + FromSeconds(flags.seconds));
+  }
   if (!flags.policies.empty()) scenario.policies = flags.policies;
   PARM_RETURN_IF_ERROR(CheckWorkers(scenario));
   PARM_RETURN_IF_ERROR(LoadTrace(flags.trace, &scenario));
@@ -103,9 +116,9 @@ std::string ConfigJson(const Flags& flags, const LoadScenario& scenario) {
 }
 
 void PrintHeading() {
-  absl::PrintF("%-12s %6s %8s %8s %8s %18s %7s %7s %7s %7s\n", "policy", "load",
-               "p50 ms", "p99 ms", "p99.9 ms", "(95 % interval)", "rec. %",
-               "acc. %", "jobs +", "work +");
+  absl::PrintF("%-16s %6s %8s %8s %8s %18s %7s %7s %7s %7s %7s %7s\n", "policy",
+               "load", "p50 ms", "p99 ms", "p99.9 ms", "(95 % interval)",
+               "> 2S %", "rec. %", "acc. %", "jobs +", "work +", "wasted");
 }
 
 void PrintRun(const RunEntry& run) {
@@ -117,19 +130,21 @@ void PrintRun(const RunEntry& run) {
   const std::string interval =
       absl::StrCat("(", text(latency.p99_9_low, 1, 1), " .. ",
                    text(latency.p99_9_high, 1, 1), ")");
-  absl::PrintF("%-12s %6.3f %8s %8s %8s %18s %7.2f %7s %7s %7s\n", run.policy,
-               *run.load, text(latency.p50, 1, 2), text(latency.p99, 1, 2),
-               text(latency.p99_9, 1, 2), interval,
+  absl::PrintF("%-16s %6.3f %8s %8s %8s %18s %7s %7.2f %7s %7s %7s %7s\n",
+               run.policy, *run.load, text(latency.p50, 1, 2),
+               text(latency.p99, 1, 2), text(latency.p99_9, 1, 2), interval,
+               text(run.tail_mass.over_2_service, 100, 2),
                100.0 * static_cast<double>(run.answers.reconstructed) /
                    static_cast<double>(run.queries),
                text(run.accuracy.delivered, 100, 2),
                text(run.extra_jobs_per_query, 1, 3),
-               text(run.extra_service_per_query, 1, 3));
+               text(run.extra_service_per_query, 1, 3),
+               text(run.wasted_service_per_query, 1, 3));
 }
 
-absl::Status Write(const std::string& path, const std::string& json) {
+absl::Status Write(const std::string& path, const std::string& text) {
   std::ofstream file(path, std::ios::binary);
-  file << json << "\n";
+  file << text;
   file.close();
   if (!file) {
     return absl::UnavailableError(absl::StrCat("cannot write: ", path));
@@ -137,27 +152,44 @@ absl::Status Write(const std::string& path, const std::string& json) {
   return absl::OkStatus();
 }
 
-absl::Status Run(const Flags& flags) {
-  PARM_ASSIGN_OR_RETURN(const LoadScenario scenario, MakeScenario(flags));
-  // All are read before the first runs.
+// A bound has the options of `none`, of which it takes the deadline.
+absl::StatusOr<Candidate> ReadCandidateOrBound(const LoadScenario& scenario,
+                                               const std::string& policy) {
+  if (!IsBound(policy)) return ReadCandidate(CandidatePath(scenario, policy));
+  PARM_ASSIGN_OR_RETURN(Candidate bound,
+                        ReadCandidate(CandidatePath(scenario, "none")));
+  bound.policy = policy;
+  return bound;
+}
+
+absl::StatusOr<std::vector<Candidate>> ReadCandidates(
+    const LoadScenario& scenario, const Flags& flags) {
   std::vector<Candidate> candidates;
   for (const std::string& policy : scenario.policies) {
+    if (IsBound(policy) && !flags.plan.empty()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(scenario.file, ":", scenario.policies_line,
+                       ": policy is simulated only: ", policy));
+    }
     PARM_ASSIGN_OR_RETURN(Candidate candidate,
-                          ReadCandidate(CandidatePath(scenario, policy)));
+                          ReadCandidateOrBound(scenario, policy));
     PARM_RETURN_IF_ERROR(MakeWorld(scenario, candidate, flags.seed).status());
     candidates.push_back(std::move(candidate));
   }
+  return candidates;
+}
+
+absl::Status Run(const Flags& flags) {
+  PARM_ASSIGN_OR_RETURN(const LoadScenario scenario, MakeScenario(flags));
+  // All are read before the first runs.
+  PARM_ASSIGN_OR_RETURN(const std::vector<Candidate> candidates,
+                        ReadCandidates(scenario, flags));
   if (!flags.plan.empty()) {
-    PARM_ASSIGN_OR_RETURN(const std::string plan,
-                          LivePlanJson(scenario, candidates, flags.seed,
-                                       FromSeconds(flags.seconds)));
-    return Write(flags.plan, plan);
-  }
-  if (flags.oracle) {
-    PARM_ASSIGN_OR_RETURN(Candidate oracle,
-                          ReadCandidate(CandidatePath(scenario, "none")));
-    oracle.policy = "oracle";
-    candidates.push_back(std::move(oracle));
+    const double seconds = flags.seconds > 0 ? flags.seconds : kLiveSeconds;
+    PARM_ASSIGN_OR_RETURN(
+        const std::string plan,
+        LivePlanJson(scenario, candidates, flags.seed, FromSeconds(seconds)));
+    return Write(flags.plan, plan + "\n");
   }
   RunRecord record{.name = "sim",
                    .commit = flags.commit,
@@ -166,17 +198,22 @@ absl::Status Run(const Flags& flags) {
                    .started = UtcNow(),
                    .config_json = ConfigJson(flags, scenario)};
   PrintHeading();
-  const LoadScenario without_faults = WithoutFaults(scenario);
   for (const Candidate& candidate : candidates) {
-    const bool oracle = flags.oracle && &candidate == &candidates.back();
-    PARM_ASSIGN_OR_RETURN(const LoadRun run,
-                          RunLoadScenario(oracle ? without_faults : scenario,
-                                          candidate, flags.seed));
+    PARM_ASSIGN_OR_RETURN(
+        const LoadRun run,
+        IsBound(candidate.policy)
+            ? RunBound(scenario, candidate, flags.seed)
+            : RunLoadScenario(scenario, candidate, flags.seed));
     PrintRun(run.entry);
+    if (!flags.logs.empty()) {
+      PARM_RETURN_IF_ERROR(
+          Write(absl::StrCat(flags.logs, "/", candidate.policy, ".csv"),
+                QueryLogCsv(run.queries)));
+    }
     record.runs.push_back(run.entry);
   }
   return flags.out.empty() ? absl::OkStatus()
-                           : Write(flags.out, ToJson(record));
+                           : Write(flags.out, ToJson(record) + "\n");
 }
 
 }  // namespace

@@ -3,9 +3,9 @@
 import statistics
 
 from experiments.harness import report
+from experiments.tail import grid_claims
+from experiments.tail.grid_claims import BOUNDS
 
-# The policy that nothing goes wrong for; no rival.
-ORACLE = "oracle"
 _TICKS_MS = [20, 30, 50, 100, 200, 500]
 
 
@@ -45,7 +45,7 @@ def _table(header, body):
 def _p99_9_table(cells, policies, loads):
     best = {load: min(median_p99_9(cells[policy, load])
                       for policy in policies
-                      if policy != ORACLE and (policy, load) in cells)
+                      if policy not in BOUNDS and (policy, load) in cells)
             for load in loads}
     body = []
     for policy in policies:
@@ -57,7 +57,7 @@ def _p99_9_table(cells, policies, loads):
                 continue
             values = [row["p99_9_ms"] for row in seeds]
             middle = f"{median_p99_9(seeds):.1f}"
-            if policy != ORACLE and median_p99_9(seeds) == best[load]:
+            if policy not in BOUNDS and median_p99_9(seeds) == best[load]:
                 middle = f"**{middle}**"
             line.append(f"{middle} ({min(values):.1f}..{max(values):.1f})")
         body.append(line)
@@ -65,8 +65,9 @@ def _p99_9_table(cells, policies, loads):
 
 
 def _cost_table(cells, policies, loads):
-    header = ["at load", "policy", "p50 ms", "p99 ms", "late %", "rec. %",
-              "unanswered %", "accuracy %", "jobs +", "service +"]
+    header = ["at load", "policy", "p50 ms", "p99 ms", "> 2 S %", "> 3 S %",
+              "> 5 S %", "late %", "rec. %", "unanswered %", "accuracy %",
+              "jobs +", "service +", "wasted"]
     body = []
     for load in loads:
         for policy in policies:
@@ -77,29 +78,35 @@ def _cost_table(cells, policies, loads):
                 f"{load:g}", policy,
                 _text(_mean(seeds, "p50_ms"), 1),
                 _text(_mean(seeds, "p99_ms"), 1),
+                *(_text(_mean(seeds, f"over_{multiple}_service"), 3, 100)
+                  for multiple in (2, 3, 5)),
                 _text(_mean(seeds, "late_share"), 2, 100),
                 _text(_mean(seeds, "share_reconstructed"), 2, 100),
                 _text(_mean(seeds, "share_unanswered"), 3, 100),
                 _text(_mean(seeds, "delivered_accuracy"), 2, 100),
                 _text(_mean(seeds, "extra_jobs_per_query"), 3),
-                _text(_mean(seeds, "extra_service_per_query"), 3)])
+                _text(_mean(seeds, "extra_service_per_query"), 3),
+                _text(_mean(seeds, "wasted_service_per_query"), 3)])
     return _table(header, body)
 
 
 def markdown(rows, note=""):
     policies = _unique(rows, "policy")
-    loads = sorted(_unique(rows, "load"))
     num_seeds = len(_unique(rows, "seed"))
     parts = [
         "# Simulated grid\n\n"
         "Made by `experiments/tail/run.sh grid`. p99.9: median over "
         f"{num_seeds} seeds (least..largest), the best policy of each column "
-        "in bold; the other figures are means over the seeds. `oracle` is "
-        "`none` where nothing ever goes wrong: a mark, no rival. Accuracy is "
-        "expected from measured A_a and A_d (experiments/sim/README.md)."
-        f"{note}\n"]
+        "in bold; the other figures are means over the seeds. `> 2 S`: share "
+        "of queries that took over twice their clean service time. `service +` "
+        "is all but first copies, `wasted` what no answer was made of, in clean "
+        "service times per query. `oracle` and `infinite_servers` are bounds, "
+        "no rivals, and accuracy is expected from measured A_a and A_d "
+        f"(experiments/sim/README.md).{note}\n",
+        grid_claims.markdown(rows)]
     for scenario in _unique(rows, "scenario"):
         cells = _cells(rows, scenario)
+        loads = sorted({load for _, load in cells})
         parts.append(f"\n## {scenario}\n\n")
         parts.append(_p99_9_table(cells, policies, loads))
         parts.append("\n")
@@ -114,8 +121,11 @@ def picture(rows, path):
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    scenarios = _unique(rows, "scenario")
     loads = sorted(_unique(rows, "load"))
+    # Two points are no line.
+    scenarios = [scenario for scenario in _unique(rows, "scenario")
+                 if len({load for _, load in _cells(rows, scenario)}) > 2]
+    scenarios = scenarios or _unique(rows, "scenario")
     columns = min(4, len(scenarios))
     lines = -(-len(scenarios) // columns)
     figure, panels = plt.subplots(
@@ -130,8 +140,8 @@ def picture(rows, path):
                       for load in loads if (policy, load) in cells]
             panel.plot([x for x, _ in points], [y for _, y in points],
                        marker=".", label=policy,
-                       linestyle=":" if policy == ORACLE else "-",
-                       color=("#999999" if policy == ORACLE
+                       linestyle=":" if policy in BOUNDS else "-",
+                       color=("#999999" if policy in BOUNDS
                               else report.COLOURS.get(policy)))
         panel.set_title(scenario, fontsize=10)
         panel.set_yscale("log")

@@ -127,8 +127,10 @@ class SummaryTest(unittest.TestCase):
                 "cpu_us_per_query": 100.0,
                 "latency_ms": {"p50": 20.0, "max": 50.0},
                 "latency_from_send_ms": {"p50": 20.0, "max": 50.0},
-                "send_lag_ms": {"p99": 0.1}, "refused": None}
+                "send_lag_ms": {"p99": 0.1}, "refused": None,
+                "tail_mass": {"over_2_service": 0.01}}
         other = {**half, "queries": 600, "cpu_us_per_query": 200.0,
+                 "tail_mass": {"over_2_service": 0.05},
                  "latency_ms": {"p50": 21.0, "max": 60.0},
                  "refused": "late"}
         both = merged_run([half, other])
@@ -137,6 +139,7 @@ class SummaryTest(unittest.TestCase):
         self.assertEqual(both["answers"]["hedged"], 4)
         self.assertEqual(both["cpu_us_per_query"], 175.0)
         self.assertEqual(both["latency_ms"], {"p50": None, "max": 60.0})
+        self.assertAlmostEqual(both["tail_mass"]["over_2_service"], 0.04)
         self.assertIsNone(both["accuracy"]["exact"])
         self.assertEqual(both["refused"], "late")
 
@@ -210,7 +213,7 @@ class PlanTest(unittest.TestCase):
         with self.assertRaisesRegex(plan.BadScenario, r"s\.yaml:4: .*lode"):
             self.make(path)
         with self.assertRaisesRegex(plan.BadScenario, "cannot be played live"):
-            self.make(os.path.join(SCENARIOS, "shuffles.yaml"))
+            self.make(os.path.join(SCENARIOS, "mixed_batches.yaml"))
 
     def test_actions_come_in_order_of_time(self):
         actions = live_run.timed_actions({

@@ -50,17 +50,43 @@ class ParmSimTest(ProgramCase):
             (one["policy"], one["code"]["k"], one["load"], one["workers"],
              one["queries"]), ("coded", 2, 0.2, 9, 500))
 
-    def test_the_oracle_meets_no_fault(self):
+    def test_bounds_are_policies_of_their_own(self):
         record = self.path("record.json")
         result = run("parm-sim", scenario("slow_jobs_8"), "--policy", "none",
-                     "--oracle", "--queries", "2000", "--out", record)
+                     "--policy", "oracle", "--policy", "infinite_servers",
+                     "--queries", "2000", "--out", record)
         self.assertEqual(result.returncode, 0, result.stderr)
         with open(record, encoding="utf-8") as file:
-            none, oracle = json.load(file)["runs"]
-        self.assertEqual((none["policy"], oracle["policy"]),
-                         ("none", "oracle"))
+            none, oracle, infinite = json.load(file)["runs"]
+        self.assertEqual([one["policy"] for one in (none, oracle, infinite)],
+                         ["none", "oracle", "infinite_servers"])
         self.assertGreater(none["latency_ms"]["p99"], 150)
+        self.assertGreater(none["tail_mass"]["over_5_service"], 0.05)
         self.assertLess(oracle["latency_ms"]["max"], 60)
+        self.assertLess(infinite["latency_ms"]["max"], 25)
+        self.assertEqual(oracle["wasted_service_per_query"], 0)
+        self.assertIsNone(infinite["extra_jobs_per_query"])
+        self.expect_refused("slow_jobs_8.yaml:", scenario("slow_jobs_8"),
+                            "--policy", "oracle", "--plan", self.path("plan"))
+
+    def test_logs_hold_each_measured_query(self):
+        result = run("parm-sim", scenario("load_step"), "--policy", "none",
+                     "--policy", "oracle", "--seconds", "12", "--logs",
+                     self._folder.name)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        for policy in ("none", "oracle"):
+            with open(self.path(policy + ".csv"), encoding="utf-8") as file:
+                lines = file.read().splitlines()
+            self.assertEqual(lines[0], "due_s,latency_ms,outcome")
+            due = [float(line.split(",")[0]) for line in lines[1:]]
+            # 8 s at a load of 0.3, 4 s at 0.8, of 1200 queries/s.
+            self.assertEqual(len(due), 8 * 360 + 4 * 960)
+            self.assertEqual(due, sorted(due))
+            self.assertGreaterEqual(due[0], 2)
+            self.assertAlmostEqual(due[-1], 14, delta=1)
+        self.assertEqual(
+            run("parm-sim", scenario("load_step"), "--seconds", "1",
+                "--queries", "1").returncode, 2)
 
     def test_says_which_line_of_a_file_is_wrong(self):
         bad = self.write("bad.yaml", "name: bad\nwrokers: 3\n")

@@ -1,10 +1,15 @@
 #include "experiments/sim/live_plan.h"
 
+#include <array>
+#include <cmath>
 #include <fstream>
 #include <string>
+#include <vector>
 
+#include "backends/faults.h"
 #include "experiments/sim/draws.h"
 #include "experiments/sim/job_plans.h"
+#include "experiments/sim/joint_faults.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "proto/duration.h"
@@ -96,6 +101,64 @@ TEST_F(LivePlanTest, SlowsWorkersWhenTheSimulationDoes) {
   EXPECT_GT(num_slow, 100);
 }
 
+TEST_F(LivePlanTest, DelaysRepliesOfThoseThatShuffleInTheSimulation) {
+  LoadScenario scenario = Scenario20ms();
+  scenario.shuffles = {
+      .pairs = 2, .length = Milliseconds(2000), .mean_delay = Milliseconds(5)};
+  const auto plan = Plan(scenario);
+  const Draws draws(kSeed);
+  int num_delayed = 0;
+  for (uint32_t worker = 0; worker < kWorkers; ++worker) {
+    for (int ms = 50; ms < 60'000; ms += 100) {
+      const Duration at = Milliseconds(ms);
+      double mean_s = 0;
+      for (const auto event :
+           plan["workers"].at(worker)["events"].get_array()) {
+        const Duration start = SpanOf(event["start"]);
+        if (at < start || at >= start + SpanOf(event["length"])) continue;
+        const auto delay = event["reply_delay"];
+        mean_s += delay["probability"].get_double().value() *
+                  ToSeconds(SpanOf(delay["delay"]));
+      }
+      const bool delayed = IsShuffling(scenario, draws, at, worker);
+      ASSERT_NEAR(mean_s, delayed ? 0.005 : 0, 1e-4)
+          << "worker " << worker << " at " << ms << " ms";
+      num_delayed += delayed ? 1 : 0;
+    }
+  }
+  EXPECT_GT(num_delayed, 100);
+}
+
+TEST_F(LivePlanTest, PlannedDelaysAddUpToAnExponentialOne) {
+  LoadScenario scenario = Scenario20ms();
+  scenario.shuffles = {
+      .pairs = 3, .length = Milliseconds(1'000), .mean_delay = Milliseconds(5)};
+  const auto plan = Plan(scenario);
+  std::vector<FaultWindow> windows;
+  for (const auto event : plan["workers"].at(0)["events"].get_array()) {
+    // Those of the first stretch.
+    windows.push_back(
+        {.reply_delay_probability =
+             event["reply_delay"]["probability"].get_double().value(),
+         .reply_delay = SpanOf(event["reply_delay"]["delay"])});
+    if (windows.size() == 10) break;
+  }
+  ASSERT_EQ(windows.size(), 10U);
+  const Faults faults(windows, KeyedDraws(kSeed, "worker0"));
+  constexpr int kDraws = 40'000;
+  std::array<int, 5> above{};
+  for (uint64_t i = 0; i < kDraws; ++i) {
+    const Duration delay = faults.Plan(Luck{i}, Duration{0}).reply_delay;
+    for (size_t means = 0; means < above.size(); ++means) {
+      if (delay > Milliseconds(5) * static_cast<int64_t>(means)) ++above[means];
+    }
+  }
+  for (size_t means = 1; means < above.size(); ++means) {
+    EXPECT_NEAR(static_cast<double>(above[means]) / kDraws,
+                std::exp(-static_cast<double>(means)), 0.01);
+  }
+}
+
 TEST_F(LivePlanTest, PausesWholeFaultDomains) {
   LoadScenario scenario = Scenario20ms();
   scenario.domain_pause = {.every = Milliseconds(10'000),
@@ -132,11 +195,12 @@ TEST_F(LivePlanTest, SharesWorkersOutAsSimulated) {
 }
 
 TEST_F(LivePlanTest, RefusesWhatCannotBePlayedLive) {
-  LoadScenario shuffles = Scenario20ms();
-  shuffles.shuffles = Shuffles{.pairs = 1};
-  EXPECT_THAT(LivePlanJson(shuffles, {*candidate_}, kSeed, Milliseconds(1)),
-              StatusIs(absl::StatusCode::kInvalidArgument,
-                       HasSubstr("s.yaml:1: shuffles cannot be played live")));
+  LoadScenario batches = Scenario20ms();
+  batches.batch_sizes = {{.samples = 4, .share = 1}};
+  EXPECT_THAT(
+      LivePlanJson(batches, {*candidate_}, kSeed, Milliseconds(1)),
+      StatusIs(absl::StatusCode::kInvalidArgument,
+               HasSubstr("s.yaml:1: batch_sizes cannot be played live")));
 }
 
 TEST_F(LivePlanTest, NamesStepsEventsAndFrontends) {

@@ -1,5 +1,6 @@
 #include "experiments/sim/load_run.h"
 
+#include <algorithm>
 #include <memory>
 
 #include "absl/status/status.h"
@@ -194,6 +195,99 @@ TEST(LoadRunTest, ASilentWorkerIsSilentForGood) {
   PARM_ASSERT_OK_AND_ASSIGN(const LoadRun hedged,
                             RunLoadScenario(scenario, Hedge(), 1));
   EXPECT_EQ(hedged.entry.answers.error, 0);
+}
+
+TEST(LoadRunTest, CountsQueriesOverMultiplesOfCleanService) {
+  LoadScenario scenario = SlowJobs();
+  scenario.load = 0.05;
+  PARM_ASSERT_OK_AND_ASSIGN(const LoadRun none,
+                            RunLoadScenario(scenario, None(), 1));
+  // 1 % are slow by a factor of ten; nothing else is late at such a load.
+  const TailMass& mass = none.entry.tail_mass;
+  EXPECT_THAT(mass.over_2_service, Optional(DoubleNear(0.01, 0.004)));
+  EXPECT_THAT(mass.over_5_service, Optional(DoubleNear(0.01, 0.004)));
+  EXPECT_LE(*mass.over_5_service, *mass.over_3_service);
+  EXPECT_LE(*mass.over_3_service, *mass.over_2_service);
+  PARM_ASSERT_OK_AND_ASSIGN(const LoadRun hedged,
+                            RunLoadScenario(scenario, Hedge(), 1));
+  EXPECT_THAT(hedged.entry.tail_mass.over_3_service, Optional(Lt(0.001)));
+}
+
+TEST(LoadRunTest, CountsServiceThatNoAnswerWasMadeOf) {
+  PARM_ASSERT_OK_AND_ASSIGN(const LoadRun none,
+                            RunLoadScenario(SlowJobs(), None(), 1));
+  EXPECT_THAT(none.entry.wasted_service_per_query, Optional(0.0));
+  LoadScenario scenario = SlowJobs();
+  scenario.load = 0.05;
+  PARM_ASSERT_OK_AND_ASSIGN(const LoadRun hedged,
+                            RunLoadScenario(scenario, Hedge(), 1));
+  // For 1 % of the queries the slow original, ten service times, goes to waste;
+  // some of those end a little before the copy, which then does.
+  EXPECT_THAT(hedged.entry.wasted_service_per_query,
+              Optional(DoubleNear(0.1, 0.06)));
+  EXPECT_GT(*hedged.entry.wasted_service_per_query,
+            *hedged.entry.extra_service_per_query);
+  // Of the parities, one for two queries, few are decoded; of those that are,
+  // the original is wasted.
+  PARM_ASSERT_OK_AND_ASSIGN(const LoadRun coded,
+                            RunLoadScenario(scenario, Coded(), 1));
+  EXPECT_THAT(coded.entry.wasted_service_per_query,
+              Optional(AllOf(Gt(0.5), Lt(1.0))));
+}
+
+TEST(LoadRunTest, ASilentWorkersJobsAreNoService) {
+  LoadScenario scenario = Clean();
+  scenario.worker_events = {{.kind = WorkerEvent::Kind::kSilent,
+                             .worker = 3,
+                             .at = Milliseconds(5'000),
+                             .length = Milliseconds(3'000)}};
+  PARM_ASSERT_OK_AND_ASSIGN(const LoadRun hedged,
+                            RunLoadScenario(scenario, Hedge(), 1));
+  EXPECT_THAT(hedged.entry.wasted_service_per_query, Optional(Lt(0.1)));
+  EXPECT_THAT(hedged.entry.extra_service_per_query, Optional(Lt(0.2)));
+}
+
+TEST(LoadRunTest, OffersTheSameLoadInBatchesOfSeveralSizes) {
+  LoadScenario scenario = Clean();
+  scenario.batch_sizes = {{.samples = 1, .share = 0.75},
+                          {.samples = 5, .share = 0.25}};
+  PARM_ASSERT_OK_AND_ASSIGN(const LoadRun run,
+                            RunLoadScenario(scenario, None(), 1));
+  // Twice the work in each query: 0.3 x 12 workers / 40 ms.
+  EXPECT_THAT(run.entry.offered_qps, Optional(DoubleNear(90, 4)));
+  EXPECT_EQ(run.entry.answers.exact, kQueries);
+  EXPECT_THAT(run.entry.latency_ms.p50, Optional(DoubleNear(22, 0.4)));
+  EXPECT_THAT(run.entry.latency_ms.p99, Optional(Ge(100.0)));
+  // Five samples take five times as long, and are not late for it.
+  EXPECT_THAT(run.entry.tail_mass.over_2_service, Optional(Lt(0.02)));
+}
+
+TEST(LoadRunTest, LogsEachMeasuredQueryInOrder) {
+  PARM_ASSERT_OK_AND_ASSIGN(const LoadRun run,
+                            RunLoadScenario(SlowJobs(), Hedge(), 1));
+  ASSERT_EQ(run.queries.size(), static_cast<size_t>(kQueries));
+  EXPECT_GE(run.queries.front().due, Milliseconds(500));
+  int64_t hedged = 0;
+  Duration longest{0};
+  for (size_t i = 0; i < run.queries.size(); ++i) {
+    EXPECT_LE(run.queries[i > 0 ? i - 1 : 0].due, run.queries[i].due);
+    if (run.queries[i].outcome == Outcome::kHedged) ++hedged;
+    longest = std::max(longest, run.queries[i].latency);
+  }
+  EXPECT_EQ(hedged, run.entry.answers.hedged);
+  EXPECT_EQ(longest, run.tally.latency().max());
+}
+
+TEST(LoadRunTest, ReturnsToItsOwnLoadAfterAStep) {
+  LoadScenario scenario = Clean();
+  scenario.num_queries = 9000;
+  scenario.warm_up = Duration{0};
+  // 10 s at 180/s, 10 s at 360/s, the rest at 180/s.
+  scenario.load_steps = {{.at = Milliseconds(10'000), .load = 0.6},
+                         {.at = Milliseconds(20'000)}};
+  PARM_ASSERT_OK_AND_ASSIGN(const LoadRun run,
+                            RunLoadScenario(scenario, None(), 1));
+  EXPECT_NEAR(ToSeconds(run.virtual_time), 20 + (9000 - 5400) / 180.0, 4);
 }
 
 TEST(LoadRunTest, CountsRefusedQueriesAsLate) {

@@ -50,7 +50,8 @@ TEST(LoadScenarioTest, ResolvesEveryField) {
 fault_domains: 3
 network: {min: 1us, max: 2us}
 load: 0.3
-load_steps: [{at: 1s, load: 0.8}]
+load_steps: [{at: 1s, load: 0.8}, {at: 2s}]
+batch_sizes: [{samples: 1, share: 0.75}, {samples: 5, share: 0.25}]
 queries: 7
 warmup: 1s
 units: [{scheme: sum, k: 2, accuracy: 0.8, cost: 0.5}]
@@ -65,8 +66,14 @@ domain_pause: {every: 9s, length: 300ms}
   EXPECT_EQ(scenario.num_workers, 30U);
   EXPECT_EQ(scenario.fault_domains, 3U);
   EXPECT_EQ(scenario.network_max, Microseconds(2));
-  ASSERT_EQ(scenario.load_steps.size(), 1U);
+  ASSERT_EQ(scenario.load_steps.size(), 2U);
   EXPECT_EQ(scenario.load_steps[0].load, 0.8);
+  EXPECT_EQ(scenario.load_steps[1].load, std::nullopt);
+  ASSERT_EQ(scenario.batch_sizes.size(), 2U);
+  EXPECT_EQ(scenario.batch_sizes[1].samples, 5U);
+  EXPECT_EQ(CleanService(scenario, 5), Milliseconds(50));
+  EXPECT_EQ(MeanCleanService(scenario), Milliseconds(20));
+  EXPECT_NEAR(RateAtFullLoad(scenario), 1500, 1e-6);
   ASSERT_EQ(scenario.units.size(), 1U);
   EXPECT_EQ(scenario.units[0].accuracy, 0.8);
   EXPECT_EQ(scenario.units[0].cost, 0.5);
@@ -80,6 +87,21 @@ domain_pause: {every: 9s, length: 300ms}
   EXPECT_EQ(scenario.domain_pause->every, Milliseconds(9000));
 }
 
+TEST(LoadScenarioTest, CountsTheQueriesOfAStretchOfTime) {
+  LoadScenario scenario{.num_workers = 10,
+                        .pace = {.service = Milliseconds(10)},
+                        .load = 0.2,
+                        .load_steps = {{.at = Milliseconds(3000), .load = 0.5},
+                                       {.at = Milliseconds(4000)}}};
+  const auto within = [&](int64_t from_ms, int64_t to_ms) {
+    return QueriesWithin(scenario, Milliseconds(from_ms), Milliseconds(to_ms));
+  };
+  EXPECT_NEAR(static_cast<double>(within(0, 2000)), 400, 1);
+  EXPECT_NEAR(static_cast<double>(within(2500, 4500)), 100 + 500 + 100, 1);
+  EXPECT_NEAR(static_cast<double>(within(5000, 6000)), 200, 1);
+  EXPECT_EQ(within(5000, 5000), 1U);
+}
+
 TEST(LoadScenarioTest, NamesTheLineOfAnUnknownKey) {
   ExpectRefused("worker: 3\n", 4, "worker");
   ExpectRefused("load: 3\n", 4, "load");
@@ -91,6 +113,9 @@ TEST(LoadScenarioTest, NamesTheLineOfAContradiction) {
   ExpectRefused("network: {min: 2ms, max: 1ms}\n", 4, "min is above max");
   ExpectRefused("load_steps:\n  - {at: 2s, load: 1}\n  - {at: 2s, load: 0.5}\n",
                 6, "later than the one before");
+  ExpectRefused("batch_sizes: [{samples: 1, share: 0.5}]\n", 4,
+                "shares must add up to 1: got 0.5");
+  ExpectRefused("batch_sizes:\n  - {samples: 0, share: 1}\n", 5, "samples");
   ExpectRefused("roving_slow_mode: {factor: 2, every: 1s, length: 2s}\n", 4,
                 "must not be above its `every`");
   ExpectRefused("roving_slow_mode: {factor: 2, every: 0s, length: 0s}\n", 4,
