@@ -184,7 +184,7 @@ class GridTest(unittest.TestCase):
         result = subprocess.run(["bash", RUN, "gird"], capture_output=True,
                                 text=True, timeout=250, check=False)
         self.assertEqual(result.returncode, 2)
-        self.assertIn("want quick, full or grid", result.stderr)
+        self.assertIn("want quick, full, grid or steps", result.stderr)
 
 
 if __name__ == "__main__":
