@@ -143,6 +143,33 @@ void RoundedMeanTarget(absl::Span<const std::byte* const> inputs, size_t count,
   RoundedMeanPlain(Rest(inputs, i).span(), count - i, out + i);
 }
 
+void RoundedWeightedSumTarget(absl::Span<const float> weights, float offset,
+                              absl::Span<const std::byte* const> inputs,
+                              size_t count, std::byte* out) {
+  const hn::ScalableTag<float> d;
+  const hn::RebindToSigned<decltype(d)> d32;
+  const hn::Rebind<uint8_t, decltype(d)> d8;
+  const size_t lanes = hn::Lanes(d);
+  auto* bytes = reinterpret_cast<uint8_t*>(out);
+  const auto term = [&](size_t j, size_t i) HWY_ATTR {
+    const auto* values = reinterpret_cast<const uint8_t*>(inputs[j]);
+    const auto value =
+        hn::ConvertTo(d, hn::PromoteTo(d32, hn::LoadU(d8, values + i)));
+    return hn::Mul(hn::Set(d, weights[j]), value);
+  };
+  size_t i = 0;
+  for (; i + lanes <= count; i += lanes) {
+    auto sum = hn::Set(d, offset);
+    for (size_t j = 0; j < inputs.size(); ++j) sum = hn::Add(sum, term(j, i));
+    sum = hn::Add(sum, hn::Set(d, 0.5F));
+    // Conversion cuts off, demotion saturates.
+    hn::StoreU(hn::DemoteTo(d8, hn::ConvertTo(d32, sum)), d8, bytes + i);
+  }
+  if (i == count) return;
+  RoundedWeightedSumPlain(weights, offset, Rest(inputs, i).span(), count - i,
+                          out + i);
+}
+
 bool AllFiniteTarget(const std::byte* values, size_t count) {
   const hn::ScalableTag<float> d;
   const size_t lanes = hn::Lanes(d);
@@ -163,6 +190,7 @@ namespace parm {
 
 HWY_EXPORT(WeightedSumTarget);
 HWY_EXPORT(RoundedMeanTarget);
+HWY_EXPORT(RoundedWeightedSumTarget);
 HWY_EXPORT(AllFiniteTarget);
 
 void WeightedSum(absl::Span<const float> weights,
@@ -174,6 +202,13 @@ void WeightedSum(absl::Span<const float> weights,
 void RoundedMean(absl::Span<const std::byte* const> inputs, size_t count,
                  std::byte* out) {
   HWY_DYNAMIC_DISPATCH(RoundedMeanTarget)(inputs, count, out);
+}
+
+void RoundedWeightedSum(absl::Span<const float> weights, float offset,
+                        absl::Span<const std::byte* const> inputs, size_t count,
+                        std::byte* out) {
+  HWY_DYNAMIC_DISPATCH(RoundedWeightedSumTarget)
+  (weights, offset, inputs, count, out);
 }
 
 bool AllFinite(const std::byte* values, size_t count) {

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <bit>
 #include <cstring>
 
@@ -35,6 +36,18 @@ void RoundedMeanPlain(absl::Span<const std::byte* const> inputs, size_t count,
     uint32_t sum = 0;
     for (const std::byte* input : inputs) sum += Load<uint8_t>(input, i);
     out[i] = static_cast<std::byte>((2 * sum + num_inputs) / (2 * num_inputs));
+  }
+}
+
+void RoundedWeightedSumPlain(absl::Span<const float> weights, float offset,
+                             absl::Span<const std::byte* const> inputs,
+                             size_t count, std::byte* out) {
+  for (size_t i = 0; i < count; ++i) {
+    float sum = offset;
+    for (size_t j = 0; j < inputs.size(); ++j) {
+      sum += weights[j] * static_cast<float>(Load<uint8_t>(inputs[j], i));
+    }
+    out[i] = static_cast<std::byte>(std::clamp(sum + 0.5F, 0.0F, 255.0F));
   }
 }
 

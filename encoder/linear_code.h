@@ -2,8 +2,8 @@
 
 // A code whose parity queries are weighted sums of the members, element by
 // element, and whose parity models answer weighted sums of the members'
-// outputs. It is given by two small matrices, so a scheme of this kind is a
-// choice of coefficients; see sum_code.h.
+// outputs with the same weights. It is given by one small matrix, so a scheme
+// of this kind is a choice of coefficients; see sum_code.h and weighted_code.h.
 
 #include <vector>
 
@@ -17,27 +17,33 @@
 
 namespace parm {
 
-/// Both r x k, one column per slot of a full group.
-struct LinearCoefficients {
-  /// G: parity query p is sum over j of encode.at(p, j) * Xj.
-  Matrix encode;
-  /// What parity model p is trained to answer: sum of answer.at(p, j) * F(Xj).
-  /// Equal to `encode` in a code of inputs; it may differ, as ParM's r > 1
-  /// gives one and the same parity query to r models with different targets.
-  Matrix answer;
+/// Takes a weighted sum of bytes to the bytes of a parity query, and the
+/// numbers behind both ways: with P the sum of a full group's positive
+/// coefficients and N that of the others' sizes, sums lie in -255 N .. 255 P,
+/// and
+///   byte = (sum + 255 N) / (P + N), rounded to the nearest,
+/// halves away from zero. Where all coefficients are 1 that is the mean of the
+/// k slots, in exact integers; else fp32 added from left to right.
+struct ByteScale {
+  double span = 0;       // P + N: levels of the sum for one of the byte
+  double zero = 0;       // 255 N / (P + N): the byte of a sum of 0
+  bool is_mean = false;  // all coefficients are 1
 };
+/// Of one row of coefficients.
+ByteScale ByteScaleOf(const Matrix& coefficients, int row);
 
-/// Members: FP32; FP16 and BF16, added up in fp32 and rounded once; UINT8 too
-/// if every encode coefficient is 1. The parity query of UINT8 members is the
-/// mean over the k slots, rounded half away from zero, so that it stays UINT8;
-/// the parity model still answers the sum of outputs. Short groups: members are
-/// repeated round robin (see FoldRoundRobin). Threads: const methods may run on
-/// any thread at once.
+/// Members: FP32; FP16 and BF16, added up in fp32 and rounded once; UINT8,
+/// whose sum is moved and scaled into 0..255 (ByteScale) so that it stays
+/// UINT8, while the parity model still answers the sum of outputs. Short
+/// groups: members are repeated round robin (see FoldRoundRobin). Threads:
+/// const methods may run on any thread at once.
 class LinearCode final : public Code {
  public:
-  /// Needs: both matrices are r x k of `spec`, with k + r <=
-  ///        LinearDecoder::kMaxSlots.
-  LinearCode(CodeSpec spec, const LinearCoefficients& coefficients);
+  /// `coefficients`, r x k, one column per slot of a full group: parity query
+  /// p is the sum over j of coefficients.at(p, j) * Xj, its model's answer that
+  /// of coefficients.at(p, j) * F(Xj).
+  /// Needs: k + r <= LinearDecoder::kMaxSlots.
+  LinearCode(CodeSpec spec, const Matrix& coefficients);
 
   bool multi_output() const override { return false; }
   bool supports_short_groups() const override { return true; }
@@ -53,13 +59,20 @@ class LinearCode final : public Code {
       const TensorSpec& member_output) const override;
 
  private:
+  // One parity's coefficients, for a group of some size.
+  struct Row {
+    std::vector<float> weights;       // one for each member
+    std::vector<float> byte_weights;  // the same over ByteScale::span
+  };
+
   absl::Status CheckDataType(DataType datatype) const;
+  void EncodeBytes(int parity_index, absl::Span<const TensorView> members,
+                   MutableTensorView parity) const;
 
   // Constant after construction.
   const LinearDecoder decoder_;
-  const bool takes_uint8_;
-  // [num_members - 1]: r x num_members, row by row.
-  std::vector<std::vector<float>> encode_weights_;
+  std::vector<ByteScale> byte_scales_;  // one for each parity
+  std::vector<std::vector<Row>> rows_;  // [num_members - 1][parity_index]
 };
 
 }  // namespace parm

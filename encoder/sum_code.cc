@@ -9,9 +9,7 @@ namespace {
 bool SumTakes(int k, int r) { return k >= 2 && k <= 8 && r == 1; }
 
 std::unique_ptr<const Code> CreateSum(const CodeSpec& spec) {
-  const Matrix ones(spec.r, spec.k, 1);
-  return std::make_unique<LinearCode>(
-      spec, LinearCoefficients{.encode = ones, .answer = ones});
+  return std::make_unique<LinearCode>(spec, Matrix(spec.r, spec.k, 1));
 }
 
 }  // namespace

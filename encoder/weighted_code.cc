@@ -14,7 +14,7 @@ bool WeightedTakes(int k, int r) {
   return (r == 1 || r == 2) && k >= 2 && k <= 8;
 }
 
-// Answer coefficients after the row of ones, found by random search (hundreds
+// Coefficients after the row of ones, found by random search (hundreds
 // of starts, steps that shrink while none helps) for the smallest noise gain in
 // the worst case: any losses, any parities that just suffice, any group size.
 // At equal energy powers of 1..k come out a third (r = 2) to four times (r = 3)
@@ -36,26 +36,24 @@ constexpr std::array<std::array<Row, 2>, 3> kLastOfThree = {{
 }};
 
 std::unique_ptr<const Code> CreateWeighted(const CodeSpec& spec) {
-  return std::make_unique<LinearCode>(
-      spec,
-      LinearCoefficients{.encode = Matrix(spec.r, spec.k, 1),
-                         .answer = WeightedAnswerCoefficients(spec.k, spec.r)});
+  return std::make_unique<LinearCode>(spec,
+                                      WeightedCoefficients(spec.k, spec.r));
 }
 
 }  // namespace
 
-Matrix WeightedAnswerCoefficients(int k, int r) {
+Matrix WeightedCoefficients(int k, int r) {
   PARM_CHECK(WeightedTakes(k, r));
-  Matrix answer(r, k, 1);
+  Matrix coefficients(r, k, 1);
   const auto size = static_cast<size_t>(k - 2);
   for (int p = 1; p < r; ++p) {
     const Row& row = r == 2 ? kSecondOfTwo[size]
                             : kLastOfThree[size][static_cast<size_t>(p - 1)];
     for (int slot = 0; slot < k; ++slot) {
-      answer.at(p, slot) = row[static_cast<size_t>(slot)];
+      coefficients.at(p, slot) = row[static_cast<size_t>(slot)];
     }
   }
-  return answer;
+  return coefficients;
 }
 
 const CodeScheme kWeightedScheme = {

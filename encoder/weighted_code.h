@@ -1,11 +1,14 @@
 #pragma once
 
-// Scheme `weighted`: ParM's code with several parities. All r parity queries
-// are one and the same, the plain sum of the members; the r parity models have
-// different targets, independent weighted sums of the members' outputs, so that
-// any k of the k + r outputs determine all.
+// Scheme `weighted`: the sum code with several parities. Each parity query is
+// another weighted sum of the members, its model answers the members' outputs
+// summed with the same weights, and the weights are such that any k of the k +
+// r outputs determine all.
 //
-// Source: Kosaian et al., "Parity Models", SOSP'19, section 3.5.
+// Source: Kosaian et al., "Parity Models", SOSP'19, section 3.5, apart from one
+// choice: there all r models get the plain sum and only their targets differ. A
+// sum does not tell its members apart, so no model can learn such targets
+// (README.md has figures).
 
 #include "encoder/matrix.h"
 #include "encoder/scheme.h"
@@ -15,9 +18,9 @@ namespace parm {
 /// r = 1 or 2 with k = 2..8, r = 3 with k = 2..4; members as scheme `sum`.
 extern const CodeScheme kWeightedScheme;
 
-/// What the parity models answer: r x k. Row 0 is all ones, so its model is
-/// that of `sum`; every row has that row's energy (squares add up to k).
+/// r x k. Row 0 is all ones, so its model is that of `sum`; every row has that
+/// row's energy (squares add up to k).
 /// Needs: kWeightedScheme.supports(k, r).
-Matrix WeightedAnswerCoefficients(int k, int r);
+Matrix WeightedCoefficients(int k, int r);
 
 }  // namespace parm

@@ -32,7 +32,7 @@ at::Tensor AnswerCoefficients(const Code& code, int parity_index) {
   const CodeSpec& spec = code.spec();
   at::Tensor coefficients = torch::ones({spec.k});
   if (spec.scheme != "weighted") return coefficients;
-  const Matrix all = WeightedAnswerCoefficients(spec.k, spec.r);
+  const Matrix all = WeightedCoefficients(spec.k, spec.r);
   for (int slot = 0; slot < spec.k; ++slot) {
     coefficients[slot] = all.at(parity_index, slot);
   }

@@ -137,14 +137,25 @@ TEST_F(LostMembersTest, TileRebuildsTwoOfFour) {
                                               "reconstructed"));
 }
 
+TEST_F(LostMembersTest, WeightedWithTwoParitiesRebuildsTwoOfFour) {
+  const CodeSpec code = {.scheme = "weighted", .k = 4, .r = 2};
+  Cluster cluster(code);
+  const ClusterFrontend frontend = Start(cluster, code);
+  std::vector<std::vector<float>> samples;
+  for (uint64_t i = 0; i < 4; ++i) samples.push_back(Cluster::Sample(i));
+  EXPECT_THAT(
+      KillTwoOfGroup(code, cluster, frontend, {1, Cluster::kInputs}, samples),
+      ::testing::UnorderedElementsAre("exact", "exact", "reconstructed",
+                                      "reconstructed"));
+}
+
 TEST_F(LostMembersTest, WeightedWithTwoParitiesRebuildsAllOfTwo) {
   const CodeSpec code = {.scheme = "weighted", .k = 2, .r = 2};
   Cluster cluster(code);
   const ClusterFrontend frontend = Start(cluster, code);
-  // Equal members: what the second parity of a sum can be right about.
   EXPECT_THAT(
       KillTwoOfGroup(code, cluster, frontend, {1, Cluster::kInputs},
-                     {Cluster::Sample(5), Cluster::Sample(5)}),
+                     {Cluster::Sample(5), Cluster::Sample(6)}),
       ::testing::UnorderedElementsAre("reconstructed", "reconstructed"));
 }
 

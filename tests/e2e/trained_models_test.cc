@@ -1,9 +1,11 @@
 // The whole path with real models: parm-train learns a classifier of pictures
-// and its parity model, parm-workers serve what it wrote, and a parm-frontend
-// answers for them, also for a worker that hangs.
+// and its parity models, parm-workers serve what it wrote, and a parm-frontend
+// answers for them, also for workers that hang or die.
 
 #include <signal.h>
 
+#include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -46,17 +48,17 @@ struct Case {
 
 void PrintTo(const Case& c, std::ostream* out) { *out << c.scheme; }
 
-class TrainedModelsTest : public testing::TestWithParam<Case> {
+class TrainedModels : public testing::Test {
  protected:
-  TrainedModelsTest() : cluster_("fashion", "parm-worker") {}
+  TrainedModels() : cluster_("fashion", "parm-worker") {}
 
-  void SetUp() override {
-    Train({"deployed", "--arch", GetParam().arch, "--limit-train", "500",
-           "--limit-test", "64", "--epochs", "1", "--name", "fashion", "--out",
-           "deployed"});
-    Train({"parity", "--deployed", "deployed", "--scheme", GetParam().scheme,
-           "--k", "2", "--limit-train", "500", "--limit-test", "64", "--epochs",
-           "1", "--out", "parity"});
+  void MakeModels(const CodeSpec& code, const std::string& arch) {
+    PARM_ASSERT_OK_AND_ASSIGN(code_, CreateCode(code));
+    Train({"deployed", "--arch", arch, "--limit-train", "500", "--limit-test",
+           "64", "--epochs", "1", "--name", "fashion", "--out", "deployed"});
+    Train({"parity", "--deployed", "deployed", "--scheme", code.scheme, "--k",
+           absl::StrCat(code.k), "--r", absl::StrCat(code.r), "--limit-train",
+           "500", "--limit-test", "64", "--epochs", "1", "--out", "parity"});
     Train({"evaluate", "--deployed", "deployed", "--limit-test",
            absl::StrCat(kPictures), "--logits", "logits.npy"});
     DatasetOptions options{.source = kFashionMnist, .with_train = false};
@@ -95,32 +97,49 @@ class TrainedModelsTest : public testing::TestWithParam<Case> {
             .data = Buffer::FromString(picture.bytes)};
   }
 
-  // What a frontend must make of the parity model's answer for the group of
-  // picture `lost` and the deployed model's for the other one in it.
-  void Reconstruct(int64_t lost, std::vector<float>* want) {
-    const int64_t first = lost - lost % 2;
+  // What parity model `parity_index`, in `directory`, answers for the group of
+  // pictures `first` and the next.
+  void AskParity(const std::string& directory, int parity_index, int64_t first,
+                 HostTensor* answer) {
     PARM_ASSERT_OK_AND_ASSIGN(const Bundle bundle,
-                              LoadBundle(cluster_.directory() / "parity"));
+                              LoadBundle(cluster_.directory() / directory));
     PARM_ASSERT_OK_AND_ASSIGN(const std::string bytes,
                               ReadModelFile(bundle.model_path));
     PARM_ASSERT_OK_AND_ASSIGN(const ModelRunner model,
                               ModelRunner::Create(bytes));
     PARM_ASSERT_OK_AND_ASSIGN(
-        const auto code, CreateCode({.scheme = GetParam().scheme, .k = 2}));
-    PARM_ASSERT_OK_AND_ASSIGN(
         const HostTensor query,
-        EncodeGroups(*code, /*parity_index=*/0, data_, data_.test,
+        EncodeGroups(*code_, parity_index, data_, data_.test,
                      {{first, first + 1}}, DataType::kFp32));
-    PARM_ASSERT_OK_AND_ASSIGN(const HostTensor parity, model.Run(query));
-    const HostTensor sibling = SliceRows(logits_, lost ^ 1, 1);
-    std::vector<std::optional<TensorView>> outputs(3, std::nullopt);
-    outputs[static_cast<size_t>((lost ^ 1) % 2)] = sibling.view();
-    outputs[2] = parity.view();
-    HostTensor result = sibling;
-    ASSERT_THAT(code->Decode(/*num_members=*/2, outputs,
-                             static_cast<int>(lost % 2), result.mutable_view()),
+    PARM_ASSERT_OK_AND_ASSIGN(*answer, model.Run(query));
+  }
+
+  // What a frontend must make of these outputs for member `lost` of two.
+  void Decode(const std::vector<std::optional<TensorView>>& outputs,
+              int64_t lost, std::vector<float>* want) {
+    HostTensor result = SliceRows(logits_, 0, 1);
+    ASSERT_THAT(code_->Decode(/*num_members=*/2, outputs,
+                              static_cast<int>(lost), result.mutable_view()),
                 IsOk());
     *want = Row(result, 0);
+  }
+
+  // Groups close by their members, reconstructions leave at once, and a busy
+  // machine misses no deadline.
+  void StartFrontend(ClusterFrontend* frontend, size_t num_workers) {
+    *frontend = cluster_.StartFrontend(
+        absl::StrCat("    deadline: 50s\n"
+                     "    redundancy:\n"
+                     "      policy: coded\n"
+                     "      code: {scheme: ",
+                     code_->spec().scheme, ", k: 2, r: ", code_->spec().r,
+                     "}\n"
+                     "      group: {timeout: 20s}\n"
+                     "      decode: {trigger: {quantile: 0}}\n"));
+    for (size_t i = 0; i < num_workers; ++i) {
+      ASSERT_TRUE(
+          Cluster::WaitForMetric(*frontend, cluster_.StateMetric(i, "up"), 1));
+    }
   }
 
   double Answers(const ClusterFrontend& frontend, const std::string& source) {
@@ -131,8 +150,29 @@ class TrainedModelsTest : public testing::TestWithParam<Case> {
   }
 
   Cluster cluster_;
+  std::unique_ptr<const Code> code_;
   Dataset data_;
   HostTensor logits_;
+};
+
+class TrainedModelsTest : public TrainedModels,
+                          public testing::WithParamInterface<Case> {
+ protected:
+  void SetUp() override {
+    MakeModels({.scheme = GetParam().scheme, .k = 2}, GetParam().arch);
+  }
+
+  // Of the parity model's answer for the group of picture `lost` and the
+  // deployed model's for the other one in it.
+  void Reconstruct(int64_t lost, std::vector<float>* want) {
+    HostTensor parity;
+    AskParity("parity", /*parity_index=*/0, lost - lost % 2, &parity);
+    const HostTensor sibling = SliceRows(logits_, lost ^ 1, 1);
+    std::vector<std::optional<TensorView>> outputs(3, std::nullopt);
+    outputs[static_cast<size_t>((lost ^ 1) % 2)] = sibling.view();
+    outputs[2] = parity.view();
+    Decode(outputs, lost % 2, want);
+  }
 };
 
 TEST_P(TrainedModelsTest, ServesAndReconstructsWhatWasTrained) {
@@ -141,21 +181,9 @@ TEST_P(TrainedModelsTest, ServesAndReconstructsWhatWasTrained) {
   cluster_.AddWorker(Serves::kDeployed);
   cluster_.AddWorker(Serves::kParity);
   cluster_.StartWorkers();
-  // Groups close by their members, reconstructions leave at once, and a busy
-  // machine misses no deadline.
-  const ClusterFrontend frontend = cluster_.StartFrontend(
-      absl::StrCat("    deadline: 50s\n"
-                   "    redundancy:\n"
-                   "      policy: coded\n"
-                   "      code: {scheme: ",
-                   GetParam().scheme,
-                   ", k: 2, r: 1}\n"
-                   "      group: {timeout: 20s}\n"
-                   "      decode: {trigger: {quantile: 0}}\n"));
-  for (size_t i = 0; i < 3; ++i) {
-    ASSERT_TRUE(
-        Cluster::WaitForMetric(frontend, cluster_.StateMetric(i, "up"), 1));
-  }
+  ClusterFrontend frontend;
+  StartFrontend(&frontend, /*num_workers=*/3);
+  if (HasFatalFailure()) return;
 
   // One connection, so that the pictures arrive, and join groups, in order.
   InferClient client(frontend.http_port);
@@ -190,6 +218,59 @@ TEST_P(TrainedModelsTest, ServesAndReconstructsWhatWasTrained) {
   EXPECT_EQ(Answers(frontend, "reconstructed"), num_reconstructed);
   EXPECT_EQ(Answers(frontend, "exact"),
             kCodedPictures + kPictures - num_reconstructed);
+}
+
+class TrainedParitiesTest : public TrainedModels {
+ protected:
+  void SetUp() override {
+    MakeModels({.scheme = "weighted", .k = 2, .r = 2}, "mlp");
+    if (HasFatalFailure()) return;
+    // A bundle for each parity; moved to where the cluster looks for them.
+    const std::filesystem::path folder(cluster_.directory().path());
+    std::filesystem::rename(folder / "parity", folder / "both");
+    std::filesystem::rename(folder / "both" / "0", folder / "parity");
+    std::filesystem::rename(folder / "both" / "1", folder / "second");
+  }
+};
+
+TEST_F(TrainedParitiesTest, BothMembersAreRebuiltFromTwoParities) {
+  if (HasFatalFailure()) return;
+  cluster_.AddWorker(Serves::kDeployed);
+  cluster_.AddWorker(Serves::kDeployed);
+  cluster_.AddWorker(Serves::kParity);
+  cluster_.AddWorker(Serves::kSecondParity);
+  cluster_.StartWorkers();
+  ClusterFrontend frontend;
+  StartFrontend(&frontend, /*num_workers=*/4);
+  if (HasFatalFailure()) return;
+
+  // Stopped, all take their tasks and answer none before two of them die.
+  for (size_t i = 0; i < 4; ++i) cluster_.SignalWorker(i, SIGSTOP);
+  InferClient client(frontend.http_port);
+  for (int64_t i = 0; i < 2; ++i) client.Send("fashion", Picture(i));
+  for (const char* const kind : {"original", "parity"}) {
+    ASSERT_TRUE(Cluster::WaitForMetric(
+        frontend,
+        absl::StrCat("parm_tasks_total{model=\"fashion\",attempt_type=\"", kind,
+                     "\"}"),
+        2));
+  }
+  for (size_t i = 0; i < 2; ++i) cluster_.SignalWorker(i, SIGKILL);
+  for (size_t i = 2; i < 4; ++i) cluster_.SignalWorker(i, SIGCONT);
+
+  HostTensor first;
+  HostTensor second;
+  AskParity("parity", /*parity_index=*/0, /*first=*/0, &first);
+  AskParity("second", /*parity_index=*/1, /*first=*/0, &second);
+  if (HasFatalFailure()) return;
+  for (int64_t i = 0; i < 2; ++i) {
+    const InferAnswer answer = client.Receive();
+    ASSERT_EQ(answer.status, 200) << answer.error;
+    EXPECT_EQ(answer.source, "reconstructed");
+    std::vector<float> want;
+    Decode({std::nullopt, std::nullopt, first.view(), second.view()}, i, &want);
+    EXPECT_THAT(answer.values, Pointwise(FloatNear(1e-3F), want));
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(

@@ -215,6 +215,31 @@ TEST_P(KernelsTest, RoundedMeanIsExactForEverySum) {
   }
 }
 
+TEST_P(KernelsTest, RoundedWeightedSumIsThePlainTwins) {
+  std::mt19937 random(kSeed);
+  // Sums leave 0..255 on both sides.
+  std::normal_distribution<float> normal;
+  for (size_t num_inputs = 1; num_inputs <= kMaxKernelInputs; ++num_inputs) {
+    for (size_t count : kCounts) {
+      SCOPED_TRACE(testing::Message()
+                   << "num_inputs=" << num_inputs << " count=" << count);
+      auto inputs = RandomBytes(random, num_inputs, count, /*offset=*/1);
+      std::vector<float> weights(num_inputs);
+      for (float& weight : weights) weight = normal(random);
+      Unaligned got(count + 1, 3);
+      got.Set(count, uint8_t{0xA5});
+      Unaligned want(count, 0);
+      RoundedWeightedSum(weights, 100, Pointers(inputs), count, got.data());
+      RoundedWeightedSumPlain(weights, 100, Pointers(inputs), count,
+                              want.data());
+      for (size_t i = 0; i < count; ++i) {
+        ASSERT_EQ(got.Get<uint8_t>(i), want.Get<uint8_t>(i)) << "at " << i;
+      }
+      EXPECT_EQ(got.Get<uint8_t>(count), 0xA5);
+    }
+  }
+}
+
 TEST_P(KernelsTest, AllFiniteFindsOneBadValueAnywhere) {
   std::mt19937 random(kSeed);
   for (size_t count : kCounts) {
@@ -271,6 +296,21 @@ TEST(PlainKernelsTest, WeightedSumMatchesFloat64) {
       EXPECT_NEAR(got.Get<float>(i), want, 1e-6 * magnitude);
     }
   }
+}
+
+TEST(PlainKernelsTest, RoundedWeightedSumStaysWithinABytes) {
+  const auto of = [](uint8_t a, uint8_t b) {
+    const std::byte inputs[] = {std::byte{a}, std::byte{b}};
+    const std::byte* pointers[] = {&inputs[0], &inputs[1]};
+    const std::vector<float> weights = {2, -0.5};
+    std::byte sum;
+    RoundedWeightedSumPlain(weights, 10, pointers, 1, &sum);
+    return static_cast<int>(sum);
+  };
+  EXPECT_EQ(of(3, 4), 14);
+  EXPECT_EQ(of(3, 3), 15);     // 14.5
+  EXPECT_EQ(of(0, 255), 0);    // -117.5
+  EXPECT_EQ(of(200, 0), 255);  // 410
 }
 
 TEST(PlainKernelsTest, RoundedMeanTakesHalvesUp) {

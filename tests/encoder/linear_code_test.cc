@@ -1,5 +1,5 @@
-// Linear codes of random coefficients and r > 1, which no registered scheme
-// uses yet: every erasure pattern, short groups, and use by many threads.
+// Linear codes of random coefficients and several parities: every erasure
+// pattern, short groups, and use by many threads.
 
 #include "encoder/linear_code.h"
 
@@ -18,8 +18,6 @@
 namespace parm {
 namespace {
 
-using ::testing::HasSubstr;
-
 constexpr uint32_t kSeed = 20240603;
 constexpr int64_t kNumFeatures = 9;
 constexpr int64_t kNumClasses = 5;
@@ -35,10 +33,11 @@ Matrix RandomMatrix(std::mt19937& random, int num_rows, int num_columns) {
   return matrix;
 }
 
-LinearCode MakeCode(const Matrix& encode, const Matrix& answer) {
-  return LinearCode(
-      {.scheme = "test", .k = encode.num_columns(), .r = encode.num_rows()},
-      {.encode = encode, .answer = answer});
+LinearCode MakeCode(const Matrix& coefficients) {
+  return LinearCode({.scheme = "test",
+                     .k = coefficients.num_columns(),
+                     .r = coefficients.num_rows()},
+                    coefficients);
 }
 
 /// A group whose parity models answer sums of outputs with `answer`.
@@ -112,7 +111,7 @@ TEST(LinearCodeTest, RebuildsEveryPatternOfSeveralParities) {
   for (int r = 1; r <= 3; ++r) {
     for (int k = 1; k <= 6; ++k) {
       const Matrix answer = RandomMatrix(random, r, k);
-      const LinearCode code = MakeCode(answer, answer);
+      const LinearCode code = MakeCode(answer);
       for (int num_members = 1; num_members <= k; ++num_members) {
         SCOPED_TRACE(testing::Message()
                      << "k=" << k << " r=" << r << " members=" << num_members);
@@ -128,7 +127,7 @@ TEST(LinearCodeTest, LinearModelsAnswerTheirParityQueries) {
   std::mt19937 random(kSeed);
   const LinearModel model(kSeed, kNumFeatures, kNumClasses);
   const Matrix coefficients = RandomMatrix(random, 3, 5);
-  const LinearCode code = MakeCode(coefficients, coefficients);
+  const LinearCode code = MakeCode(coefficients);
   for (int num_members = 1; num_members <= 5; ++num_members) {
     Group group(random, model, coefficients, num_members);
     std::vector<TensorView> members;
@@ -148,39 +147,27 @@ TEST(LinearCodeTest, LinearModelsAnswerTheirParityQueries) {
   }
 }
 
-// As in ParM's r = 2: one query, two models with different targets.
-TEST(LinearCodeTest, OneQueryMayHaveSeveralTargets) {
-  std::mt19937 random(kSeed);
-  const LinearModel model(kSeed, kNumFeatures, kNumClasses);
-  Matrix answer(2, 3, 1);
-  for (int slot = 0; slot < 3; ++slot) answer.at(1, slot) = slot + 1;
-  const LinearCode code = MakeCode(Matrix(2, 3, 1), answer);
-  const Group group(random, model, answer, 3);
-  ExpectEveryPatternRebuilds(code, group, 3);
-  // Two of three lost, both parities here.
-  EXPECT_TRUE(code.Suffices(3, 0b11'100, 0));
-  EXPECT_TRUE(code.Suffices(3, 0b11'100, 1));
-  EXPECT_FALSE(code.Suffices(3, 0b11'000, 1));
-  // Its queries are plain sums, so bytes have a mean.
-  EXPECT_THAT(code.ParityQuerySpec({"x", DataType::kUint8, {1, 4}}, 3), IsOk());
-}
-
-TEST(LinearCodeTest, BytesNeedPlainSums) {
-  std::mt19937 random(kSeed);
-  const Matrix coefficients = RandomMatrix(random, 1, 2);
-  EXPECT_THAT(
-      MakeCode(coefficients, coefficients)
-          .ParityQuerySpec({"x", DataType::kUint8, {1, 4}}, 2),
-      StatusIs(
-          absl::StatusCode::kInvalidArgument,
-          HasSubstr("got UINT8, want FP32, FP16 or BF16 for test k=2 r=1")));
+TEST(LinearCodeTest, BytesSpanTheRangeOfTheirSum) {
+  Matrix coefficients(2, 3, 1);
+  coefficients.at(1, 0) = 2;
+  coefficients.at(1, 1) = -0.5;
+  coefficients.at(1, 2) = -1.5;
+  const ByteScale mean = ByteScaleOf(coefficients, 0);
+  EXPECT_TRUE(mean.is_mean);
+  EXPECT_EQ(mean.span, 3);
+  EXPECT_EQ(mean.zero, 0);
+  // Sums in -510 .. 510.
+  const ByteScale signed_sum = ByteScaleOf(coefficients, 1);
+  EXPECT_FALSE(signed_sum.is_mean);
+  EXPECT_EQ(signed_sum.span, 4);
+  EXPECT_EQ(signed_sum.zero, 127.5);
 }
 
 TEST(LinearCodeTest, ManyThreadsMayDecodeAtOnce) {
   std::mt19937 random(kSeed);
   const LinearModel model(kSeed, kNumFeatures, kNumClasses);
   const Matrix answer = RandomMatrix(random, 2, 4);
-  const LinearCode code = MakeCode(answer, answer);
+  const LinearCode code = MakeCode(answer);
   const Group group(random, model, answer, 4);
   std::vector<int> num_decoded(4);
   std::vector<std::thread> threads;

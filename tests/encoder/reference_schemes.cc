@@ -91,23 +91,84 @@ OwnedTensor PackAnswer(const CodeSpec& /*spec*/, int /*parity_index*/,
   return model.Run(parity);
 }
 
-// --- weighted: the query of sum, answered with other weights.
+// --- weighted: sums of slots with weights; of bytes moved and scaled into
+// 0..255.
+
+std::vector<double> WeightedSumOfSlots(const CodeSpec& spec, int parity_index,
+                                       const std::vector<OwnedTensor>& members,
+                                       double (*term)(double)) {
+  const Matrix weights = WeightedCoefficients(spec.k, spec.r);
+  std::vector<double> sums(members[0].Values().size());
+  for (int slot = 0; slot < spec.k; ++slot) {
+    const std::vector<double> values =
+        members[static_cast<size_t>(slot) % members.size()].Values();
+    for (size_t i = 0; i < sums.size(); ++i) {
+      sums[i] += term(weights.at(parity_index, slot) * values[i]);
+    }
+  }
+  return sums;
+}
+
+// The least that a weighted sum of bytes may be, and the levels of it that one
+// level of its byte stands for.
+struct ByteRange {
+  double least = 0;
+  double span = 0;
+};
+
+ByteRange WeightedByteRange(const CodeSpec& spec, int parity_index) {
+  const Matrix weights = WeightedCoefficients(spec.k, spec.r);
+  ByteRange range;
+  for (int slot = 0; slot < spec.k; ++slot) {
+    const double weight = weights.at(parity_index, slot);
+    range.span += std::abs(weight);
+    if (weight < 0) range.least += 255 * weight;
+  }
+  return range;
+}
+
+std::vector<double> WeightedEncode(const CodeSpec& spec, int parity_index,
+                                   const std::vector<OwnedTensor>& members) {
+  std::vector<double> values = WeightedSumOfSlots(
+      spec, parity_index, members, [](double value) { return value; });
+  if (members[0].datatype != DataType::kUint8) return values;
+  // Not rounded: see WeightedMagnitude.
+  const ByteRange range = WeightedByteRange(spec, parity_index);
+  for (double& value : values) value = (value - range.least) / range.span;
+  return values;
+}
+
+constexpr double kEncodeTolerance = 1e-6;
+
+std::vector<double> WeightedMagnitude(const CodeSpec& spec, int parity_index,
+                                      const std::vector<OwnedTensor>& members) {
+  if (members[0].datatype == DataType::kUint8) {
+    // Half a level by rounding, and what fp32 may add to it.
+    return std::vector<double>(members[0].bytes.size(),
+                               0.5001 / kEncodeTolerance);
+  }
+  return WeightedSumOfSlots(spec, parity_index, members,
+                            [](double value) { return std::abs(value); });
+}
 
 OwnedTensor WeightedAnswer(const CodeSpec& spec, int parity_index,
-                           const OwnedTensor& /*parity*/,
-                           const std::vector<OwnedTensor>& members,
+                           const OwnedTensor& parity,
+                           const std::vector<OwnedTensor>& /*members*/,
                            const LinearModel& model) {
-  const Matrix weights = WeightedAnswerCoefficients(spec.k, spec.r);
-  OwnedTensor answer;
-  std::vector<double> sums;
-  for (int slot = 0; slot < spec.k; ++slot) {
-    answer = model.Run(members[static_cast<size_t>(slot) % members.size()],
-                       weights.at(parity_index, slot));
-    const std::vector<double> values = answer.Values();
-    sums.resize(values.size());
-    for (size_t i = 0; i < sums.size(); ++i) sums[i] += values[i];
+  if (parity.datatype != DataType::kUint8) return model.Run(parity);
+  const ByteRange range = WeightedByteRange(spec, parity_index);
+  std::vector<double> sums = parity.Values();
+  for (double& sum : sums) sum = range.span * sum + range.least;
+  return model.Run(OwnedTensor::Of(DataType::kFp32, parity.shape, sums));
+}
+
+double WeightedAnswerRounding(const CodeSpec& spec, DataType datatype) {
+  if (datatype != DataType::kUint8) return SumAnswerRounding(spec, datatype);
+  double span = 0;
+  for (int p = 0; p < spec.r; ++p) {
+    span = std::max(span, WeightedByteRange(spec, p).span);
   }
-  return OwnedTensor::Of(DataType::kFp32, answer.shape, sums);
+  return 0.5001 * span;
 }
 
 // --- concat and tile: pictures of [batch, channels, height, width], shrunk.
@@ -323,11 +384,11 @@ const ReferenceScheme kReferences[] = {
      .datatypes = {DataType::kFp32, DataType::kFp16, DataType::kBf16,
                    DataType::kUint8},
      .sample_shape = {3, 5},
-     .encode_tolerance = 1e-6,
-     .encode = SumEncode,
-     .magnitude = SumMagnitude,
+     .encode_tolerance = kEncodeTolerance,
+     .encode = WeightedEncode,
+     .magnitude = WeightedMagnitude,
      .answer = WeightedAnswer,
-     .answer_rounding = NoRounding},
+     .answer_rounding = WeightedAnswerRounding},
     // 12 divides into grids of up to four columns and rows.
     {.scheme = "concat",
      .datatypes = {DataType::kFp32, DataType::kFp16, DataType::kBf16,

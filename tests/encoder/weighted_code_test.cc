@@ -20,6 +20,7 @@
 namespace parm {
 namespace {
 
+using ::testing::DoubleNear;
 using ::testing::ElementsAre;
 
 std::vector<std::pair<int, int>> AllSizes() {
@@ -53,18 +54,18 @@ double WorstNoiseGain(const Matrix& answer) {
 
 TEST(WeightedCodeTest, FirstRowIsThePlainSum) {
   for (const auto& [k, r] : AllSizes()) {
-    const Matrix answer = WeightedAnswerCoefficients(k, r);
-    for (int slot = 0; slot < k; ++slot) EXPECT_EQ(answer.at(0, slot), 1);
+    const Matrix rows = WeightedCoefficients(k, r);
+    for (int slot = 0; slot < k; ++slot) EXPECT_EQ(rows.at(0, slot), 1);
   }
 }
 
 TEST(WeightedCodeTest, EveryRowHasTheEnergyOfTheSum) {
   for (const auto& [k, r] : AllSizes()) {
-    const Matrix answer = WeightedAnswerCoefficients(k, r);
+    const Matrix rows = WeightedCoefficients(k, r);
     for (int p = 0; p < r; ++p) {
       double energy = 0;
       for (int slot = 0; slot < k; ++slot) {
-        energy += answer.at(p, slot) * answer.at(p, slot);
+        energy += rows.at(p, slot) * rows.at(p, slot);
       }
       EXPECT_NEAR(energy, k, 0.01 * k) << "k=" << k << " r=" << r;
     }
@@ -81,32 +82,71 @@ TEST(WeightedCodeTest, WorstNoiseGainIsAsDocumented) {
       {{7, 2}, 21.5}, {{8, 2}, 27.1}, {{2, 3}, 2.72}, {{3, 3}, 5.9},
       {{4, 3}, 9.92}};
   for (const auto& [k, r] : AllSizes()) {
-    const Matrix answer = WeightedAnswerCoefficients(k, r);
+    const Matrix rows = WeightedCoefficients(k, r);
     double worst = 0;
     for (int n = 1; n <= k; ++n) {
-      worst = std::max(worst, WorstNoiseGain(FoldRoundRobin(answer, n)));
+      worst = std::max(worst, WorstNoiseGain(FoldRoundRobin(rows, n)));
     }
     EXPECT_LE(worst, documented.at({k, r})) << "k=" << k << " r=" << r;
   }
 }
 
-TEST(WeightedCodeTest, EveryParityQueryIsTheSum) {
+std::vector<double> Encode(const Code& code, int parity_index,
+                           const std::vector<OwnedTensor>& members) {
+  std::vector<TensorView> views;
+  for (const OwnedTensor& member : members) views.push_back(member.View());
+  OwnedTensor parity =
+      OwnedTensor::Zeros(members[0].datatype, members[0].shape);
+  EXPECT_THAT(code.Encode(parity_index, views, parity.MutableView()), IsOk());
+  return parity.Values();
+}
+
+// k = 2: weights 1, 1 and 0.799, -1.167.
+TEST(WeightedCodeTest, EveryParityQueryHasItsOwnWeights) {
   const auto code =
       kWeightedScheme.create({.scheme = "weighted", .k = 2, .r = 2});
-  const OwnedTensor a = OwnedTensor::Of(DataType::kFp32, {1, 2}, {1, 2});
-  const OwnedTensor b = OwnedTensor::Of(DataType::kFp32, {1, 2}, {10, 20});
-  for (int p = 0; p < 2; ++p) {
-    OwnedTensor parity = OwnedTensor::Zeros(DataType::kFp32, {1, 2});
-    ASSERT_THAT(code->Encode(p, {a.View(), b.View()}, parity.MutableView()),
-                IsOk());
-    EXPECT_THAT(parity.Values(), ElementsAre(11, 22));
-  }
+  const std::vector<OwnedTensor> members = {
+      OwnedTensor::Of(DataType::kFp32, {1, 2}, {1, 2}),
+      OwnedTensor::Of(DataType::kFp32, {1, 2}, {10, 20})};
+  EXPECT_THAT(Encode(*code, 0, members), ElementsAre(11, 22));
+  EXPECT_THAT(
+      Encode(*code, 1, members),
+      ElementsAre(DoubleNear(-10.871, 1e-5), DoubleNear(-21.742, 1e-5)));
+}
+
+TEST(WeightedCodeTest, SumsOfBytesFillTheRangeOfABytes) {
+  const auto code =
+      kWeightedScheme.create({.scheme = "weighted", .k = 2, .r = 2});
+  const std::vector<OwnedTensor> members = {
+      OwnedTensor::Of(DataType::kUint8, {1, 5}, {0, 255, 0, 255, 10}),
+      OwnedTensor::Of(DataType::kUint8, {1, 5}, {255, 0, 0, 255, 20})};
+  EXPECT_THAT(Encode(*code, 0, members), ElementsAre(128, 128, 0, 255, 15));
+  // (0.799 a - 1.167 b + 1.167 * 255) / 1.966: the third is 151.4, the fourth
+  // 103.6, the last 143.6.
+  EXPECT_THAT(Encode(*code, 1, members), ElementsAre(0, 255, 151, 104, 144));
+}
+
+// Slots X0 X1 X0 X1 with weights 1 and -1.347, 1.284, 0.491, -0.545.
+TEST(WeightedCodeTest, RepeatsMembersOfShortGroups) {
+  const auto code =
+      kWeightedScheme.create({.scheme = "weighted", .k = 4, .r = 2});
+  const std::vector<OwnedTensor> floats = {
+      OwnedTensor::Of(DataType::kFp32, {1, 1}, {1}),
+      OwnedTensor::Of(DataType::kFp32, {1, 1}, {10})};
+  EXPECT_THAT(Encode(*code, 0, floats), ElementsAre(22));
+  EXPECT_THAT(Encode(*code, 1, floats), ElementsAre(DoubleNear(6.534, 1e-5)));
+  // (-0.856 * 200 + 0.739 * 100 + 1.892 * 255) / 3.667 = 105.04.
+  const std::vector<OwnedTensor> bytes = {
+      OwnedTensor::Of(DataType::kUint8, {1, 1}, {200}),
+      OwnedTensor::Of(DataType::kUint8, {1, 1}, {100})};
+  EXPECT_THAT(Encode(*code, 0, bytes), ElementsAre(150));
+  EXPECT_THAT(Encode(*code, 1, bytes), ElementsAre(105));
 }
 
 TEST(WeightedCodeTest, RebuildsBothMembersFromTwoParities) {
   const auto code =
       kWeightedScheme.create({.scheme = "weighted", .k = 2, .r = 2});
-  const Matrix weights = WeightedAnswerCoefficients(2, 2);
+  const Matrix weights = WeightedCoefficients(2, 2);
   const double outputs[] = {3, -5};
   std::vector<OwnedTensor> answers;
   for (int p = 0; p < 2; ++p) {

@@ -243,13 +243,12 @@ absl::StatusOr<Bundle> WriteLinearParityBundle(
     model.bias *= k;
     if (deployed_options.input_datatype == DataType::kUint8) model.scale *= k;
   } else if (code.scheme == "weighted" && Supports(code)) {
-    // (w1 + .. + wk) F(x) = (sum of w) / k * W (k x) + (sum of w) * bias * b.
-    const Matrix weights = WeightedAnswerCoefficients(code.k, code.r);
+    // w1 F(x1) + .. = scale * W (w1 x1 + ..) + (w1 + ..) * bias * b.
+    const Matrix weights = WeightedCoefficients(code.k, code.r);
     double sum = 0;
     for (int slot = 0; slot < code.k; ++slot) {
       sum += weights.at(parity_index, slot);
     }
-    model.scale *= static_cast<float>(sum) / k;
     model.bias *= static_cast<float>(sum);
   } else if (code.scheme == "tile") {
     model.cells = code.k;

@@ -75,7 +75,7 @@ absl::StatusOr<Bundle> WriteLinearBundle(const std::string& directory,
 /// exact with the schemes "sum" (on UINT8 the parity query is the rounded mean,
 /// so the model is scaled by k) and "pack" (the deployed model itself); with
 /// "tile" for pictures that shrinking leaves what they are; with "weighted" for
-/// groups of equal members, as no model can tell the members of a sum apart.
+/// FP32 (beyond its first parity, queries of UINT8 are moved as well).
 /// Errors: as WriteBundle; kInvalidArgument for another scheme.
 absl::StatusOr<Bundle> WriteLinearParityBundle(
     const std::string& directory, const LinearBundleOptions& deployed_options,
