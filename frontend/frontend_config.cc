@@ -96,6 +96,45 @@ absl::Status ResolveModels(const config::FrontendConfig& config,
   return absl::OkStatus();
 }
 
+absl::StatusOr<PortTls> ResolveTls(const config::Tls& tls,
+                                   absl::string_view port,
+                                   const ConfigSource& source) {
+  PortTls out;
+  out.handshake_timeout =
+      DurationOr(tls.handshake_timeout(), out.handshake_timeout);
+  if (out.handshake_timeout < Milliseconds(1)) {
+    return source.Error({port, "tls", "handshake_timeout"},
+                        "handshake_timeout must be 1ms or more");
+  }
+  if (tls.client_ca().empty() && !tls.client_certificates().empty()) {
+    return source.Error({port, "tls", "client_certificates"},
+                        "client_certificates needs client_ca");
+  }
+  absl::StatusOr<TlsIdentity> identity = LoadTlsIdentity(
+      {.certificate_chain = source.Path(tls.certificate_chain()),
+       .private_key = source.Path(tls.private_key()),
+       .client_ca = tls.client_ca().empty() ? "" : source.Path(tls.client_ca()),
+       .require_client_certificate = tls.client_certificates() != "optional"});
+  if (!identity.ok()) {
+    return source.Error({port, "tls"}, identity.status().message());
+  }
+  out.identity = *std::move(identity);
+  return out;
+}
+
+absl::Status ResolvePortsTls(const config::FrontendConfig& config,
+                             const ConfigSource& source, PortsTls* out) {
+  if (config.http().has_tls()) {
+    PARM_ASSIGN_OR_RETURN(out->http,
+                          ResolveTls(config.http().tls(), "http", source));
+  }
+  if (config.grpc().has_tls()) {
+    PARM_ASSIGN_OR_RETURN(out->grpc,
+                          ResolveTls(config.grpc().tls(), "grpc", source));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status ResolveLimits(const config::FrontendConfig& config,
                            const ConfigSource& source, FrontendOptions* out) {
   const config::Http& http = config.http();
@@ -186,6 +225,7 @@ absl::StatusOr<FrontendOptions> ParseFrontendConfig(absl::string_view yaml,
   PARM_RETURN_IF_ERROR(ResolveWorkers(config, source, &options));
   PARM_RETURN_IF_ERROR(ResolveModels(config, source, &options));
   PARM_RETURN_IF_ERROR(ResolveLimits(config, source, &options));
+  PARM_RETURN_IF_ERROR(ResolvePortsTls(config, source, &options.tls));
   return options;
 }
 

@@ -5,6 +5,7 @@
 // (proto/config.proto) cannot express.
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,7 @@
 #include "frontend/capture_options.h"
 #include "frontend/core/core_options.h"
 #include "frontend/model_catalog.h"
+#include "frontend/serve/tls_context.h"
 #include "frontend/upstream/oip/oip_options.h"
 #include "frontend/upstream/zmq_upstream.h"
 
@@ -44,6 +46,20 @@ struct GrpcLimits {
   bool operator==(const GrpcLimits&) const = default;
 };
 
+/// Section `tls` of `http` or `grpc`.
+struct PortTls {
+  std::optional<TlsIdentity> identity;  // absent: no TLS
+  Duration handshake_timeout = Milliseconds(10'000);
+
+  bool operator==(const PortTls&) const = default;
+};
+struct PortsTls {
+  PortTls http;
+  PortTls grpc;
+
+  bool operator==(const PortsTls&) const = default;
+};
+
 struct FrontendOptions {
   core::CoreOptions core;
   CatalogOptions catalog;
@@ -55,6 +71,7 @@ struct FrontendOptions {
   std::vector<CaptureModel> captures;  // by ModelId
   HttpLimits http;
   GrpcLimits grpc;
+  PortsTls tls;
   Duration exit_timeout = Milliseconds(30'000);
 };
 
@@ -66,7 +83,8 @@ struct FrontendOptions {
 /// min_confidence; trigger.min above trigger.max; slack or a timeout not below
 /// the deadline; a timeout or interval of 0; more queries than the core has
 /// room for; a capture directory that does not exist, cannot be written to, or
-/// is another model's too. Paths are relative to `file`'s folder.
+/// is another model's too; certificates and keys that LoadTlsIdentity refuses.
+/// Paths are relative to `file`'s folder.
 absl::StatusOr<FrontendOptions> ParseFrontendConfig(absl::string_view yaml,
                                                     absl::string_view file);
 

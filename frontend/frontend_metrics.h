@@ -14,8 +14,6 @@
 #include "frontend/model_catalog.h"
 #include "frontend/query_capture.h"
 #include "frontend/reload_counters.h"
-#include "frontend/serve/grpc/grpc_counters.h"
-#include "frontend/serve/http_counters.h"
 #include "frontend/upstream/oip/oip_server.h"
 #include "frontend/upstream/zmq_upstream.h"
 #include "frontend/worker_board.h"
@@ -54,11 +52,5 @@ std::string RenderServerMetrics(const OipCounters& counters);
 /// one that was read at the start.
 std::string RenderReloadMetrics(const ReloadCounters& counters,
                                 uint64_t generation);
-
-/// What the HTTP listener counts, as further text.
-std::string RenderHttpMetrics(const HttpCounters& counters);
-
-/// What the gRPC listener counts, likewise.
-std::string RenderGrpcMetrics(const GrpcCounters& counters);
 
 }  // namespace parm

@@ -18,8 +18,8 @@
 #include "boost/asio/steady_timer.hpp"
 #include "frontend/file_watcher.h"
 #include "frontend/frontend_config.h"
-#include "frontend/frontend_metrics.h"
 #include "frontend/json_log.h"
+#include "frontend/listener_metrics.h"
 #include "frontend/reloading_frontend.h"
 #include "frontend/serve/grpc/grpc_server.h"
 #include "frontend/serve/http_server.h"
@@ -92,6 +92,8 @@ HttpOptions ListenOptions(const CommandLine& command_line,
   http.read_timeout = options.http.read_timeout;
   http.idle_timeout = options.http.idle_timeout;
   http.write_timeout = options.http.write_timeout;
+  http.tls = options.tls.http.identity;
+  http.handshake_timeout = options.tls.http.handshake_timeout;
   http.server_version = PARM_VERSION;
   return http;
 }
@@ -106,6 +108,8 @@ GrpcOptions GrpcListenOptions(const CommandLine& command_line,
   grpc.max_streams = options.grpc.max_streams;
   grpc.max_stream_in_flight = options.grpc.max_stream_in_flight;
   grpc.max_buffered_bytes = options.core.max_buffered_bytes;
+  grpc.tls = options.tls.grpc.identity;
+  grpc.handshake_timeout = options.tls.grpc.handshake_timeout;
   grpc.server_version = PARM_VERSION;
   return grpc;
 }
@@ -173,6 +177,26 @@ class Shutdown {
   bool timed_out_ = false;
 };
 
+// Takes the certificates of a port that a configuration read anew has.
+template <typename Server>
+void UseCertificates(absl::string_view port, const PortTls& then,
+                     Server* server, PortTls* in_use) {
+  if (server == nullptr || *in_use == then) return;
+  absl::Status used = absl::FailedPreconditionError(
+      "whether the port speaks TLS has changed: this takes a restart");
+  if (in_use->identity.has_value() && then.identity.has_value()) {
+    used = server->UseTls(*then.identity);
+  }
+  const std::string name(port);
+  if (used.ok()) {
+    *in_use = then;
+    spdlog::info("new certificates on the {} port", name);
+  } else {
+    spdlog::error("{} port: the old certificates stay: {}", name,
+                  std::string(used.message()));
+  }
+}
+
 void ReloadOnHangup(boost::asio::signal_set& hangups,
                     ReloadingFrontend& frontend) {
   hangups.async_wait(
@@ -189,6 +213,7 @@ absl::Status Serve(const CommandLine& command_line, FrontendOptions options) {
   const Duration exit_timeout = command_line.exit_timeout_s.has_value()
                                     ? FromSeconds(*command_line.exit_timeout_s)
                                     : options.exit_timeout;
+  PortsTls tls = options.tls;
   boost::asio::io_context io(1);
   PARM_ASSIGN_OR_RETURN(
       const std::unique_ptr<ReloadingFrontend> frontend,
@@ -209,8 +234,13 @@ absl::Status Serve(const CommandLine& command_line, FrontendOptions options) {
     grpc_ready = absl::StrCat(
         " grpc=", HostPort(command_line.grpc_address, grpc->port()));
   }
-  frontend->AppendMetrics([&http, &grpc] {
+  frontend->OnCertificates([&](const PortsTls& then) {
+    UseCertificates("http", then.http, http.get(), &tls.http);
+    UseCertificates("grpc", then.grpc, grpc.get(), &tls.grpc);
+  });
+  frontend->AppendMetrics([&] {
     std::string text = RenderHttpMetrics(http->counters());
+    text += RenderTlsMetrics(tls);
     if (grpc != nullptr) text += RenderGrpcMetrics(grpc->counters());
     return text;
   });

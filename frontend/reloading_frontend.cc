@@ -32,6 +32,7 @@ absl::StatusOr<std::unique_ptr<ReloadingFrontend>> ReloadingFrontend::Create(
       new ReloadingFrontend(loop, std::move(load), timing, options));
   PARM_ASSIGN_OR_RETURN(frontend->capture_,
                         QueryCapture::Create(options.captures));
+  frontend->serving_.tls = options.tls;
   PARM_ASSIGN_OR_RETURN(
       frontend->serving_.loop,
       FrontendLoop::Create(loop, std::move(options), frontend->capture_.get()));
@@ -75,6 +76,7 @@ absl::Status ReloadingFrontend::Prepare() {
   }
   // An earlier one that still waits has no queries: this one takes its place.
   candidate_.loop = nullptr;
+  candidate_.tls = options.tls;
   PARM_ASSIGN_OR_RETURN(
       candidate_.loop,
       FrontendLoop::Create(loop_, std::move(options), capture_.get()));
@@ -119,6 +121,9 @@ void ReloadingFrontend::TakeOver() {
   candidate_ = {};
   ++counters_.applied;
   spdlog::info("configuration reloaded");
+  if (use_certificates_ != nullptr && serving_.tls != old.tls) {
+    use_certificates_(serving_.tls);
+  }
   FrontendLoop& loop = *old.loop;
   const uint64_t number = old.number;
   draining_.push_back(std::move(old));

@@ -53,14 +53,19 @@ class ReloadingFrontend : public QueryService {
   /// configuration, or no longer in it, before that is in force; until then,
   /// and for good if that takes longer than `patience` or the file is wrong,
   /// the old one serves on. The log says which. Sections `http`, `grpc`
-  /// and `exit_timeout` are not read again, and a changed `capture` is refused:
-  /// they need a restart.
+  /// and `exit_timeout` are not read again, but for `tls`; and a changed
+  /// `capture` is refused: they need a restart.
   void Reload();
 
   /// As FrontendLoop's, over the loop that serves and those before it.
   void Drain(std::function<void()> drained);
   void AppendMetrics(std::function<std::string()> text) {
     further_metrics_ = std::move(text);
+  }
+
+  /// `use` gets the ports' certificates when those in force have changed.
+  void OnCertificates(std::function<void(const PortsTls&)> use) {
+    use_certificates_ = std::move(use);
   }
 
   const ReloadCounters& counters() const { return counters_; }
@@ -89,6 +94,7 @@ class ReloadingFrontend : public QueryService {
   struct Generation {
     uint64_t number = 0;
     std::unique_ptr<FrontendLoop> loop;  // null: none
+    PortsTls tls;
   };
 
   ReloadingFrontend(boost::asio::io_context& loop, Load load,
@@ -119,6 +125,7 @@ class ReloadingFrontend : public QueryService {
   const std::vector<CaptureModel> captures_;
   std::unique_ptr<QueryCapture> capture_;  // null: nothing is captured
   std::function<std::string()> further_metrics_;
+  std::function<void(const PortsTls&)> use_certificates_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 
   Generation serving_;

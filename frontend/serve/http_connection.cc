@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/error.hpp>
-#include <boost/asio/write.hpp>
 #include <cstring>
 #include <utility>
 
@@ -26,16 +25,6 @@ constexpr size_t kMaxDiscardedBytes = size_t{64} << 20;
 /// The interim reply to Expect: 100-continue.
 constexpr int kContinue = 100;
 
-/// A list of buffers that is cheap to copy.
-struct BufferRange {
-  using value_type = asio::const_buffer;
-  using const_iterator = const asio::const_buffer*;
-  const_iterator begin() const { return first; }
-  const_iterator end() const { return last; }
-  const_iterator first;
-  const_iterator last;
-};
-
 size_t MemoryOf(const HttpReply& reply) { return reply.body.TotalBytes(); }
 
 }  // namespace
@@ -44,8 +33,10 @@ void ReplySlot::Send(HttpReply reply) const {
   connection_->Reply(sequence_, std::move(reply));
 }
 
-HttpConnection::HttpConnection(LoopSocket socket, ListenerState* listener)
-    : socket_(std::move(socket)),
+HttpConnection::HttpConnection(LoopSocket socket,
+                               std::shared_ptr<const TlsContext> tls,
+                               ListenerState* listener)
+    : stream_(std::move(socket), std::move(tls), listener->counters),
       listener_(listener),
       buffer_(std::max(kReadAheadBytes, listener->options.max_header_bytes)),
       parser_(listener->options.max_header_bytes,
@@ -56,9 +47,7 @@ HttpConnection::HttpConnection(LoopSocket socket, ListenerState* listener)
 }
 
 void HttpConnection::Start() {
-  error_code ignored;
-  socket_.non_blocking(true, ignored);
-  socket_.set_option(asio::ip::tcp::no_delay(true), ignored);
+  stream_.Open();
   StartRead();
 }
 
@@ -87,15 +76,16 @@ void HttpConnection::StartRead() {
     target = asio::mutable_buffer(buffer_.data() + end_, buffer_.size() - end_);
   }
   read_pending_ = true;
-  socket_.async_read_some(
-      target, [self = shared_from_this()](error_code error, size_t size) {
-        self->OnRead(error, size);
-      });
+  stream_.AsyncRead(target,
+                    [self = shared_from_this()](error_code error, size_t size) {
+                      self->OnRead(error, size);
+                    });
 }
 
 void HttpConnection::OnRead(error_code error, size_t size) {
   read_pending_ = false;
   if (closed_) return;
+  if (error && stream_.handshaking()) return OnNoHandshake();
   if (error == asio::error::eof) return OnPeerClosed();
   if (error) return Close();
   listener_->counters->bytes_received += size;
@@ -129,6 +119,19 @@ void HttpConnection::OnPeerClosed() {
   }
   num_slots_ = num_ready;
   if (num_slots_ == 0) Close();
+}
+
+/// The library has sent its alert, which the peer is given the time to read.
+void HttpConnection::OnNoHandshake() {
+  const TlsSession::Failure failure = stream_.failure();
+  ++(failure == TlsSession::Failure::kCertificate
+         ? listener_->counters->handshakes_unauthorized
+         : listener_->counters->handshakes_failed);
+  stream_.BecomePlain();
+  if (failure == TlsSession::Failure::kPlainHttp) {
+    return Refuse(400, "this port speaks TLS: want https://");
+  }
+  Linger();
 }
 
 /// Takes from the read buffer what can be taken, then reads on.
@@ -358,7 +361,7 @@ void HttpConnection::Pump() {
       }
     }
     error_code error;
-    size_t sent = socket_.write_some(pieces_, error);
+    size_t sent = stream_.WriteSome(pieces_, error);
     if (error == asio::error::would_block || error == asio::error::try_again) {
       sent = 0;
     } else if (error) {
@@ -376,10 +379,8 @@ void HttpConnection::Pump() {
     pieces_[first] += sent;
     writing_ = true;
     write_since_ = listener_->now;
-    asio::async_write(
-        socket_,
-        BufferRange{.first = pieces_.data() + first,
-                    .last = pieces_.data() + pieces_.size()},
+    stream_.AsyncWrite(
+        pieces_, first,
         [self = shared_from_this()](error_code done, size_t size) {
           self->OnWritten(done, size);
         });
@@ -404,16 +405,18 @@ void HttpConnection::FinishFront() {
   ++front_sequence_;
   --num_slots_;
   if (num_slots_ > 0 && !was_last) return Process();
-  if (was_last && !peer_closed_) {
-    error_code ignored;
-    socket_.shutdown(asio::ip::tcp::socket::shutdown_send, ignored);
-    reading_ = Reading::kDiscard;
-    lingering_ = true;
-    linger_since_ = listener_->now;
-    return Process();
-  }
+  if (was_last && !peer_closed_) return Linger();
   if (was_last || peer_closed_) return Close();
   idle_since_ = listener_->now;
+  Process();
+}
+
+/// Nothing more is written; the peer may close first.
+void HttpConnection::Linger() {
+  stream_.ShutdownSend();
+  reading_ = Reading::kDiscard;
+  lingering_ = true;
+  linger_since_ = listener_->now;
   Process();
 }
 
@@ -445,6 +448,11 @@ void HttpConnection::Tick() {
     return Close();
   }
   if (lingering_ && now - linger_since_ > kLingerTime) return Close();
+  if (stream_.handshaking()) {
+    if (now - idle_since_ <= options.handshake_timeout) return;
+    ++counters->handshake_timeouts;
+    return Close();
+  }
   const bool waits_for_room = reading_ == Reading::kHead && !read_pending_;
   if (reading_ == Reading::kDiscard || waits_for_room) return;
   if (!IsIdle()) {
@@ -471,8 +479,7 @@ void HttpConnection::Close() {
   }
   num_slots_ = 0;
   --listener_->counters->connections_open;
-  error_code ignored;
-  socket_.close(ignored);
+  stream_.Close();
   listener_->on_closed(this);
 }
 

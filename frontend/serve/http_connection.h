@@ -8,28 +8,24 @@
 //                 \-> body (Content-Length: straight into one Buffer)
 //   socket <- slots, a ring in request order <- ReplySlot::Send
 //
+// The socket is a ClientStream: TLS, if the port has certificates.
+//
 // The bytes of a body that arrive together with its head are copied once out of
 // the read buffer; all others are received where they stay.
 
-#include <boost/asio/basic_stream_socket.hpp>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/ip/tcp.hpp>
 #include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "base/time.h"
+#include "frontend/serve/client_stream.h"
 #include "frontend/serve/http_counters.h"
 #include "frontend/serve/http_message.h"
 #include "frontend/serve/http_options.h"
 #include "frontend/serve/request_parser.h"
 
 namespace parm {
-
-using LoopSocket =
-    boost::asio::basic_stream_socket<boost::asio::ip::tcp,
-                                     boost::asio::io_context::executor_type>;
 
 /// What the connections of a listener share. They outlive neither it nor its
 /// handler: it closes them all first.
@@ -50,7 +46,9 @@ struct ListenerState {
 /// Threads: the loop's alone.
 class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
  public:
-  HttpConnection(LoopSocket socket, ListenerState* listener);
+  /// `tls` null: plain.
+  HttpConnection(LoopSocket socket, std::shared_ptr<const TlsContext> tls,
+                 ListenerState* listener);
 
   void Start();
 
@@ -91,6 +89,7 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   void StartRead();
   void OnRead(boost::system::error_code error, size_t size);
   void OnPeerClosed();
+  void OnNoHandshake();
   void Process();
   bool ProcessHead();
   bool ProcessBody();
@@ -111,9 +110,10 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   void Pump();
   void OnWritten(boost::system::error_code error, size_t size);
   void FinishFront();
+  void Linger();
   bool IsIdle() const;
 
-  LoopSocket socket_;
+  ClientStream stream_;
   ListenerState* const listener_;
 
   std::vector<char> buffer_;  // [begin_, end_) is unread

@@ -22,6 +22,14 @@ struct HttpCounters {
   uint64_t connections_refused = 0;  // max_connections
   uint64_t connections_open = 0;     // now
   uint64_t accept_errors = 0;
+  /// TLS handshakes that came to their end; and those that did not because the
+  /// client's certificate is missing or wrong, for another reason (no TLS, no
+  /// common version, it does not trust ours, it left), or in time.
+  uint64_t handshakes = 0;
+  uint64_t handshakes_unauthorized = 0;
+  uint64_t handshakes_failed = 0;
+  uint64_t handshake_timeouts = 0;
+  /// Of HTTP, without what TLS adds.
   uint64_t bytes_received = 0;
   uint64_t bytes_sent = 0;
   /// Not HTTP, or a shape that is refused: the connection ends.

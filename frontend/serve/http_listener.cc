@@ -36,6 +36,7 @@ absl::Status CheckOptions(const HttpOptions& options) {
   if (options.max_connections < 1 || options.max_pipelined < 1 ||
       options.max_header_bytes < 256 || options.max_body_bytes < 1 ||
       options.max_json_bytes < 1 || options.max_decompressed_bytes < 1 ||
+      options.handshake_timeout <= Duration::zero() ||
       options.idle_timeout <= Duration::zero() ||
       options.read_timeout <= Duration::zero() ||
       options.write_timeout <= Duration::zero()) {
@@ -48,8 +49,9 @@ absl::Status CheckOptions(const HttpOptions& options) {
 
 /// One timer serves all connections, so that a request sets none.
 Duration TickOf(const HttpOptions& options) {
-  const Duration shortest = std::min(
-      {options.idle_timeout, options.read_timeout, options.write_timeout});
+  const Duration shortest =
+      std::min({options.idle_timeout, options.read_timeout,
+                options.write_timeout, options.handshake_timeout});
   return std::clamp(shortest / 8, kShortestTick, kLongestTick);
 }
 
@@ -71,6 +73,7 @@ class HttpListener::Impl : public std::enable_shared_from_this<Impl> {
                  Forget(connection);
                }} {}
 
+  absl::Status UseTls(const TlsIdentity& identity);
   absl::Status Listen();
   void Accept();
   void ScheduleTick();
@@ -83,6 +86,7 @@ class HttpListener::Impl : public std::enable_shared_from_this<Impl> {
 
  private:
   void OnAccept(error_code error, LoopSocket socket);
+  void RefuseConnection(LoopSocket socket);
   void OnTick();
   void Forget(HttpConnection* connection);
   void ReportDrained();
@@ -94,6 +98,7 @@ class HttpListener::Impl : public std::enable_shared_from_this<Impl> {
   asio::basic_socket_acceptor<tcp, Executor> acceptor_;
   asio::basic_waitable_timer<Clock, asio::wait_traits<Clock>, Executor> timer_;
   const Duration tick_;
+  std::shared_ptr<const TlsContext> tls_;  // null: plain
   HttpCounters counters_;
   ListenerState state_;
   std::unordered_map<HttpConnection*, std::shared_ptr<HttpConnection>>
@@ -102,6 +107,11 @@ class HttpListener::Impl : public std::enable_shared_from_this<Impl> {
   uint16_t port_ = 0;
   bool accept_failed_ = false;
 };
+
+absl::Status HttpListener::Impl::UseTls(const TlsIdentity& identity) {
+  PARM_ASSIGN_OR_RETURN(tls_, TlsContext::Create(identity));
+  return absl::OkStatus();
+}
 
 absl::Status HttpListener::Impl::Listen() {
   error_code error;
@@ -151,24 +161,30 @@ void HttpListener::Impl::OnAccept(error_code error, LoopSocket socket) {
   ++counters_.connections_accepted;
   if (connections_.size() >= options_.max_connections) {
     ++counters_.connections_refused;
-    HttpReply reply =
-        ErrorReply(Endpoint::kOther, 503, "too many connections are open");
-    reply.headers = "Retry-After: 1\r\n";
-    std::string text;
-    AppendReplyHead(reply, 11, /*close=*/true, &text);
-    text += reply.body.json;
-    error_code ignored;
-    socket.non_blocking(true, ignored);
-    socket.write_some(asio::buffer(text), ignored);
-    ++counters_.replies[static_cast<size_t>(Endpoint::kOther)][5];
+    RefuseConnection(std::move(socket));
   } else {
     ++counters_.connections_open;
     auto connection =
-        std::make_shared<HttpConnection>(std::move(socket), &state_);
+        std::make_shared<HttpConnection>(std::move(socket), tls_, &state_);
     connections_.emplace(connection.get(), connection);
     connection->Start();
   }
   Accept();
+}
+
+void HttpListener::Impl::RefuseConnection(LoopSocket socket) {
+  // Over TLS a sentence would take a handshake: too much for one too many.
+  if (tls_ != nullptr) return;
+  HttpReply reply =
+      ErrorReply(Endpoint::kOther, 503, "too many connections are open");
+  reply.headers = "Retry-After: 1\r\n";
+  std::string text;
+  AppendReplyHead(reply, 11, /*close=*/true, &text);
+  text += reply.body.json;
+  error_code ignored;
+  socket.non_blocking(true, ignored);
+  socket.write_some(asio::buffer(text), ignored);
+  ++counters_.replies[static_cast<size_t>(Endpoint::kOther)][5];
 }
 
 void HttpListener::Impl::ScheduleTick() {
@@ -232,6 +248,7 @@ absl::StatusOr<std::unique_ptr<HttpListener>> HttpListener::Create(
     HttpHandler* handler) {
   PARM_RETURN_IF_ERROR(CheckOptions(options));
   auto impl = std::make_shared<Impl>(io, options, handler);
+  if (options.tls) PARM_RETURN_IF_ERROR(impl->UseTls(*options.tls));
   PARM_RETURN_IF_ERROR(impl->Listen());
   impl->Accept();
   impl->ScheduleTick();
@@ -248,6 +265,10 @@ uint16_t HttpListener::port() const { return impl_->port(); }
 const HttpCounters& HttpListener::counters() const { return impl_->counters(); }
 
 HttpCounters& HttpListener::counters() { return impl_->counters(); }
+
+absl::Status HttpListener::UseTls(const TlsIdentity& identity) {
+  return impl_->UseTls(identity);
+}
 
 void HttpListener::StopAccepting() { impl_->StopAccepting(); }
 

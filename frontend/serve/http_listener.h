@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "frontend/serve/http_counters.h"
 #include "frontend/serve/http_message.h"
@@ -22,7 +23,8 @@ namespace parm {
 class HttpListener {
  public:
   /// Listens at once. `io` and `handler` outlive the listener.
-  /// Errors: kInvalidArgument for options that make no sense;
+  /// Errors: kInvalidArgument for options that make no sense, certificates
+  /// that are none;
   /// kFailedPrecondition if the address cannot be listened on (in use, not
   /// ours), with the system's words.
   static absl::StatusOr<std::unique_ptr<HttpListener>> Create(
@@ -35,6 +37,11 @@ class HttpListener {
   uint16_t port() const;
   const HttpCounters& counters() const;
   HttpCounters& counters();
+
+  /// Takes these certificates from the next connection on; those that are open
+  /// keep theirs.
+  /// Errors: as TlsContext::Create; nothing has changed then.
+  absl::Status UseTls(const TlsIdentity& identity);
 
   /// No new connections; those that are here stay.
   void StopAccepting();

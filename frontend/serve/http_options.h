@@ -4,9 +4,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "base/time.h"
+#include "frontend/serve/tls_context.h"
 
 namespace parm {
 
@@ -34,6 +36,11 @@ struct HttpOptions {
   /// body are answered 503.
   /// What was handed to the QueryService is the service's to bound.
   size_t max_buffered_bytes = size_t{1} << 30;
+
+  /// By which certificates the port speaks TLS; absent: it does not.
+  std::optional<TlsIdentity> tls;
+  /// From the connection to the end of the handshake.
+  Duration handshake_timeout = Milliseconds(10'000);
 
   /// A connection without a request may stay this long.
   Duration idle_timeout = Milliseconds(60'000);

@@ -31,6 +31,10 @@ const HttpCounters& HttpServer::counters() const {
   return listener_->counters();
 }
 
+absl::Status HttpServer::UseTls(const TlsIdentity& identity) {
+  return listener_->UseTls(identity);
+}
+
 void HttpServer::StopAccepting() { listener_->StopAccepting(); }
 
 void HttpServer::Drain(std::function<void()> done) {

@@ -10,6 +10,7 @@
 #include <functional>
 #include <memory>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "frontend/serve/http_counters.h"
 #include "frontend/serve/http_options.h"
@@ -28,7 +29,8 @@ class OipHandler;
 class HttpServer {
  public:
   /// Listens at once. `io` and `service` outlive the server.
-  /// Errors: kInvalidArgument for options that make no sense;
+  /// Errors: kInvalidArgument for options that make no sense, certificates
+  /// that are none;
   /// kFailedPrecondition if the address cannot be listened on (in use, not
   /// ours), with the system's words.
   static absl::StatusOr<std::unique_ptr<HttpServer>> Create(
@@ -40,6 +42,9 @@ class HttpServer {
 
   uint16_t port() const;
   const HttpCounters& counters() const;
+
+  /// As HttpListener::UseTls.
+  absl::Status UseTls(const TlsIdentity& identity);
 
   /// No new connections; those that are here go on being served.
   void StopAccepting();

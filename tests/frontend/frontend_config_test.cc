@@ -11,6 +11,7 @@
 #include "gtest/gtest.h"
 #include "tests/support/matchers.h"
 #include "tests/support/scratch_directory.h"
+#include "tests/support/test_certificates.h"
 
 namespace parm {
 namespace {
@@ -434,6 +435,49 @@ TEST(FrontendConfigTest, RefusesCapturesThatCouldNotWrite) {
                          AllOf(StartsWith(absl::StrCat(file, ":5: ")),
                                HasSubstr(text))))
         << section;
+  }
+}
+
+TEST(FrontendConfigTest, ReadsCertificatesBesideTheFile) {
+  const ScratchDirectory scratch;
+  const TestAuthority authority(scratch.path(), "authority");
+  authority.Sign("server");
+  const std::string file = scratch / "f.yaml";
+  const auto parse = [&](const std::string& sections) {
+    return ParseFrontendConfig(
+        absl::StrCat("workers: [{endpoint: \"tcp://a:1\"}]\n"
+                     "models: [{name: m}]\n",
+                     sections),
+        file);
+  };
+  const std::string own =
+      "certificate_chain: server.pem, private_key: "
+      "server.key";
+  PARM_ASSERT_OK_AND_ASSIGN(
+      const FrontendOptions options,
+      parse("http: {tls: {" + own +
+            ", client_ca: authority.pem, client_certificates: optional}}\n"
+            "grpc: {tls: {" +
+            own + ", handshake_timeout: 2s}}\n"));
+  ASSERT_TRUE(options.tls.http.identity.has_value());
+  EXPECT_EQ(options.tls.http.identity->private_key,
+            ReadFile(scratch / "server.key"));
+  EXPECT_FALSE(options.tls.http.identity->require_client_certificate);
+  EXPECT_EQ(options.tls.http.handshake_timeout, Milliseconds(10'000));
+  ASSERT_TRUE(options.tls.grpc.identity.has_value());
+  EXPECT_EQ(options.tls.grpc.identity->client_ca, "");
+  EXPECT_EQ(options.tls.grpc.handshake_timeout, Milliseconds(2000));
+
+  for (const auto& [keys, want] :
+       {std::pair{"certificate_chain: server.pem", "private_key"},  // required
+        std::pair{", client_certificates: require", "needs client_ca"},
+        std::pair{", client_certificates: maybe", "client_certificates"},
+        std::pair{", handshake_timeout: 0s", "must be 1ms or more"},
+        std::pair{", client_ca: none.pem", "client_ca: cannot be read"}}) {
+    const std::string text = *keys == ',' ? own + keys : std::string(keys);
+    EXPECT_THAT(parse("grpc:\n  tls: {" + text + "}\n"),
+                StatusIs(absl::StatusCode::kInvalidArgument,
+                         AllOf(StartsWith(file + ":4: "), HasSubstr(want))));
   }
 }
 

@@ -83,6 +83,16 @@ TEST_F(FrontendMainTest, FindsACaptureThatHasNoDirectory) {
   EXPECT_THAT(process->Log(), HasSubstr("frontend.yaml:2: capture directory"));
 }
 
+TEST_F(FrontendMainTest, FindsCertificatesThatAreNone) {
+  WriteFile(scratch_ / "server.pem", "no certificate");
+  const auto process = CheckConfig(
+      std::string(kGood) +
+      "http:\n  tls: {certificate_chain: server.pem, private_key: no.key}\n");
+  EXPECT_THAT(process->Wait(), IsOkAndHolds(1));
+  EXPECT_THAT(process->Log(),
+              HasSubstr("frontend.yaml:4: private_key: cannot be read"));
+}
+
 TEST_F(FrontendMainTest, RefusesAnUnknownFlag) {
   const auto process = Start({"--confg", "x"});
   EXPECT_THAT(process->Wait(), IsOkAndHolds(1));

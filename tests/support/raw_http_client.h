@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include <cctype>
+#include <cerrno>
 #include <cstdint>
 #include <cstdlib>
 #include <map>
@@ -51,7 +52,7 @@ class RawHttpClient {
   }
   RawHttpClient(const RawHttpClient&) = delete;
   RawHttpClient& operator=(const RawHttpClient&) = delete;
-  ~RawHttpClient() { Close(); }
+  virtual ~RawHttpClient() { Close(); }
 
   bool connected() const { return connected_; }
 
@@ -59,8 +60,7 @@ class RawHttpClient {
   bool Send(const std::string& bytes) {
     size_t sent = 0;
     while (sent < bytes.size()) {
-      const ssize_t n =
-          send(fd_, bytes.data() + sent, bytes.size() - sent, MSG_NOSIGNAL);
+      const ssize_t n = Transmit(bytes.data() + sent, bytes.size() - sent);
       if (n <= 0) return false;
       sent += static_cast<size_t>(n);
     }
@@ -97,6 +97,10 @@ class RawHttpClient {
 
   void ShutdownSend() { shutdown(fd_, SHUT_WR); }
 
+  /// True if the peer reset the connection in place of an orderly end.
+  /// Needs: AtEnd() has said that it ended.
+  bool WasReset() const { return reset_; }
+
   void Close() {
     if (fd_ >= 0) close(std::exchange(fd_, -1));
   }
@@ -108,11 +112,22 @@ class RawHttpClient {
     Close();
   }
 
+ protected:
+  int descriptor() const { return fd_; }
+  // As send and recv.
+  virtual ssize_t Transmit(const char* bytes, size_t size) {
+    return send(fd_, bytes, size, MSG_NOSIGNAL);
+  }
+  virtual ssize_t Fetch(char* bytes, size_t size) {
+    return recv(fd_, bytes, size, 0);
+  }
+
  private:
   bool ReadMore() {
     char bytes[65536];
-    const ssize_t n = recv(fd_, bytes, sizeof(bytes), 0);
+    const ssize_t n = Fetch(bytes, sizeof(bytes));
     if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) timed_out_ = true;
+    if (n < 0 && errno == ECONNRESET) reset_ = true;
     if (n <= 0) return false;
     received_.append(bytes, static_cast<size_t>(n));
     return true;
@@ -143,6 +158,7 @@ class RawHttpClient {
   int fd_;
   bool connected_ = false;
   bool timed_out_ = false;
+  bool reset_ = false;
   std::string received_;
 };
 

@@ -4,7 +4,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
+
+#include "base/time.h"
+#include "frontend/serve/tls_context.h"
 
 namespace parm {
 
@@ -13,6 +17,11 @@ struct GrpcOptions {
   std::string address = "127.0.0.1";
   /// 0 picks a free port.
   uint16_t port = 0;
+
+  /// By which certificates the port speaks TLS; absent: it does not.
+  std::optional<TlsIdentity> tls;
+  /// From the connection to the end of the handshakes, HTTP/2's included.
+  Duration handshake_timeout = Milliseconds(10'000);
 
   /// One request; beyond it RESOURCE_EXHAUSTED. Replies are not bounded.
   uint32_t max_message_bytes = uint32_t{64} << 20;

@@ -19,6 +19,8 @@
 #include "base/status_macros.h"
 #include "frontend/serve/grpc/call_context.h"
 #include "frontend/serve/grpc/inference_service.h"
+#include "frontend/serve/grpc/tls_credentials.h"
+#include "frontend/serve/tls_context.h"
 
 namespace parm {
 namespace {
@@ -77,6 +79,9 @@ void Configure(const GrpcOptions& options, grpc::ServerBuilder* builder) {
   builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS,
                               kKeepaliveTimeoutMs);
   builder->AddChannelArgument(
+      GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS,
+      static_cast<int>(options.handshake_timeout / Milliseconds(1)));
+  builder->AddChannelArgument(
       GRPC_ARG_MAX_CONCURRENT_STREAMS,
       static_cast<int>(options.max_calls + options.max_streams));
   // Reflection runs on threads that look up only so often, which is how long
@@ -105,6 +110,7 @@ class GrpcServer::Impl {
   ~Impl();
 
   absl::Status Start();
+  absl::Status UseTls(const TlsIdentity& identity);
   uint16_t port() const { return port_; }
   const GrpcCounters& counters() const { return context_.counters; }
   void StopAccepting();
@@ -122,6 +128,7 @@ class GrpcServer::Impl {
   CallContext context_;
   const std::unique_ptr<grpc::Service> service_;
   const std::unique_ptr<grpc::CallbackGenericService> other_methods_;
+  std::shared_ptr<TlsCredentials> tls_;  // null: plain
   std::unique_ptr<grpc::Server> server_;
   uint16_t port_ = 0;
 
@@ -135,6 +142,11 @@ class GrpcServer::Impl {
 absl::Status GrpcServer::Impl::Start() {
   PARM_ASSIGN_OR_RETURN(const tcp::endpoint endpoint,
                         EndpointOf(context_.options));
+  if (context_.options.tls) {
+    // The library would log what is wrong, and say nothing of it.
+    PARM_RETURN_IF_ERROR(TlsContext::Create(*context_.options.tls).status());
+    tls_ = std::make_shared<TlsCredentials>(*context_.options.tls);
+  }
   // Both are the library's, for the whole process.
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
@@ -145,8 +157,9 @@ absl::Status GrpcServer::Impl::Start() {
       endpoint.address().is_v6()
           ? absl::StrCat("[", context_.options.address, "]")
           : context_.options.address;
-  builder.AddListeningPort(absl::StrCat(host, ":", context_.options.port),
-                           grpc::InsecureServerCredentials(), &bound_port);
+  builder.AddListeningPort(
+      absl::StrCat(host, ":", context_.options.port),
+      tls_ == nullptr ? grpc::InsecureServerCredentials() : tls_, &bound_port);
   builder.RegisterService(service_.get());
   builder.RegisterCallbackGenericService(other_methods_.get());
   server_ = builder.BuildAndStart();
@@ -160,6 +173,14 @@ absl::Status GrpcServer::Impl::Start() {
   UpdateHealth();
   AwaitHealth();
   return absl::OkStatus();
+}
+
+absl::Status GrpcServer::Impl::UseTls(const TlsIdentity& identity) {
+  if (tls_ == nullptr) {
+    return absl::FailedPreconditionError("the gRPC port speaks no TLS");
+  }
+  PARM_RETURN_IF_ERROR(TlsContext::Create(identity).status());
+  return tls_->Use(identity);
 }
 
 // ---- Health -------------------------------------------------------------
@@ -253,6 +274,10 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Create(
 uint16_t GrpcServer::port() const { return impl_->port(); }
 
 const GrpcCounters& GrpcServer::counters() const { return impl_->counters(); }
+
+absl::Status GrpcServer::UseTls(const TlsIdentity& identity) {
+  return impl_->UseTls(identity);
+}
 
 void GrpcServer::StopAccepting() { impl_->StopAccepting(); }
 

@@ -11,6 +11,7 @@
 #include <functional>
 #include <memory>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "frontend/serve/grpc/grpc_counters.h"
 #include "frontend/serve/grpc/grpc_options.h"
@@ -26,7 +27,7 @@ namespace parm {
 class GrpcServer {
  public:
   /// Listens at once. `io` and `service` outlive the server.
-  /// Errors: kInvalidArgument for an address that is none;
+  /// Errors: kInvalidArgument for an address or certificates that are none;
   /// kFailedPrecondition if it cannot be listened on (in use, not ours), with
   /// the system's words.
   static absl::StatusOr<std::unique_ptr<GrpcServer>> Create(
@@ -38,6 +39,13 @@ class GrpcServer {
 
   uint16_t port() const;
   const GrpcCounters& counters() const;
+
+  /// Takes these certificates from the next connection on; those that are open
+  /// keep theirs.
+  /// Errors: as LoadTlsIdentity; kFailedPrecondition if the port does not speak
+  /// TLS, or whether clients are asked for certificates has changed. Nothing
+  /// has changed then.
+  absl::Status UseTls(const TlsIdentity& identity);
 
   /// grpc.health.v1 says NOT_SERVING from now on; no new streams, and those
   /// that are open end behind the replies to what they sent.
