@@ -13,6 +13,8 @@
 namespace parm {
 namespace {
 
+constexpr uint64_t kMaxMessageBytes = UINT32_MAX;
+
 PaceOptions MakePace(const config::Pace& message) {
   PaceOptions pace;
   pace.service = DurationOr(message.service(), Duration(0));
@@ -27,6 +29,89 @@ Time SteadyTimeAt(uint64_t unix_ms) {
   return std::chrono::steady_clock::now() +
          (Milliseconds(static_cast<int64_t>(unix_ms)) -
           std::chrono::duration_cast<Duration>(unix_now));
+}
+
+// What the file says beside the values that were read from it.
+class Source {
+ public:
+  Source(std::string path, YamlLines lines)
+      : path_(std::move(path)), lines_(std::move(lines)) {}
+
+  // Relative bundle paths count from here.
+  std::filesystem::path folder() const {
+    return std::filesystem::path(path_).parent_path();
+  }
+
+  // kInvalidArgument "FILE:LINE: text".
+  absl::Status Error(const std::string& key, absl::string_view text) const {
+    const auto line = lines_.find(key);
+    return absl::InvalidArgumentError(absl::StrCat(
+        path_, ":", line == lines_.end() ? 1 : line->second, ": ", text));
+  }
+
+ private:
+  const std::string path_;
+  const YamlLines lines_;
+};
+
+absl::StatusOr<WorkerConfig> MakeWorkerConfig(
+    const config::WorkerConfig& message, const Source& source) {
+  WorkerConfig config;
+  config.loop.id = message.id();
+  config.loop.fault_domain =
+      message.fault_domain().empty() ? message.id() : message.fault_domain();
+  config.loop.bind = message.bind();
+  if (!absl::StartsWith(config.loop.bind, "tcp://") &&
+      !absl::StartsWith(config.loop.bind, "ipc://")) {
+    return source.Error(
+        "bind", absl::StrCat("bind is no address that a worker takes: "
+                             "got ",
+                             config.loop.bind, ", want tcp://ADDRESS:PORT"));
+  }
+  if (message.lanes() > 0) {
+    config.loop.lanes = static_cast<int>(message.lanes());
+  }
+  if (message.max_queue() > 0) config.loop.max_queue = message.max_queue();
+  if (message.max_message_bytes() > kMaxMessageBytes) {
+    return source.Error("max_message_bytes",
+                        absl::StrCat("max_message_bytes is too large: got ",
+                                     message.max_message_bytes(),
+                                     ", want at most ", kMaxMessageBytes));
+  }
+  if (message.max_message_bytes() > 0) {
+    config.loop.max_message_bytes = message.max_message_bytes();
+  }
+  config.loop.heartbeat_interval =
+      DurationOr(message.heartbeat_interval(), config.loop.heartbeat_interval);
+  if (config.loop.heartbeat_interval < Milliseconds(1)) {
+    return source.Error("heartbeat_interval",
+                        "heartbeat_interval is too short: want 1ms or more");
+  }
+  config.loop.fault_seed = message.faults().seed();
+  if (message.faults().epoch_unix_ms() > 0) {
+    config.loop.fault_epoch = SteadyTimeAt(message.faults().epoch_unix_ms());
+  }
+  for (int i = 0; i < message.faults().events_size(); ++i) {
+    const absl::StatusOr<FaultWindow> window =
+        MakeFaultWindow(message.faults().events(i));
+    if (!window.ok()) {
+      return source.Error(absl::StrCat("faults.events[", i, "]"),
+                          window.status().message());
+    }
+    config.loop.fault_windows.push_back(*window);
+  }
+  config.device = message.device() == "cuda" ? Device::kCuda : Device::kCpu;
+  if (message.intra_op_threads() > 0) {
+    config.intra_op_threads = static_cast<int>(message.intra_op_threads());
+  }
+  for (const config::WorkerBundle& bundle : message.bundles()) {
+    // operator/ keeps an absolute right side as it is.
+    WorkerConfig::BundleEntry entry = {
+        .path = (source.folder() / bundle.path()).string()};
+    if (bundle.has_pace()) entry.pace = MakePace(bundle.pace());
+    config.bundles.push_back(std::move(entry));
+  }
+  return config;
 }
 
 absl::Status WithPath(const absl::Status& status, const std::string& path) {
@@ -71,65 +156,9 @@ absl::StatusOr<FaultWindow> MakeFaultWindow(const config::FaultEvent& event) {
 
 absl::StatusOr<WorkerConfig> LoadWorkerConfig(const std::string& path) {
   config::WorkerConfig message;
-  PARM_RETURN_IF_ERROR(LoadStrictYaml(path, &message));
-  absl::StatusOr<WorkerConfig> config = MakeWorkerConfig(
-      message, std::filesystem::path(path).parent_path().string());
-  if (!config.ok()) {
-    return absl::Status(config.status().code(),
-                        absl::StrCat(path, ": ", config.status().message()));
-  }
-  return config;
-}
-
-absl::StatusOr<WorkerConfig> MakeWorkerConfig(
-    const config::WorkerConfig& message, const std::string& folder) {
-  WorkerConfig config;
-  config.loop.id = message.id();
-  config.loop.fault_domain =
-      message.fault_domain().empty() ? message.id() : message.fault_domain();
-  config.loop.bind = message.bind();
-  if (!absl::StartsWith(config.loop.bind, "tcp://") &&
-      !absl::StartsWith(config.loop.bind, "ipc://")) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("bind is no address that a worker takes: got ",
-                     config.loop.bind, ", want tcp://ADDRESS:PORT"));
-  }
-  if (message.lanes() > 0) {
-    config.loop.lanes = static_cast<int>(message.lanes());
-  }
-  if (message.max_queue() > 0) config.loop.max_queue = message.max_queue();
-  if (message.max_message_bytes() > 0) {
-    config.loop.max_message_bytes = message.max_message_bytes();
-  }
-  config.loop.heartbeat_interval =
-      DurationOr(message.heartbeat_interval(), config.loop.heartbeat_interval);
-  if (config.loop.heartbeat_interval < Milliseconds(1)) {
-    return absl::InvalidArgumentError(
-        "heartbeat_interval is too short: want 1ms or more");
-  }
-  config.loop.fault_seed = message.faults().seed();
-  if (message.faults().epoch_unix_ms() > 0) {
-    config.loop.fault_epoch = SteadyTimeAt(message.faults().epoch_unix_ms());
-  }
-  for (const config::FaultEvent& event : message.faults().events()) {
-    PARM_ASSIGN_OR_RETURN(config.loop.fault_windows.emplace_back(),
-                          MakeFaultWindow(event));
-  }
-  config.device = message.device() == "cuda" ? Device::kCuda : Device::kCpu;
-  if (message.intra_op_threads() > 0) {
-    config.intra_op_threads = static_cast<int>(message.intra_op_threads());
-  }
-  if (message.bundles().empty()) {
-    return absl::InvalidArgumentError("bundles is empty: want at least one");
-  }
-  for (const config::WorkerBundle& bundle : message.bundles()) {
-    // operator/ keeps an absolute right side as it is.
-    WorkerConfig::BundleEntry entry = {
-        .path = (std::filesystem::path(folder) / bundle.path()).string()};
-    if (bundle.has_pace()) entry.pace = MakePace(bundle.pace());
-    config.bundles.push_back(std::move(entry));
-  }
-  return config;
+  YamlLines lines;
+  PARM_RETURN_IF_ERROR(LoadStrictYaml(path, &message, &lines));
+  return MakeWorkerConfig(message, Source(path, std::move(lines)));
 }
 
 absl::StatusOr<std::vector<std::unique_ptr<const ServedBundle>>> LoadBundles(

@@ -29,19 +29,14 @@ struct WorkerConfig {
 };
 
 /// Relative bundle paths count from the folder of the configuration file.
-/// Errors: as LoadStrictYaml; kInvalidArgument for what MakeWorkerConfig
-///         refuses.
+/// Errors: as LoadStrictYaml; kInvalidArgument "FILE:LINE: ..." if the address
+///         is not one of libzmq's tcp or ipc, a value is out of range, or a
+///         fault event states a condition in part.
 absl::StatusOr<WorkerConfig> LoadWorkerConfig(const std::string& path);
 
 /// One fault event of the configuration, which simulations read too.
 /// Errors: kInvalidArgument if it states a condition in part.
 absl::StatusOr<FaultWindow> MakeFaultWindow(const config::FaultEvent& event);
-
-/// Needs:  a message that ParseStrictYaml accepted.
-/// Errors: kInvalidArgument if no bundle is listed, the address is not one of
-///         libzmq's tcp or ipc, or a fault event states a condition in part.
-absl::StatusOr<WorkerConfig> MakeWorkerConfig(
-    const config::WorkerConfig& message, const std::string& folder);
 
 /// Loads and warms up every bundle of the configuration.
 /// Errors: as LoadBundle and ServedBundle::Create, with the bundle's path.

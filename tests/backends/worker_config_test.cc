@@ -122,17 +122,20 @@ TEST(WorkerConfigTest, MistakesAreInvalidAndNamed) {
         << yaml;
   };
   refuses(kMinimal + "lane: 2\n", "lane");
+  refuses(kMinimal + "max_message_bytes: 4294967296\n",
+          "worker.yaml:4: max_message_bytes is too large");
   refuses(kMinimal + "device: tpu\n", "tpu");
-  refuses(kMinimal + "heartbeat_interval: 10us\n", "heartbeat_interval");
+  refuses(kMinimal + "heartbeat_interval: 10us\n",
+          "worker.yaml:4: heartbeat_interval");
   refuses("id: w\nbind: \"127.0.0.1:7001\"\nbundles: [{path: b}]\n",
-          "bind is no address");
+          "worker.yaml:2: bind is no address");
   refuses("id: w\nbind: \"tcp://127.0.0.1:0\"\nbundles: []\n", "bundles");
   refuses(kMinimal + "faults: {events: [{slow_jobs: {probability: 1}}]}\n",
-          "slow_jobs needs a factor");
+          "worker.yaml:4: slow_jobs needs a factor");
   refuses(kMinimal + "faults: {events: [{slow_mode: {}}]}\n",
-          "slow_mode needs a factor");
+          "worker.yaml:4: slow_mode needs a factor");
   refuses(kMinimal + "faults: {events: [{reply_delay: {probability: 1}}]}\n",
-          "reply_delay needs a delay");
+          "worker.yaml:4: reply_delay needs a delay");
 }
 
 TEST(WorkerConfigTest, LoadBundlesNamesTheBundleThatFails) {
