@@ -45,6 +45,7 @@ struct SimEvent {
   uint32_t epoch = 0;
   uint64_t id = 0;
   uint64_t content = 0;
+  Duration service{0};
 };
 
 class EventQueue {

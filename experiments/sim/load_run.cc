@@ -260,6 +260,8 @@ absl::StatusOr<LoadRun> LoadSimulator::Run() {
   return LoadRun{.entry = MakeEntry(),
                  .tally = tally_,
                  .virtual_time = world_.now - Time{},
+                 .ordinary_service = plans_.totals().ordinary,
+                 .extra_service = plans_.totals().extra,
                  .num_events = num_events,
                  .queries = std::move(queries_)};
 }

@@ -23,6 +23,9 @@ struct LoadRun {
   RunEntry entry;
   LoadTally tally;
   Duration virtual_time{0};
+  // What the jobs that were begun took of the workers, warm-up included.
+  Duration ordinary_service{0};
+  Duration extra_service{0};
   uint64_t num_events = 0;
   std::vector<LoggedQuery> queries;  // the measured ones, in order of arrival
 };

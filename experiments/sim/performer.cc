@@ -303,7 +303,8 @@ void Performer::SendReply(uint32_t worker, const SimTask& task,
                     .buffer = task.rows,
                     .epoch = connections[worker].epoch,
                     .id = id,
-                    .content = ModelOutput(task.input)};
+                    .content = ModelOutput(task.input),
+                    .service = task.service};
   if (retryable) reply.small |= kRetryableBit;
   if (Fails(faults.undecodable, Purpose::kFate, task.luck, kGarbage)) {
     reply.small |= kUndecodableBit;
@@ -327,6 +328,7 @@ bool Performer::ReplyToCoreEvent(const SimEvent& happened, core::Event* event) {
       .status = status,
       .retryable = (happened.small & kRetryableBit) != 0,
       .decodable = (happened.small & kUndecodableBit) == 0,
+      .compute = happened.service,
   };
   if (status == TaskStatus::kOk) {
     reply.output = buffers.Add(happened.content, happened.buffer);

@@ -84,6 +84,7 @@ void SimWorker::Begin(Time now, uint32_t lane, const SimTask& task) {
                            : JobPlan{.service = ServiceTime(task)};
   lanes_[lane].busy = true;
   lanes_[lane].task = task;
+  lanes_[lane].task.service = plan.service;
   lanes_[lane].task.reply_delay = plan.reply_delay;
   surroundings_.SendStarted(index_, task);
   surroundings_.ScheduleDone(index_, lane, lanes_[lane].epoch, plan.service);

@@ -31,6 +31,7 @@ struct SimTask {
   core::AttemptType attempt{};
   Time deadline{};
   uint64_t luck = 0;        // DispatchTask::luck
+  Duration service{0};      // of the job's plan, once it has begun
   Duration reply_delay{0};  // of the job's plan
 };
 

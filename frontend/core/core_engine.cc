@@ -405,17 +405,18 @@ void CoreEngine::CloseGroup(const Turn& turn, Group& group) {
     return;
   }
   const bool may_code = full || MayBeShort(group.key.model);
-  const std::optional<uint8_t> priority =
+  const std::optional<RedundancyPolicy::Admission> admitted =
       may_code ? PolicyOf(group.key.model).AdmitParity(turn, group, host_)
                : std::nullopt;
-  if (!priority) {
+  if (!admitted) {
     state_.Mark(RarePath::kGroupUnprotected);
     ++counters.groups_unprotected;
     builder_.Dissolve(group);
     return;
   }
   if (!full) state_.Mark(RarePath::kGroupShortPadded);
-  builder_.Encode(turn, group, *priority);
+  for (Parity& parity : group.parities) parity.charged = admitted->charged;
+  builder_.Encode(turn, group, admitted->priority);
   state_.Touch(group);
 }
 
@@ -428,6 +429,15 @@ void CoreEngine::OnParityUnplaced(const Turn& /*turn*/, Parity& parity) {
 void CoreEngine::OnCopyFailed(const Turn& turn, Batch& batch,
                               AttemptType attempt) {
   PolicyOf(batch.model).OnCopyFailed(turn, batch, attempt, host_);
+}
+
+void CoreEngine::OnTaskEnded(const Task& task,
+                             std::optional<Duration> service) {
+  PolicyOf(task.model).OnTaskEnded(task, service, host_);
+}
+
+void CoreEngine::OnParityUnsent(ModelId model, Duration charged) {
+  PolicyOf(model).OnParityUnsent(charged);
 }
 
 void CoreEngine::OnDecodeHeld(const Turn& turn, Batch& batch) {

@@ -26,7 +26,7 @@ class CoreEngine final : public FrontendCore,
                          private BatchReceiver,
                          private DispatchObserver,
                          private CopyObserver,
-                         private HoldObserver {
+                         private ReviewObserver {
  public:
   using PolicyFactory =
       std::function<std::unique_ptr<RedundancyPolicy>(const ModelOptions&)>;
@@ -75,6 +75,8 @@ class CoreEngine final : public FrontendCore,
   void OnCopyFailed(const Turn& turn, Batch& batch,
                     AttemptType attempt) override;
   void OnDecodeHeld(const Turn& turn, Batch& batch) override;
+  void OnTaskEnded(const Task& task, std::optional<Duration> service) override;
+  void OnParityUnsent(ModelId model, Duration charged) override;
 
   RedundancyPolicy& PolicyOf(ModelId model) { return *policies_[Raw(model)]; }
 

@@ -4,14 +4,15 @@
 
 namespace parm::core {
 
-bool CorePolicyHost::SendCopy(const Turn& turn, Batch& batch,
-                              AttemptType attempt, uint8_t priority) {
+Task* CorePolicyHost::SendCopy(const Turn& turn, Batch& batch,
+                               AttemptType attempt, uint8_t priority) {
   if (batch.stage != BatchStage::kSent || batch.num_open == 0 ||
       batch.refused || batch.deadline <= turn.now) {
-    return false;
+    return nullptr;
   }
-  return dispatcher_.SendCopy(turn, batch, attempt, priority,
-                              Dispatcher::Wait::kNever, kNoWorker);
+  const bool sent = dispatcher_.SendCopy(turn, batch, attempt, priority,
+                                         Dispatcher::Wait::kNever, kNoWorker);
+  return sent ? batch.copies[batch.num_copies - 1U] : nullptr;
 }
 
 void CorePolicyHost::ArmTimer(Batch& batch, Time at) {
@@ -35,6 +36,11 @@ uint32_t CorePolicyHost::CancelOthers(const Turn& turn, Batch& batch,
 std::optional<LatencyTrigger::Delays> CorePolicyHost::DelaysOf(
     const Turn& turn, const Batch& batch) {
   return state_.trigger(batch.model, batch.samples).DelaysAt(turn.now);
+}
+
+Duration CorePolicyHost::MeanService(ModelId model, uint32_t samples) {
+  const Duration mean = state_.service_mean(model, samples).value();
+  return mean > Duration{0} ? mean : samples * Milliseconds(1);
 }
 
 uint32_t CorePolicyHost::NumInFlight(ModelId model, AttemptType attempt) const {

@@ -15,13 +15,14 @@ class CorePolicyHost final : public PolicyHost {
   CorePolicyHost(CoreState& state, WorkerTable& workers, Dispatcher& dispatcher)
       : state_(state), workers_(workers), dispatcher_(dispatcher) {}
 
-  bool SendCopy(const Turn& turn, Batch& batch, AttemptType attempt,
-                uint8_t priority) override;
+  Task* SendCopy(const Turn& turn, Batch& batch, AttemptType attempt,
+                 uint8_t priority) override;
   uint32_t CancelOthers(const Turn& turn, Batch& batch,
                         const Task& keep) override;
   void ArmTimer(Batch& batch, Time at) override;
   std::optional<LatencyTrigger::Delays> DelaysOf(const Turn& turn,
                                                  const Batch& batch) override;
+  Duration MeanService(ModelId model, uint32_t samples) override;
   uint32_t NumInFlight(ModelId model, AttemptType attempt) const override;
   uint64_t NumLanes(BundleKey bundle) const override;
   HedgeCounters& CountersOf(ModelId model) override;

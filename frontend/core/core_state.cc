@@ -194,28 +194,32 @@ CoreState::CoreState(CoreOptions core_options)
   for (const ModelOptions& model : options.models) {
     const LatencyTrigger::Quantiles quantiles = {
         .decode = model.decode.trigger_quantile, .hedge = model.hedge.quantile};
-    const std::vector<SizedTrigger> sized(
-        kMaxTriggerSizes, SizedTrigger{0, LatencyTrigger(quantiles)});
-    triggers_.push_back(sized);
+    const std::vector<SizedTimes> sized(
+        kMaxTriggerSizes, SizedTimes{.trigger = LatencyTrigger(quantiles)});
+    times_.push_back(sized);
     parity_times_.push_back(sized);
   }
 }
 
-LatencyTrigger& CoreState::FindOrAdd(std::vector<SizedTrigger>& sized,
-                                     uint32_t samples) {
-  for (SizedTrigger& entry : sized) {
+CoreState::SizedTimes& CoreState::FindOrAdd(std::vector<SizedTimes>& sized,
+                                            uint32_t samples) {
+  for (SizedTimes& entry : sized) {
     if (entry.samples == 0) entry.samples = samples;
-    if (entry.samples == samples) return entry.trigger;
+    if (entry.samples == samples) return entry;
   }
-  return sized.back().trigger;
+  return sized.back();
 }
 
 LatencyTrigger& CoreState::trigger(ModelId model, uint32_t samples) {
-  return FindOrAdd(triggers_[Raw(model)], samples);
+  return FindOrAdd(times_[Raw(model)], samples).trigger;
+}
+
+ServiceMean& CoreState::service_mean(ModelId model, uint32_t samples) {
+  return FindOrAdd(times_[Raw(model)], samples).service;
 }
 
 LatencyTrigger& CoreState::parity_times(ModelId model, uint32_t samples) {
-  return FindOrAdd(parity_times_[Raw(model)], samples);
+  return FindOrAdd(parity_times_[Raw(model)], samples).trigger;
 }
 
 Time CoreState::TriggerTime(Time now, const Batch& batch) {

@@ -19,6 +19,7 @@
 #include "frontend/core/latency_trigger.h"
 #include "frontend/core/rare_paths.h"
 #include "frontend/core/records.h"
+#include "frontend/core/service_mean.h"
 #include "frontend/core/slab.h"
 #include "frontend/core/timer_queue.h"
 
@@ -48,6 +49,9 @@ struct CoreState {
   /// The trigger of a model's tasks of this batch size. Beyond 16 sizes all
   /// further ones share the last.
   LatencyTrigger& trigger(ModelId model, uint32_t samples);
+
+  /// What its tasks of this batch size take of a worker, parity left out.
+  ServiceMean& service_mean(ModelId model, uint32_t samples);
 
   /// The times of its parity queries, which no trigger follows.
   LatencyTrigger& parity_times(ModelId model, uint32_t samples);
@@ -88,15 +92,16 @@ struct CoreState {
   void Mark(RarePath path) { counters.rare_paths.Mark(path); }
 
  private:
-  struct SizedTrigger {
+  struct SizedTimes {
     uint32_t samples = 0;  // 0: free
     LatencyTrigger trigger;
+    ServiceMean service;
   };
-  static LatencyTrigger& FindOrAdd(std::vector<SizedTrigger>& sized,
-                                   uint32_t samples);
+  static SizedTimes& FindOrAdd(std::vector<SizedTimes>& sized,
+                               uint32_t samples);
 
-  std::vector<std::vector<SizedTrigger>> triggers_;      // by model
-  std::vector<std::vector<SizedTrigger>> parity_times_;  // by model
+  std::vector<std::vector<SizedTimes>> times_;         // by model
+  std::vector<std::vector<SizedTimes>> parity_times_;  // by model
   uint64_t random_counter_;
 };
 

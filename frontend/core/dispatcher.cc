@@ -1,6 +1,7 @@
 #include "frontend/core/dispatcher.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/status_macros.h"
 #include "frontend/core/luck.h"
@@ -12,6 +13,11 @@ namespace {
 Time WaitingSince(const Bundle& bundle) {
   const Batch* const first = bundle.waiting.front();
   return first == nullptr ? kNever : first->waiting_since;
+}
+
+// With several lanes it is not known when a task that waited began.
+bool KnowsBegin(const Task& task, const Worker& worker) {
+  return task.begun != Time{} || !task.queued || worker.lanes == 1;
 }
 }  // namespace
 
@@ -197,6 +203,7 @@ void Dispatcher::SendParity(const Turn& turn, Parity& parity, Bundle& bundle,
   Task& task = NewTask(turn, worker, group.key.model, AttemptType::kParity,
                        parity.priority, group.key.samples, group.deadline);
   task.parity = &parity;
+  task.charged = std::exchange(parity.charged, Duration{0});
   task.trigger = &state_.parity_times(group.key.model, group.key.samples);
   task.trigger->Dispatched(task.copy, turn.now);
   parity.task = &task;
@@ -262,18 +269,52 @@ void Dispatcher::NotePace(const Turn& turn, const Task& task) {
   Worker& worker = workers_.at(task.worker);
   const auto& delays = task.trigger->DelaysAt(turn.now);
   const Duration median = delays ? delays->median : Duration{0};
-  // With several lanes it is not known when a task that waited began.
-  if (median > Duration{0} &&
-      (task.begun != Time{} || !task.queued || worker.lanes == 1)) {
+  if (median > Duration{0} && KnowsBegin(task, worker)) {
     const Duration took = turn.now - WorkerTable::BegunAt(task, worker);
     worker.pace.OnAnswer(turn.now, ToSeconds(took) / ToSeconds(median));
   }
   worker.last_answered = turn.now;
 }
 
-void Dispatcher::End(const Turn& turn, Task& task, Outcome outcome) {
+std::optional<Duration> Dispatcher::ServiceOf(const Turn& turn,
+                                              const Task& task,
+                                              const Worker& worker,
+                                              const TaskReplied& reply) {
+  // What a worker says is believed as far as it can be true.
+  const Duration age = turn.now - task.copy.dispatched;
+  if (reply.compute > Duration{0}) return std::min(reply.compute, age);
+  const bool withdrawn = reply.status == TaskStatus::kCancelled ||
+                         reply.status == TaskStatus::kExpired;
+  if (withdrawn && task.begun == Time{}) return Duration{0};
+  if (!KnowsBegin(task, worker)) return std::nullopt;
+  return turn.now - WorkerTable::BegunAt(task, worker);
+}
+
+void Dispatcher::NoteService(const Task& task, Outcome outcome,
+                             std::optional<Duration> service) {
+  if (outcome == Outcome::kAnswered && task.attempt != AttemptType::kParity) {
+    ServiceMean& mean = state_.service_mean(task.model, task.samples);
+    if (service) {
+      mean.Record(*service);
+    } else {
+      service = mean.value();
+    }
+  }
+  HedgeCounters& counters = state_.model_counters(task.model).hedge;
+  if (IsExtra(task.attempt)) {
+    counters.extra_service +=
+        service.value_or(task.charged.value_or(Duration{0}));
+  } else {
+    counters.ordinary_service += service.value_or(Duration{0});
+  }
+  observer_.OnTaskEnded(task, service);
+}
+
+void Dispatcher::End(const Turn& turn, Task& task, Outcome outcome,
+                     std::optional<Duration> service) {
   Orphan(task);
   FreeSlot(task);
+  NoteService(task, outcome, service);
   if (outcome == Outcome::kAnswered) NotePace(turn, task);
   workers_.at(task.worker).tasks.Remove(task);
   if (outcome == Outcome::kAnswered) {

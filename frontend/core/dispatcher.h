@@ -5,6 +5,7 @@
 // What a reply means is the resolver's business.
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "base/ids.h"
@@ -23,6 +24,10 @@ class DispatchObserver {
   virtual Group* GroupToJoin(const Batch& batch) = 0;
   /// The batch has just left for the first time.
   virtual void OnFirstDispatch(const Turn& turn, Batch& batch) = 0;
+  /// A task is over, of whatever kind, and took so much of its worker; nullopt:
+  /// nobody knows.
+  virtual void OnTaskEnded(const Task& task,
+                           std::optional<Duration> service) = 0;
   /// A waiting parity query found no worker in time, or there is none.
   virtual void OnParityUnplaced(const Turn& turn, Parity& parity) = 0;
 };
@@ -59,9 +64,17 @@ class Dispatcher {
   /// Nobody waits for the outcome any more; the task still takes its slot.
   void Orphan(Task& task);
 
+  /// What a task that its worker replied to has taken of it: as the worker
+  /// says; else the time since it began, where that is known.
+  static std::optional<Duration> ServiceOf(const Turn& turn, const Task& task,
+                                           const Worker& worker,
+                                           const TaskReplied& reply);
+
   enum class Outcome : uint8_t { kAnswered, kNoAnswer };
-  /// The task is over: frees its slot and its record.
-  void End(const Turn& turn, Task& task, Outcome outcome);
+  /// The task is over: frees its slot and its record. `service`: what it took
+  /// of its worker, if that is known.
+  void End(const Turn& turn, Task& task, Outcome outcome,
+           std::optional<Duration> service = std::nullopt);
 
   /// The task is taken to need no slot any more; its answer may still come.
   void FreeSlot(Task& task);
@@ -103,6 +116,8 @@ class Dispatcher {
   bool SendNextParity(const Turn& turn, Bundle& bundle);
   bool HasTaskRecord();
   void NotePace(const Turn& turn, const Task& task);
+  void NoteService(const Task& task, Outcome outcome,
+                   std::optional<Duration> service);
 
   CoreState& state_;
   WorkerTable& workers_;

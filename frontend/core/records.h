@@ -50,6 +50,11 @@ struct Query : SlabItem {
   Link<Query> in_batch;
 };
 
+/// Whether a task of this kind is extra work; a retry is the query's own.
+constexpr bool IsExtra(AttemptType attempt) {
+  return attempt == AttemptType::kHedge || attempt == AttemptType::kParity;
+}
+
 /// A task on its way to, at, or from a worker. It outlives whom it was for
 /// (both pointers null), as it still takes a slot of the worker.
 struct Task : SlabItem {
@@ -69,6 +74,9 @@ struct Task : SlabItem {
   Parity* parity = nullptr;  // the parity query that it carries
   LatencyTrigger* trigger = nullptr;
   LatencyTrigger::Copy copy;
+  // What the policy's budget paid for it, to be settled when it ends; nullopt:
+  // nothing is settled.
+  std::optional<Duration> charged;
   Link<Task> on_worker;
 };
 
@@ -144,6 +152,7 @@ struct Parity {
   bool output_decodable = false;
   BundleRole role = BundleRole::kParity;  // of the bundle that it was sent to
   WorkerId worker = kNoWorker;
+  Duration charged{0};  // while no task has taken that over
   BufferId query{};
   uint64_t bytes = 0;
   BufferId output{};

@@ -32,9 +32,11 @@ void Resolver::OnReply(const Turn& turn, const TaskReplied& reply) {
   const ModelId model = task->model;
   const bool has_output =
       reply.status == TaskStatus::kOk && output != BufferId{};
-  dispatcher_.End(turn, *task,
-                  has_output ? Dispatcher::Outcome::kAnswered
-                             : Dispatcher::Outcome::kNoAnswer);
+  dispatcher_.End(
+      turn, *task,
+      has_output ? Dispatcher::Outcome::kAnswered
+                 : Dispatcher::Outcome::kNoAnswer,
+      Dispatcher::ServiceOf(turn, *task, workers_.at(reply.worker), reply));
   if (reply.status == TaskStatus::kError) {
     workers_.at(reply.worker).pace.OnError();
     Penalise(turn, reply.worker);
@@ -199,7 +201,8 @@ void Resolver::OnNotSent(const Turn& turn, const TaskNotSent& refusal) {
     workers_.at(refusal.worker).unreachable = true;
     Penalise(turn, refusal.worker);
   }
-  dispatcher_.End(turn, *task, Dispatcher::Outcome::kNoAnswer);
+  dispatcher_.End(turn, *task, Dispatcher::Outcome::kNoAnswer,
+                  /*service=*/Duration{0});
   if (parity != nullptr) OnParityFailed(turn, *parity);
   if (batch == nullptr) return;
   if (refusal.unsendable) {

@@ -1,6 +1,7 @@
 #include "frontend/core/reviewer.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/status_macros.h"
 
@@ -28,7 +29,7 @@ absl::Span<Batch* const> MembersOf(const Group& group) {
 }  // namespace
 
 Reviewer::Reviewer(CoreState& state, Dispatcher& dispatcher, Answers& answers,
-                   HoldObserver& observer)
+                   ReviewObserver& observer)
     : state_(state),
       dispatcher_(dispatcher),
       answers_(answers),
@@ -257,6 +258,7 @@ void Reviewer::DropUnneeded(const Turn& turn, Group& group) {
   for (size_t i = 0; i < group.num_parities; ++i) {
     Parity& parity = group.parities[i];
     if (waiting_for_decode == 0) DropParity(turn, parity);
+    if (parity.stage == ParityStage::kGone) Refund(parity);
     if (parity.stage == ParityStage::kGone ||
         parity.stage == ParityStage::kArrived) {
       state_.buffered_bytes -= parity.bytes;
@@ -312,6 +314,12 @@ void Reviewer::DropParity(const Turn& turn, Parity& parity) {
   }
 }
 
+void Reviewer::Refund(Parity& parity) {
+  if (parity.charged == Duration{0}) return;
+  observer_.OnParityUnsent(parity.group->key.model,
+                           std::exchange(parity.charged, Duration{0}));
+}
+
 bool Reviewer::AwaitsOriginal(const Group& group) const {
   const auto members = MembersOf(group);
   return std::any_of(members.begin(), members.end(), [](const Batch* member) {
@@ -349,6 +357,7 @@ void Reviewer::FreeGroup(const Turn& turn, Group& group) {
   for (size_t i = 0; i < group.num_parities; ++i) {
     Parity& parity = group.parities[i];
     DropParity(turn, parity);
+    Refund(parity);
     state_.buffered_bytes -= parity.bytes;
     CoreState::Release(turn, &parity.query);
     CoreState::Release(turn, &parity.output);

@@ -13,10 +13,13 @@
 
 namespace parm::core {
 
-/// Told when a reconstruction is held for lack of trust.
-class HoldObserver {
+/// Told what policies wait for.
+class ReviewObserver {
  public:
-  virtual ~HoldObserver() = default;
+  virtual ~ReviewObserver() = default;
+  /// A parity query that was paid for will not be sent.
+  virtual void OnParityUnsent(ModelId model, Duration charged) = 0;
+  /// A reconstruction is held for lack of trust.
   virtual void OnDecodeHeld(const Turn& turn, Batch& batch) = 0;
 };
 
@@ -24,7 +27,7 @@ class Reviewer {
  public:
   /// All outlive the reviewer.
   Reviewer(CoreState& state, Dispatcher& dispatcher, Answers& answers,
-           HoldObserver& observer);
+           ReviewObserver& observer);
 
   /// Looks at everything that was touched. True if there was anything.
   bool Run(const Turn& turn);
@@ -52,6 +55,7 @@ class Reviewer {
   void DropUnneeded(const Turn& turn, Group& group);
   void DropCopies(const Turn& turn, Batch& member);
   void DropParity(const Turn& turn, Parity& parity);
+  void Refund(Parity& parity);
   bool AwaitsOriginal(const Group& group) const;
   void ArmRelease(const Turn& turn, Group& group);
   void Linger(const Turn& turn, Group& group);
@@ -66,7 +70,7 @@ class Reviewer {
   CoreState& state_;
   Dispatcher& dispatcher_;
   Answers& answers_;
-  HoldObserver& observer_;
+  ReviewObserver& observer_;
 };
 
 }  // namespace parm::core

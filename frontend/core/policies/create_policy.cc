@@ -6,11 +6,10 @@
 
 namespace parm::core {
 
-Duration EstimatedService(const Turn& turn, const Batch& batch,
-                          PolicyHost& host) {
+Duration UsualTime(const Turn& turn, const Batch& batch, PolicyHost& host) {
   const std::optional<LatencyTrigger::Delays> delays =
       host.DelaysOf(turn, batch);
-  return delays ? delays->median : batch.samples * Milliseconds(1);
+  return delays ? delays->median : host.MeanService(batch.model, batch.samples);
 }
 
 std::unique_ptr<RedundancyPolicy> CreatePolicy(const ModelOptions& model) {

@@ -24,9 +24,6 @@ void HedgePolicy::OnFirstDispatch(const Turn& turn, Batch& batch,
                                   PolicyHost& host) {
   const std::optional<LatencyTrigger::Delays> delays =
       host.DelaysOf(turn, batch);
-  const Duration service = EstimatedService(turn, batch, host);
-  budget_.Earn(service);
-  host.CountersOf(batch.model).ordinary_service += service;
   late_share_.OnDispatch();
   const Duration delay =
       delays ? std::max(options_.min, delays->hedge) : max_delay_;
@@ -53,7 +50,7 @@ HedgePolicy::Verdict HedgePolicy::Decide(const Turn& turn, Batch& batch,
     ++counters.braked;
     return Verdict::kLater;
   }
-  const Duration service = EstimatedService(turn, batch, host);
+  const Duration service = host.MeanService(batch.model, batch.samples);
   if (host.NumInFlight(batch.model, AttemptType::kHedge) >=
       MaxConcurrent(batch, host)) {
     ++counters.budget_exhausted;
@@ -65,13 +62,15 @@ HedgePolicy::Verdict HedgePolicy::Decide(const Turn& turn, Batch& batch,
   }
   if (observe_) {
     ++counters.observed;
-  } else if (!host.SendCopy(turn, batch, AttemptType::kHedge,
-                            /*priority=*/0)) {
+    counters.extra_service += service;
+    budget_.Charge(service);
+  } else if (Task* const copy = host.SendCopy(turn, batch, AttemptType::kHedge,
+                                              /*priority=*/0)) {
+    copy->charged = budget_.Charge(service);
+  } else {
     ++counters.insufficient_workers;
     return Verdict::kLater;
   }
-  budget_.Charge(service);
-  counters.extra_service += service;
   counters.delay.Record(turn.now - batch.sent);
   return Verdict::kSent;
 }
@@ -81,6 +80,16 @@ uint64_t HedgePolicy::MaxConcurrent(const Batch& batch,
   if (options_.budget.max_concurrent) return *options_.budget.max_concurrent;
   const auto lanes = static_cast<double>(host.NumLanes(batch.deployed));
   return std::max<uint64_t>(2, static_cast<uint64_t>(lanes * share_of_lanes_));
+}
+
+void HedgePolicy::OnTaskEnded(const Task& task, std::optional<Duration> service,
+                              PolicyHost& host) {
+  if (!service) return;  // a lost copy stays charged, lost work pays nothing
+  if (!IsExtra(task.attempt)) {
+    budget_.Earn(*service, host.MeanService(task.model, task.samples));
+  } else if (task.charged) {
+    budget_.Settle(*task.charged, *service);
+  }
 }
 
 void HedgePolicy::OnDecodeHeld(const Turn& turn, Batch& batch,

@@ -19,6 +19,8 @@ class HedgePolicy final : public RedundancyPolicy {
   void OnFirstDispatch(const Turn& turn, Batch& batch,
                        PolicyHost& host) override;
   void OnTimer(const Turn& turn, Batch& batch, PolicyHost& host) override;
+  void OnTaskEnded(const Task& task, std::optional<Duration> service,
+                   PolicyHost& host) override;
   void OnCopyFailed(const Turn& turn, Batch& batch, AttemptType attempt,
                     PolicyHost& host) override;
   /// The hedge that was to come later is sent now.

@@ -54,6 +54,7 @@ HybridPolicy::HybridPolicy(const ModelOptions& model)
       mean_per_query_(parity_cost_ > 0 ? parity_cost_ / model.code->spec().k
                                        : 1),
       num_siblings_(model.code->spec().k - 1),
+      num_parities_(model.code->spec().r),
       group_timeout_(model.group_timeout),
       observe_(model.mode == PolicyMode::kObserve),
       hedge_(WithRoomForParity(
@@ -140,35 +141,32 @@ bool HybridPolicy::MayAdd(const Extra& extra, HedgeCounters& counters,
   return true;
 }
 
-void HybridPolicy::Charge(const Extra& extra, HedgeCounters& counters) {
-  hedge_.budget().Charge(extra.service);
-  counters.extra_service += extra.service;
-}
-
-std::optional<uint8_t> HybridPolicy::AdmitParity(const Turn& turn,
-                                                 const Group& group,
-                                                 PolicyHost& host) {
+std::optional<RedundancyPolicy::Admission> HybridPolicy::AdmitParity(
+    const Turn& turn, const Group& group, PolicyHost& host) {
   Batch& first = *group.members[0];
-  const Duration service = EstimatedService(turn, first, host);
   if (group.num_members == 1 && num_siblings_ > 0) {
     // No sibling has come. A copy costs no more than parity and is exact; later
     // than this the hedge does as well, if it is needed at all.
-    if (turn.now - first.sent < service / 2) Replicate(turn, first, host);
+    if (turn.now - first.sent < UsualTime(turn, first, host) / 2) {
+      Replicate(turn, first, host);
+    }
     return std::nullopt;
   }
+  const Duration service = host.MeanService(first.model, first.samples);
   const double cost = CostOf(group.num_members);
   const Extra extra = {.service = Times(cost, service),
                        .per_query = cost / group.num_members,
                        .one_copy = service};
   HedgeCounters& counters = host.CountersOf(group.key.model);
   if (!MayAdd(extra, counters, host)) return std::nullopt;
-  Charge(extra, counters);
-  return kYields;
+  hedge_.budget().Charge(extra.service);
+  return Admission{.priority = kYields,
+                   .charged = extra.service / num_parities_};
 }
 
 void HybridPolicy::Replicate(const Turn& turn, Batch& batch, PolicyHost& host) {
   HedgeCounters& counters = host.CountersOf(batch.model);
-  const Duration service = EstimatedService(turn, batch, host);
+  const Duration service = host.MeanService(batch.model, batch.samples);
   const Extra extra = {.service = service, .per_query = 1, .one_copy = service};
   // Half of the copies at once are left to hedges.
   if (host.NumInFlight(batch.model, AttemptType::kHedge) >=
@@ -179,12 +177,16 @@ void HybridPolicy::Replicate(const Turn& turn, Batch& batch, PolicyHost& host) {
   if (!MayAdd(extra, counters, host)) return;
   if (observe_) {
     ++counters.observed;
-  } else if (!host.SendCopy(turn, batch, AttemptType::kHedge, kYields)) {
+    counters.extra_service += service;
+    hedge_.budget().Charge(service);
+  } else if (Task* const copy =
+                 host.SendCopy(turn, batch, AttemptType::kHedge, kYields)) {
+    copy->charged = hedge_.budget().Charge(service);
+  } else {
     ++counters.insufficient_workers;
     return;
   }
   ++counters.replicas;
-  Charge(extra, counters);
 }
 
 // Whether a worker is at a parity query of the batch's group.
@@ -202,7 +204,7 @@ void HybridPolicy::OnTimer(const Turn& turn, Batch& batch, PolicyHost& host) {
   if (batch.num_policy_timers == 1 && AwaitsParity(batch)) {
     // It is due within a service time. The hedge is for those that it fails.
     hedge_.NoteLate();
-    host.ArmTimer(batch, turn.now + EstimatedService(turn, batch, host) / 2);
+    host.ArmTimer(batch, turn.now + UsualTime(turn, batch, host) / 2);
     return;
   }
   hedge_.OnTimer(turn, batch, host);

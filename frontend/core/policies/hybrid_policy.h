@@ -21,8 +21,15 @@ class HybridPolicy final : public RedundancyPolicy {
 
   bool JoinsGroup(const Batch& batch, const PolicyHost& host) const override;
   bool ClosesEarly(const Group& group, const PolicyHost& host) const override;
-  std::optional<uint8_t> AdmitParity(const Turn& turn, const Group& group,
-                                     PolicyHost& host) override;
+  std::optional<Admission> AdmitParity(const Turn& turn, const Group& group,
+                                       PolicyHost& host) override;
+  void OnParityUnsent(Duration charged) override {
+    hedge_.budget().Settle(charged, Duration{0});
+  }
+  void OnTaskEnded(const Task& task, std::optional<Duration> service,
+                   PolicyHost& host) override {
+    hedge_.OnTaskEnded(task, service, host);
+  }
   void OnFirstDispatch(const Turn& turn, Batch& batch,
                        PolicyHost& host) override;
   void OnTimer(const Turn& turn, Batch& batch, PolicyHost& host) override;
@@ -39,7 +46,6 @@ class HybridPolicy final : public RedundancyPolicy {
     Duration one_copy{0};
   };
   bool MayAdd(const Extra& extra, HedgeCounters& counters, PolicyHost& host);
-  void Charge(const Extra& extra, HedgeCounters& counters);
   void Replicate(const Turn& turn, Batch& batch, PolicyHost& host);
   bool IsAlone(const Batch& batch, const PolicyHost& host) const;
   bool HasRoom(BundleKey bundle, const PolicyHost& host) const;
@@ -58,6 +64,7 @@ class HybridPolicy final : public RedundancyPolicy {
   const double parity_cost_;     // of a group, in queries; 0: its members
   const double mean_per_query_;  // of a full group
   const int num_siblings_;       // k - 1
+  const int num_parities_;       // r
   const Duration group_timeout_;
   const bool observe_;
 

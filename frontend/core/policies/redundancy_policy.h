@@ -24,9 +24,10 @@ class PolicyHost {
   /// a slot now, and one of another fault domain where that is possible. Its
   /// answer is labelled by the attempt: kHedge gives AnswerSource::kHedged.
   /// Priority: 0 ordinary, 1 only when the worker has nothing ordinary.
-  /// False also if no copy can help: deadline passed, error believed.
-  virtual bool SendCopy(const Turn& turn, Batch& batch, AttemptType attempt,
-                        uint8_t priority) = 0;
+  /// nullptr if it was not sent, also if no copy can help: deadline passed,
+  /// error believed. What the policy's budget has paid goes into the task.
+  virtual Task* SendCopy(const Turn& turn, Batch& batch, AttemptType attempt,
+                         uint8_t priority) = 0;
 
   /// Asks for the withdrawal of every copy but this one, unless that was asked
   /// for `keep` itself before. Returns how many.
@@ -42,6 +43,10 @@ class PolicyHost {
   /// while too few are known.
   virtual std::optional<LatencyTrigger::Delays> DelaysOf(
       const Turn& turn, const Batch& batch) = 0;
+
+  /// What a task of this size takes of a worker on average; until one has
+  /// ended, 1 ms a sample.
+  virtual Duration MeanService(ModelId model, uint32_t samples) = 0;
 
   /// Tasks of this kind that take a slot.
   virtual uint32_t NumInFlight(ModelId model, AttemptType attempt) const = 0;
@@ -89,13 +94,20 @@ class RedundancyPolicy {
     return false;
   }
 
-  /// A group has closed: the priority of its parity queries, or nullopt to
-  /// leave it unprotected (a gate on load).
-  virtual std::optional<uint8_t> AdmitParity(const Turn& /*turn*/,
-                                             const Group& /*group*/,
-                                             PolicyHost& /*host*/) {
-    return 1;
+  struct Admission {
+    uint8_t priority = 1;
+    Duration charged{0};  // what the budget has paid for each parity query
+  };
+  /// A group has closed: how its parity queries leave, or nullopt to leave it
+  /// unprotected (a gate on load).
+  virtual std::optional<Admission> AdmitParity(const Turn& /*turn*/,
+                                               const Group& /*group*/,
+                                               PolicyHost& /*host*/) {
+    return Admission{};
   }
+
+  /// A parity query that was paid for will not be sent.
+  virtual void OnParityUnsent(Duration /*charged*/) {}
 
   /// The batch has left for its first worker.
   virtual void OnFirstDispatch(const Turn& /*turn*/, Batch& /*batch*/,
@@ -109,6 +121,12 @@ class RedundancyPolicy {
   virtual void OnStarted(const Turn& /*turn*/, Batch& /*batch*/,
                          const Task& /*task*/, PolicyHost& /*host*/) {}
 
+  /// A task has ended, of whatever kind, and took so much of a worker; nullopt
+  /// if it was lost and nobody knows. Its batch may be gone.
+  virtual void OnTaskEnded(const Task& /*task*/,
+                           std::optional<Duration> /*service*/,
+                           PolicyHost& /*host*/) {}
+
   /// A copy ended without an answer, and queries still wait; the core has
   /// already sent its one retry if one was due.
   virtual void OnCopyFailed(const Turn& /*turn*/, Batch& /*batch*/,
@@ -119,10 +137,9 @@ class RedundancyPolicy {
                             PolicyHost& /*host*/) {}
 };
 
-/// What one copy of the batch takes of a worker, as far as is known: the median
-/// from dispatch to reply; until that is known, 1 ms a sample.
-Duration EstimatedService(const Turn& turn, const Batch& batch,
-                          PolicyHost& host);
+/// When a copy of the batch usually answers: the median from dispatch to reply;
+/// until that is known, its mean service time.
+Duration UsualTime(const Turn& turn, const Batch& batch, PolicyHost& host);
 
 /// The policy that a model's options name.
 std::unique_ptr<RedundancyPolicy> CreatePolicy(const ModelOptions& model);

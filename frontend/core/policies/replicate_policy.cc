@@ -5,16 +5,13 @@ namespace parm::core {
 void ReplicatePolicy::OnFirstDispatch(const Turn& turn, Batch& batch,
                                       PolicyHost& host) {
   HedgeCounters& counters = host.CountersOf(batch.model);
-  const Duration service = EstimatedService(turn, batch, host);
-  counters.ordinary_service += service;
   if (observe_) {
     ++counters.observed;
-  } else if (!host.SendCopy(turn, batch, AttemptType::kHedge,
-                            /*priority=*/1)) {
+    counters.extra_service += host.MeanService(batch.model, batch.samples);
+  } else if (host.SendCopy(turn, batch, AttemptType::kHedge, /*priority=*/1) ==
+             nullptr) {
     ++counters.insufficient_workers;
-    return;
   }
-  counters.extra_service += service;
 }
 
 void ReplicatePolicy::OnStarted(const Turn& turn, Batch& batch,

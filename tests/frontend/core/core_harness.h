@@ -78,13 +78,15 @@ class CoreHarness {
   }
   BufferId InputOf(QueryId query) const { return inputs_.at(query); }
 
-  /// The task succeeds; returns its output.
-  BufferId Reply(const Sent& sent) {
+  /// The task succeeds; returns its output. `compute`: 0 if the worker does not
+  /// say.
+  BufferId Reply(const Sent& sent, Duration compute = Duration{0}) {
     const BufferId output = NewBuffer();
     Handle(TaskReplied{.task = sent.task.task,
                        .worker = sent.task.worker,
                        .status = TaskStatus::kOk,
-                       .output = output});
+                       .output = output,
+                       .compute = compute});
     return output;
   }
   BufferId ReplyUndecodable(const Sent& sent) {

@@ -20,10 +20,10 @@ class HedgingPolicy final : public RedundancyPolicy {
                   const PolicyHost& /*host*/) const override {
     return batch.signature != 0;
   }
-  std::optional<uint8_t> AdmitParity(const Turn& /*turn*/, const Group& group,
-                                     PolicyHost& host) override {
+  std::optional<Admission> AdmitParity(const Turn& /*turn*/, const Group& group,
+                                       PolicyHost& host) override {
     if (host.BusyShare(group.key.deployed) > 0.5) return std::nullopt;
-    return 1;
+    return Admission{};
   }
   void OnFirstDispatch(const Turn& turn, Batch& batch,
                        PolicyHost& host) override {

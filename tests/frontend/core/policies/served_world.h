@@ -76,6 +76,10 @@ class ServedWorld {
   uint64_t num_queries = 0;
 
  private:
+  struct Job {
+    Sent sent;
+    Duration takes;
+  };
   void Schedule() {
     for (; num_encoded_ < core.out.encodes.size(); ++num_encoded_) {
       core.Encoded(Encode{core.out.encodes[num_encoded_]});
@@ -86,15 +90,15 @@ class ServedWorld {
     for (; num_seen_ < core.out.sent.size(); ++num_seen_) {
       const Sent& sent = core.out.sent[num_seen_];
       if (const auto takes = service_(sent)) {
-        due_.emplace(core.now() + *takes, sent);
+        due_.emplace(core.now() + *takes, Job{sent, *takes});
       }
     }
   }
   void ReplyToDue() {
     while (!due_.empty() && due_.begin()->first <= core.now()) {
-      const Sent sent = due_.begin()->second;
+      const Job job = due_.begin()->second;
       due_.erase(due_.begin());
-      core.Reply(sent);
+      core.Reply(job.sent, job.takes);
       Schedule();
     }
   }
@@ -103,7 +107,7 @@ class ServedWorld {
   size_t num_seen_ = 0;
   size_t num_encoded_ = 0;
   size_t num_decoded_ = 0;
-  std::multimap<Time, Sent> due_;
+  std::multimap<Time, Job> due_;
 };
 
 }  // namespace parm::core

@@ -1,5 +1,7 @@
 #include "frontend/core/policies/work_budget.h"
 
+#include <optional>
+
 #include "gtest/gtest.h"
 
 namespace parm::core {
@@ -18,7 +20,7 @@ struct Account {
     return paid;
   }
   void Dispatch(int count, Duration service = kService) {
-    for (int i = 0; i < count; ++i) budget.Earn(service);
+    for (int i = 0; i < count; ++i) budget.Earn(service, service);
   }
   WorkBudget budget;
   Time now = Time{} + Milliseconds(1000);
@@ -78,7 +80,7 @@ TEST(WorkBudgetTest, ShareIsSpentBeforeTheFloor) {
 TEST(WorkBudgetTest, WhatIsSparedLeavesTheReserve) {
   WorkBudget budget({.max_extra_load = 1, .min_per_second = 100, .burst = 10});
   constexpr Duration kOne = Milliseconds(1);
-  for (int i = 0; i < 4; ++i) budget.Earn(kOne);
+  for (int i = 0; i < 4; ++i) budget.Earn(kOne, kOne);
   EXPECT_TRUE(budget.CanSpare(kOne, /*reserve=*/3 * kOne));
   EXPECT_FALSE(budget.CanSpare(kOne, /*reserve=*/4 * kOne))
       << "the floor does not count";
@@ -86,13 +88,58 @@ TEST(WorkBudgetTest, WhatIsSparedLeavesTheReserve) {
   EXPECT_FALSE(budget.CanSpare(kOne, 3 * kOne));
 }
 
+TEST(WorkBudgetTest, CheapCopyGivesBackTheRest) {
+  WorkBudget budget({.max_extra_load = 1, .min_per_second = 0, .burst = 10});
+  constexpr Duration kOne = Milliseconds(1);
+  budget.Earn(kOne, kOne);
+  EXPECT_EQ(budget.Charge(kOne), kOne);
+  EXPECT_FALSE(budget.CanSpare(kOne, Duration{0}));
+  budget.Settle(kOne, /*service=*/Duration{0});
+  EXPECT_TRUE(budget.CanSpare(kOne, Duration{0})) << "it was withdrawn";
+}
+
+TEST(WorkBudgetTest, DearCopyIsPaidForByLaterWork) {
+  WorkBudget budget({.max_extra_load = 1, .min_per_second = 0, .burst = 2});
+  constexpr Duration kOne = Milliseconds(1);
+  budget.Earn(kOne, kOne);
+  budget.Settle(*budget.Charge(kOne), 10 * kOne);
+  for (int i = 0; i < 9; ++i) {
+    budget.Earn(kOne, kOne);
+    EXPECT_FALSE(budget.CanSpare(kOne, Duration{0})) << i;
+  }
+  budget.Earn(kOne, kOne);
+  EXPECT_TRUE(budget.CanSpare(kOne, Duration{0}));
+  for (int i = 0; i < 9; ++i) budget.Earn(kOne, kOne);
+  EXPECT_FALSE(budget.CanSpare(3 * kOne, Duration{0})) << "a burst, no more";
+}
+
+TEST(WorkBudgetTest, SlowJobsEarnWhatTheyTook) {
+  // One job in ten takes 91 times as long: the mean is ten.
+  Account account({.max_extra_load = 0.1, .min_per_second = 0, .burst = 10});
+  constexpr Duration kMean = Milliseconds(10);
+  for (int i = 0; i < 1000; ++i) {
+    account.budget.Earn(Milliseconds(i % 10 == 0 ? 91 : 1), kMean);
+  }
+  EXPECT_NEAR(account.Spend(kMean), 10, 1) << "saved up is a burst";
+  for (int i = 0; i < 40; ++i) {
+    account.budget.Earn(Milliseconds(91), kMean);
+  }
+  EXPECT_NEAR(account.Spend(kMean), 36 - 4 + 4, 4) << "all that they took";
+}
+
+TEST(WorkBudgetTest, FloorCopyIsNotSettled) {
+  WorkBudget budget({.max_extra_load = 0, .min_per_second = 1, .burst = 10});
+  EXPECT_TRUE(budget.CanCharge(Time{} + Milliseconds(1000), kService));
+  EXPECT_EQ(budget.Charge(kService), std::nullopt);
+}
+
 TEST(WorkBudgetTest, ShareMayChangeOnTheWay) {
   WorkBudget budget({.max_extra_load = 0, .min_per_second = 0, .burst = 10});
   constexpr Duration kOne = Milliseconds(1);
-  budget.Earn(kOne);
+  budget.Earn(kOne, kOne);
   EXPECT_FALSE(budget.CanSpare(kOne, Duration{0}));
   budget.set_max_extra_load(1);
-  budget.Earn(kOne);
+  budget.Earn(kOne, kOne);
   EXPECT_TRUE(budget.CanSpare(kOne, Duration{0}));
 }
 
