@@ -95,3 +95,22 @@ def ensure_bundles(bin_dir, data, cache_dir, recipe):
                   flush=True)
         is_cached = False
         shutil.rmtree(folder)
+
+
+def ensure_backup(bin_dir, data, deployed, recipe):
+    """The path of a backup bundle for the bundle `deployed`, beside it."""
+    path = os.path.join(os.path.dirname(deployed), "backup")
+    # Its folder is named by what the trainer is; the recipe is written here.
+    stamp = path + ".recipe.json"
+    made_by = json.dumps(recipe)
+    if os.path.exists(stamp):
+        with open(stamp, encoding="utf-8") as file:
+            if file.read() == made_by:
+                return path
+    with ProcessSet(os.path.dirname(deployed)) as processes:
+        _run(processes, [os.path.join(bin_dir, "parm-train"), "backup",
+                         "--deployed", deployed, "--data", data, "--out", path,
+                         "--force", *recipe])
+    with open(stamp, "w", encoding="utf-8") as file:
+        file.write(made_by)
+    return path

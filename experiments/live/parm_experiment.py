@@ -79,7 +79,7 @@ class LiveScenario:
             types.SimpleNamespace(bin=self._args.bin, data=self._args.data,
                                   seconds=self._args.seconds,
                                   model=demo_bundles.MODEL),
-            plan, candidate, self._bundles_of(candidate["code"]),
+            plan, candidate, self._bundles_of(candidate),
             folder).play(self.name, repeat)
         self.host.append({"policy": policy, "repeat": repeat, **watched})
         if entry["refused"]:
@@ -89,18 +89,26 @@ class LiveScenario:
             self.cells[policy].append((entry, log))
         return entry
 
-    def _bundles_of(self, code):
+    def _bundles_of(self, candidate):
         """Trained once for each code. A policy without one needs no parity
-        model, and the deployed model is the same beside all of them.
+        model, and the deployed model is the same beside all of them: a backup
+        is made for the one beside the code `sum`.
         """
-        scheme, k = (code["scheme"], code["k"]) if code else ("sum", 2)
+        code, backup = candidate["code"], candidate["parity_model"] == "backup"
+        scheme, k = (code["scheme"], code["k"]) if code and not backup else (
+            "sum", 2)
         if (scheme, k) not in self._paths:
             self._paths[scheme, k] = demo_bundles.ensure_bundles(
                 self._args.bin, self._args.data, self._args.cache, {
                     "deployed": ["--arch", "mlp", "--seed", "1"],
                     "parity": ["--scheme", scheme, "--k", str(k),
                                "--seed", "1"]})
-        return self._paths[scheme, k]
+        paths = self._paths[scheme, k]
+        if not backup:
+            return paths
+        return {**paths, "backup": demo_bundles.ensure_backup(
+            self._args.bin, self._args.data, paths["deployed"],
+            ["--work-fraction", "0.25", "--seed", "1"])}
 
     def _pictures(self, title):
         """Markdown lines of those that there is something to show in."""

@@ -32,10 +32,29 @@ def make_plan(bin_dir, scenario, seed, seconds, out, *, policies=(), load=None,
         return json.load(file)
 
 
+def _pace(pace, cost, rows):
+    """Of a model that costs `cost` of the deployed one's time for a task of
+    `rows` rows, and that much more for each further sample: a worker counts
+    rows from the first.
+    """
+    service = cost * pace["service_us"]
+    per_extra_row = cost * pace["per_extra_sample_us"] / rows
+    return {"service": f"{service - (rows - 1) * per_extra_row:.0f}us",
+            "spread": pace["spread"],
+            "per_extra_sample": f"{per_extra_row:.0f}us"}
+
+
 def worker_config(plan, candidate, index, paths, epoch_unix_ms):
-    """worker.yaml of worker `index`, without address."""
-    pace = plan["pace"]
-    slower = {"deployed": 1, "parity": candidate["parity_cost"]}
+    """worker.yaml of worker `index`, without address. `paths`: the bundles
+    "deployed" and whatever candidate["parity_model"] is.
+    """
+    code = candidate["code"]
+    packed = code["k"] if code and code["scheme"] == "pack" else 1
+    bundles = {
+        "deployed": (paths["deployed"], _pace(plan["pace"], 1, 1)),
+        "parity": (paths.get(candidate["parity_model"]),
+                   _pace(plan["pace"], candidate["parity_cost"], packed)),
+    }
     role = candidate["roles"][index]
     roles = ("deployed", "parity") if role == "both" else (role,)
     worker = plan["workers"][index]
@@ -43,14 +62,8 @@ def worker_config(plan, candidate, index, paths, epoch_unix_ms):
         # As the simulator calls it: luck is drawn by name.
         "id": worker["id"],
         "fault_domain": worker["fault_domain"],
-        "bundles": [{
-            "path": paths[each],
-            "pace": {
-                "service": f"{pace['service_us'] * slower[each]:.0f}us",
-                "spread": pace["spread"],
-                "per_extra_sample":
-                    f"{pace['per_extra_sample_us'] * slower[each]:.0f}us"},
-        } for each in roles],
+        "bundles": [{"path": path, "pace": pace}
+                    for path, pace in (bundles[each] for each in roles)],
         "faults": {"seed": plan["seed"], "epoch_unix_ms": epoch_unix_ms,
                    "events": worker["events"]},
     }

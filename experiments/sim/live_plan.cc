@@ -216,6 +216,10 @@ absl::Status LivePlan::WriteCandidate(const Candidate& candidate) {
   json_.Key("file").String(candidate.file);
   json_.Key("deadline_ms").Double(ToSeconds(candidate.model().deadline) * 1e3);
   json_.Key("parity_cost").Double(UnitOf(scenario_, candidate).cost);
+  // What answers a parity query: a parity model, or a cheaper one, as it is.
+  json_.Key("parity_model")
+      .String(candidate.model().policy == core::PolicyKind::kBackup ? "backup"
+                                                                    : "parity");
   json_.Key("code");
   if (const auto label = LabelOf(candidate)) {
     json_.BeginObject().Key("scheme").String(label->scheme);
@@ -230,7 +234,9 @@ absl::Status LivePlan::WriteCandidate(const Candidate& candidate) {
           worker.bundles.begin(), worker.bundles.end(),
           [&](const core::ServedBundle& each) { return each.role == role; });
     };
-    json_.String(!serves(core::BundleRole::kParity)     ? "deployed"
+    const bool redundant =
+        serves(core::BundleRole::kParity) || serves(core::BundleRole::kBackup);
+    json_.String(!redundant                             ? "deployed"
                  : !serves(core::BundleRole::kDeployed) ? "parity"
                                                         : "both");
   }

@@ -194,6 +194,22 @@ class PlanTest(unittest.TestCase):
         self.assertEqual(config["bundles"][0]["pace"]["service"], "20000us")
         self.assertEqual(config["faults"]["epoch_unix_ms"], 77)
 
+    def test_a_pack_is_paced_as_one_task_of_its_cost(self):
+        made = self.make(os.path.join(SCENARIOS, "slow_jobs_1.yaml"),
+                         policies=["backup", "hybrid_pack"], workers=16)
+        for candidate, model in zip(made["candidates"], ("backup", "parity")):
+            self.assertEqual(candidate["parity_model"], model)
+            self.assertEqual(set(candidate["roles"]), {"both"})
+            config = plan.worker_config(made, candidate, 0,
+                                        {"deployed": "/d", model: "/m"}, 77)
+            deployed, redundant = config["bundles"]
+            self.assertEqual(deployed["path"], "/d")
+            self.assertEqual(redundant["path"], "/m")
+            # The worker counts four rows: 0.9 of 20 ms in all.
+            self.assertEqual(candidate["parity_cost"], 0.9)
+            self.assertEqual(redundant["pace"]["service"], "4500us")
+            self.assertEqual(redundant["pace"]["per_extra_sample"], "4500us")
+
     def test_frontends_keep_all_but_workers_and_name(self):
         config = plan.frontend_config(
             {"workers": [{"endpoint": "x", "max_in_flight": 3}],
