@@ -1,6 +1,7 @@
 #include "frontend/frontend_config.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <set>
 #include <utility>
 
@@ -135,9 +136,8 @@ absl::Status ResolvePortsTls(const config::FrontendConfig& config,
   return absl::OkStatus();
 }
 
-absl::Status ResolveLimits(const config::FrontendConfig& config,
-                           const ConfigSource& source, FrontendOptions* out) {
-  const config::Http& http = config.http();
+absl::Status ResolveHttp(const config::Http& http, const ConfigSource& source,
+                         FrontendOptions* out) {
   out->http.max_body_bytes =
       ValueOr(http.max_body_bytes(), out->http.max_body_bytes);
   out->http.max_json_bytes =
@@ -166,6 +166,25 @@ absl::Status ResolveLimits(const config::FrontendConfig& config,
       return source.Error({"http", key}, absl::StrCat(key, " must be above 0"));
     }
   }
+  // zlib counts in 32 bits, and so does whoever reads JSON.
+  for (const auto& [key, bytes] : {
+           std::pair<absl::string_view, size_t>{"max_body_bytes",
+                                                out->http.max_body_bytes},
+           {"max_json_bytes", out->http.max_json_bytes},
+           {"max_decompressed_bytes", out->http.max_decompressed_bytes},
+       }) {
+    if (bytes > UINT32_MAX) {
+      return source.Error({"http", key},
+                          absl::StrCat(key, " is too large: got ", bytes,
+                                       ", want at most ", UINT32_MAX));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ResolveLimits(const config::FrontendConfig& config,
+                           const ConfigSource& source, FrontendOptions* out) {
+  PARM_RETURN_IF_ERROR(ResolveHttp(config.http(), source, out));
   const config::Grpc& grpc = config.grpc();
   out->grpc.max_message_bytes =
       ValueOr(grpc.max_message_bytes(), out->grpc.max_message_bytes);

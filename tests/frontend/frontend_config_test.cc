@@ -312,6 +312,11 @@ INSTANTIATE_TEST_SUITE_P(
                 "write_timeout must be above 0"},
         Mistake{"read_timeout: 9s", "read_timeout: 0s", 30,
                 "read_timeout must be above 0"},
+        Mistake{"max_body_bytes: 2048", "max_body_bytes: 4294967296", 29,
+                "max_body_bytes is too large: got 4294967296"},
+        Mistake{"max_decompressed_bytes: 1026",
+                "max_decompressed_bytes: 4294967296", 32,
+                "max_decompressed_bytes is too large"},
         Mistake{"probe_interval: 20ms", "probe_interval: 0ms", 36,
                 "probe_interval must be above 0"},
         // Workers decide how often they say that they live.
