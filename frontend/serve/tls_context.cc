@@ -7,14 +7,13 @@
 #include <openssl/x509.h>
 
 #include <ctime>
-#include <fstream>
-#include <iterator>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "base/status_macros.h"
+#include "proto/atomic_file.h"
 
 namespace parm {
 namespace {
@@ -32,6 +31,7 @@ using Bio = std::unique_ptr<BIO, FreeBio>;
 
 /// Of resumed sessions: they are this service's.
 constexpr unsigned char kSessionContext[] = "parm";
+constexpr int64_t kMaxPemBytes = int64_t{1} << 20;
 /// ALPN: the one protocol of this port.
 constexpr absl::string_view kHttp11 = "http/1.1";
 
@@ -180,11 +180,12 @@ absl::StatusOr<std::shared_ptr<SSL_CTX>> MakeContext(
 
 absl::StatusOr<std::string> ReadAll(absl::string_view key,
                                     const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::string text{std::istreambuf_iterator<char>(file), {}};
-  if (!file || text.empty()) {
-    return Wrong(key, "cannot be read, or is empty");
+  absl::StatusOr<std::string> text = ReadWholeFile(path, kMaxPemBytes);
+  if (!text.ok()) {
+    return Wrong(key,
+                 absl::StrCat("cannot be read: ", text.status().message()));
   }
+  if (text->empty()) return Wrong(key, "is empty");
   return text;
 }
 

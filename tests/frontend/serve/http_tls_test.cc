@@ -109,7 +109,9 @@ TEST_F(HttpTlsTest, TakesRequestsInRecordsOfOneByte) {
 
 TEST_F(HttpTlsTest, CarriesMegabytesToASlowReader) {
   constexpr int64_t kValues = 1 << 20;
-  ServerHarness harness(Options(), kValues);
+  HttpOptions patient = Options();
+  patient.write_timeout = Milliseconds(120'000);
+  ServerHarness harness(patient, kValues);
   TlsClientOptions options = Client();
   options.receive_buffer_bytes = 4096;
   RawTlsClient client(harness.port(), options);
@@ -328,6 +330,11 @@ TEST_F(HttpTlsTest, SaysWhatIsWrongWithFiles) {
   TlsFiles files = Files(Clients::kRequired);
   files.certificate_chain = scratch_ / "missing.pem";
   expect(files, "certificate_chain: cannot be read");
+  files.certificate_chain = scratch_.path();
+  expect(files, "certificate_chain: cannot be read");
+  WriteFile(scratch_ / "empty.pem", "");
+  files.certificate_chain = scratch_ / "empty.pem";
+  expect(files, "certificate_chain: is empty");
   files.certificate_chain = server_.key;
   expect(files, "certificate_chain: holds no certificate in PEM");
   WriteFile(
