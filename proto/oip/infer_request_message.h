@@ -1,12 +1,14 @@
 #pragma once
 
-// ModelInferRequest (grpc_service.proto), bytes to values: the gRPC front reads
-// requests with it, step [1] of a query's life. It knows no gRPC library.
+// ModelInferRequest (grpc_service.proto), bytes to values and back: the gRPC
+// front reads requests with it (step [1] of a query's life), the upstream to
+// model servers writes them (step [5]). It knows no gRPC library.
 
 #include <cstddef>
 
 #include "absl/status/statusor.h"
 #include "proto/oip/body.h"
+#include "proto/oip/message_pieces.h"
 #include "proto/oip/messages.h"
 
 namespace google::protobuf::io {
@@ -24,5 +26,11 @@ namespace parm::oip {
 absl::StatusOr<InferRequest> ReadInferMessage(
     google::protobuf::io::ZeroCopyInputStream* in, size_t size,
     const CodecLimits& limits = {});
+
+/// Writes a request for all outputs. Inputs go as raw_input_contents; large
+/// ones are not copied.
+/// Errors: kInvalidArgument beyond 2 GiB, which no message can be.
+absl::StatusOr<MessagePieces> WriteInferRequestMessage(
+    const InferRequest& request);
 
 }  // namespace parm::oip

@@ -1,44 +1,24 @@
 #include "proto/oip/infer_response_message.h"
 
-#include <google/protobuf/io/coded_stream.h>
-
 #include <algorithm>
-#include <climits>
 #include <string>
 #include <utility>
-#include <variant>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "proto/oip/grpc_service.pb.h"
+#include "proto/oip/message_splitter.h"
+#include "proto/oip/message_tensors.h"
 #include "proto/oip/metadata_json.h"
+#include "proto/oip/tensor_codec.h"
 #include "proto/oip/typed_contents.h"
 
 namespace parm::oip {
 namespace {
 
-using google::protobuf::io::CodedOutputStream;
-using ProtoParameters =
-    google::protobuf::Map<std::string, inference::InferParameter>;
-
-/// Smaller tensors are copied beside the rest: a piece costs more than that.
-constexpr size_t kMinPieceBytes = 4096;
-/// What a message may hold, and a little less: protobuf counts in int.
-constexpr size_t kMaxMessageBytes = size_t{INT_MAX} - 64;
-/// Of protobuf's encoding.
-constexpr uint32_t kLengthDelimited = 2;
-
-void AppendVarint(uint64_t value, std::string* out) {
-  uint8_t bytes[10];
-  const uint8_t* const end =
-      CodedOutputStream::WriteVarint64ToArray(value, bytes);
-  out->append(reinterpret_cast<const char*>(bytes),
-              static_cast<size_t>(end - bytes));
-}
-
-void AppendTag(int field, std::string* out) {
-  AppendVarint((static_cast<uint32_t>(field) << 3) | kLengthDelimited, out);
-}
+constexpr int kRawOutputs =
+    inference::ModelInferResponse::kRawOutputContentsFieldNumber;
 
 /// The outputs to write, or why they are not there.
 absl::StatusOr<std::vector<const Tensor*>> ChooseOutputs(
@@ -63,71 +43,19 @@ absl::StatusOr<std::vector<const Tensor*>> ChooseOutputs(
   return chosen;
 }
 
-void WriteParameter(const ParameterValue& value,
-                    inference::InferParameter* out) {
-  if (const auto* flag = std::get_if<bool>(&value)) {
-    out->set_bool_param(*flag);
-  } else if (const auto* number = std::get_if<int64_t>(&value)) {
-    out->set_int64_param(*number);
-  } else if (const auto* big = std::get_if<uint64_t>(&value)) {
-    out->set_uint64_param(*big);
-  } else if (const auto* real = std::get_if<double>(&value)) {
-    out->set_double_param(*real);
-  } else {
-    out->set_string_param(std::get<std::string>(value));
-  }
-}
-
 void WriteHead(const InferResponse& response, const AnswerLabel& label,
                inference::ModelInferResponse* out) {
   out->set_model_name(response.model_name);
   out->set_model_version(response.model_version);
   out->set_id(response.id);
   ProtoParameters& parameters = *out->mutable_parameters();
-  for (const auto& [name, value] : response.parameters) {
-    WriteParameter(value, &parameters[name]);
-  }
+  WriteParameters(response.parameters, &parameters);
   if (label.source.empty()) return;
   parameters["parm_source"].set_string_param(label.source.data(),
                                              label.source.size());
   if (label.confidence.has_value()) {
     parameters["parm_confidence"].set_double_param(*label.confidence);
   }
-}
-
-/// Appends bytes to a message and cuts it into pieces where a large tensor
-/// stands, which becomes a piece of its own without a copy.
-class PieceWriter {
- public:
-  std::string* text() { return &text_; }
-
-  void AppendTensor(const Buffer& data) {
-    if (data.size() < kMinPieceBytes) {
-      text_.append(reinterpret_cast<const char*>(data.bytes().data()),
-                   data.size());
-      return;
-    }
-    Cut();
-    pieces_.push_back(data);
-  }
-
-  MessagePieces Finish() {
-    Cut();
-    return std::move(pieces_);
-  }
-
- private:
-  void Cut() {
-    if (text_.empty()) return;
-    pieces_.push_back(Buffer::FromString(std::exchange(text_, {})));
-  }
-
-  std::string text_;
-  MessagePieces pieces_;
-};
-
-size_t VarintSize(size_t value) {
-  return CodedOutputStream::VarintSize64(value);
 }
 
 /// Writes a response, and in front of it the head of the stream message that
@@ -149,13 +77,9 @@ absl::StatusOr<MessagePieces> WriteMessage(
   size_t raw_bytes = 0;
   for (const Tensor* output : outputs) {
     auto* const out = head.add_outputs();
-    out->set_name(output->spec.name);
-    const absl::string_view datatype = DataTypeName(output->spec.datatype);
-    out->set_datatype(datatype.data(), datatype.size());
-    out->mutable_shape()->Add(output->spec.shape.begin(),
-                              output->spec.shape.end());
+    WriteSpec(output->spec, out);
     if (raw) {
-      raw_bytes += 1 + VarintSize(output->data.size()) + output->data.size();
+      raw_bytes += FieldSize(output->data.size());
     } else {
       WriteTypedContents(output->spec.datatype, output->data,
                          out->mutable_contents());
@@ -175,22 +99,53 @@ absl::StatusOr<MessagePieces> WriteMessage(
   head.AppendToString(writer.text());
   if (raw) {
     for (const Tensor* output : outputs) {
-      AppendTag(inference::ModelInferResponse::kRawOutputContentsFieldNumber,
-                writer.text());
-      AppendVarint(output->data.size(), writer.text());
-      writer.AppendTensor(output->data);
+      writer.AppendBytesField(kRawOutputs, output->data);
     }
   }
   return writer.Finish();
 }
 
-}  // namespace
-
-size_t TotalBytes(const MessagePieces& pieces) {
-  size_t total = 0;
-  for (const Buffer& piece : pieces) total += piece.size();
-  return total;
+absl::StatusOr<InferResponse> ReadReply(
+    google::protobuf::io::ZeroCopyInputStream* in, size_t size,
+    const CodecLimits& limits) {
+  PARM_ASSIGN_OR_RETURN(SplitMessage parts,
+                        SplitInferMessage(in, size, kRawOutputs, limits));
+  inference::ModelInferResponse head;
+  if (!head.ParseFromString(parts.head)) {
+    return absl::InvalidArgumentError("the message is no ModelInferResponse");
+  }
+  InferResponse response;
+  PARM_RETURN_IF_ERROR(CheckName("model_name", head.model_name(), limits));
+  PARM_RETURN_IF_ERROR(
+      CheckName("model_version", head.model_version(), limits));
+  PARM_RETURN_IF_ERROR(CheckName("id", head.id(), limits));
+  response.model_name = std::move(*head.mutable_model_name());
+  response.model_version = std::move(*head.mutable_model_version());
+  response.id = std::move(*head.mutable_id());
+  const auto num_outputs = static_cast<size_t>(head.outputs_size());
+  if (num_outputs > limits.max_tensors) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("too many tensors: got ", num_outputs, ", want at most ",
+                     limits.max_tensors));
+  }
+  if (!parts.raw.empty() && parts.raw.size() != num_outputs) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the number of raw_output_contents differs from that of the outputs: "
+        "got ",
+        parts.raw.size(), ", want ", num_outputs));
+  }
+  response.outputs.reserve(num_outputs);
+  for (size_t i = 0; i < num_outputs; ++i) {
+    const auto& output = head.outputs(static_cast<int>(i));
+    absl::StatusOr<Tensor> tensor = ReadTensorMessage(
+        output, parts.raw.empty() ? nullptr : &parts.raw[i], limits);
+    if (!tensor.ok()) return Annotate(tensor.status(), "tensor", output.name());
+    response.outputs.push_back(*std::move(tensor));
+  }
+  return response;
 }
+
+}  // namespace
 
 absl::StatusOr<MessagePieces> WriteInferMessage(
     const InferResponse& response, absl::Span<const RequestedOutput> requested,
@@ -210,6 +165,16 @@ MessagePieces WriteStreamError(absl::string_view message,
   out.set_error_message(ToUtf8(message));
   out.mutable_infer_response()->set_id(id.data(), id.size());
   return {Buffer::FromString(out.SerializeAsString())};
+}
+
+absl::StatusOr<InferResponse> ReadInferReply(
+    google::protobuf::io::ZeroCopyInputStream* in, size_t size,
+    const CodecLimits& limits) {
+  absl::StatusOr<InferResponse> response = ReadReply(in, size, limits);
+  if (response.ok()) return response;
+  // Whose fault it is differs from a request: the peer's, not a client's.
+  return absl::DataLossError(
+      absl::StrCat("a reply is malformed: ", response.status().message()));
 }
 
 }  // namespace parm::oip

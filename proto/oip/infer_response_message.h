@@ -1,25 +1,24 @@
 #pragma once
 
 // ModelInferResponse and ModelStreamInferResponse (grpc_service.proto), values
-// to bytes: the gRPC front writes replies with it, step [7] of a query's life.
-// Large raw tensors are not copied. It knows no gRPC library.
+// to bytes and back: the gRPC front writes replies with it (step [7] of a
+// query's life), the upstream to model servers reads them. Large raw tensors
+// are not copied when they are written. It knows no gRPC library.
 
 #include <cstddef>
-#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
-#include "base/buffer.h"
 #include "proto/oip/infer_response_codec.h"
+#include "proto/oip/message_pieces.h"
 #include "proto/oip/messages.h"
 
+namespace google::protobuf::io {
+class ZeroCopyInputStream;
+}  // namespace google::protobuf::io
+
 namespace parm::oip {
-
-/// A message to be sent piece after piece.
-using MessagePieces = std::vector<Buffer>;
-
-size_t TotalBytes(const MessagePieces& pieces);
 
 /// Writes the outputs that were asked for, in that order; all if `requested` is
 /// empty. `raw`: as raw_output_contents; else typed, unless one of them is FP16
@@ -36,5 +35,13 @@ absl::StatusOr<MessagePieces> WriteStreamMessage(
 
 /// A ModelStreamInferResponse that says what went wrong with the query `id`.
 MessagePieces WriteStreamError(absl::string_view message, absl::string_view id);
+
+/// Reads a reply, all `size` bytes of `in`, raw or typed. Raw tensors are
+/// copied once, into buffers of their own. Its parameters are left out: clients
+/// do not see them. Errors: kDataLoss for whatever is malformed or beyond a
+/// limit.
+absl::StatusOr<InferResponse> ReadInferReply(
+    google::protobuf::io::ZeroCopyInputStream* in, size_t size,
+    const CodecLimits& limits = {});
 
 }  // namespace parm::oip

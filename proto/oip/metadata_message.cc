@@ -1,9 +1,13 @@
 #include "proto/oip/metadata_message.h"
 
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
 #include "proto/oip/grpc_service.pb.h"
+#include "proto/oip/message_tensors.h"
 
 namespace parm::oip {
 namespace {
@@ -17,12 +21,31 @@ inference::DataType ConfigDataType(DataType datatype) {
   return out;
 }
 
-void WriteSpec(const TensorSpec& spec,
-               inference::ModelMetadataResponse::TensorMetadata* out) {
-  out->set_name(spec.name);
-  const absl::string_view datatype = DataTypeName(spec.datatype);
-  out->set_datatype(datatype.data(), datatype.size());
-  out->mutable_shape()->Add(spec.shape.begin(), spec.shape.end());
+absl::Status ReadModel(const inference::ModelMetadataResponse& from,
+                       const CodecLimits& limits, ModelMetadata* out) {
+  using Specs = google::protobuf::RepeatedPtrField<
+      inference::ModelMetadataResponse::TensorMetadata>;
+  PARM_RETURN_IF_ERROR(CheckName("name", from.name(), limits));
+  PARM_RETURN_IF_ERROR(CheckName("platform", from.platform(), limits));
+  out->name = from.name();
+  out->platform = from.platform();
+  for (const std::string& version : from.versions()) {
+    PARM_RETURN_IF_ERROR(CheckName("version", version, limits));
+    out->versions.push_back(version);
+  }
+  const std::pair<const Specs*, std::vector<TensorSpec>*> specs[] = {
+      {&from.inputs(), &out->inputs}, {&from.outputs(), &out->outputs}};
+  for (const auto& [messages, values] : specs) {
+    if (static_cast<size_t>(messages->size()) > limits.max_tensors) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("too many tensors: got ", messages->size(),
+                       ", want at most ", limits.max_tensors));
+    }
+    for (const auto& message : *messages) {
+      PARM_RETURN_IF_ERROR(ReadSpec(message, limits, &values->emplace_back()));
+    }
+  }
+  return absl::OkStatus();
 }
 
 template <typename ConfigTensor>
@@ -47,6 +70,15 @@ void WriteModelMetadata(const ModelMetadata& model,
   for (const TensorSpec& spec : model.outputs) {
     WriteSpec(spec, out->add_outputs());
   }
+}
+
+absl::StatusOr<ModelMetadata> ReadModelMetadata(
+    const inference::ModelMetadataResponse& from, const CodecLimits& limits) {
+  ModelMetadata model;
+  const absl::Status status = ReadModel(from, limits, &model);
+  if (status.ok()) return model;
+  return absl::DataLossError(
+      absl::StrCat("model metadata is malformed: ", status.message()));
 }
 
 void WriteModelConfig(const ModelMetadata& model, inference::ModelConfig* out) {

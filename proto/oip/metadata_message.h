@@ -2,6 +2,8 @@
 
 // What a server says about a model, as messages of grpc_service.proto.
 
+#include "absl/status/statusor.h"
+#include "proto/oip/body.h"
 #include "proto/oip/messages.h"
 
 namespace inference {
@@ -13,6 +15,11 @@ namespace parm::oip {
 
 void WriteModelMetadata(const ModelMetadata& model,
                         inference::ModelMetadataResponse* out);
+
+/// Errors: kDataLoss if it says what no model is, or beyond a limit.
+absl::StatusOr<ModelMetadata> ReadModelMetadata(
+    const inference::ModelMetadataResponse& from,
+    const CodecLimits& limits = {});
 
 /// As WriteModelConfig of metadata_json.h.
 void WriteModelConfig(const ModelMetadata& model, inference::ModelConfig* out);

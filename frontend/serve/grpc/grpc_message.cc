@@ -1,25 +1,22 @@
 #include "frontend/serve/grpc/grpc_message.h"
 
 #include <grpcpp/support/proto_buffer_reader.h>
-#include <grpcpp/support/slice.h>
 
 #include <algorithm>
 #include <chrono>
 #include <string>
 #include <utility>
 #include <variant>
-#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "proto/oip/header_metadata.h"
 #include "proto/oip/infer_request_message.h"
 
 namespace parm {
 namespace {
 
 constexpr char kDeadlineParameter[] = "parm_deadline_us";
-/// Pieces above this are shared with gRPC, others copied.
-constexpr size_t kMinSharedBytes = 1024;
 
 /// True if `value` is a number of microseconds that is not above `limit_us`.
 bool IsShorter(const oip::ParameterValue& value, int64_t limit_us) {
@@ -30,6 +27,16 @@ bool IsShorter(const oip::ParameterValue& value, int64_t limit_us) {
     return *us <= static_cast<uint64_t>(limit_us);
   }
   return true;  // Makes no sense: the service says so.
+}
+
+/// What the client says beside, for the server that will answer.
+std::string HeadersOf(const grpc::CallbackServerContext& context) {
+  std::string headers;
+  for (const auto& [name, value] : context.client_metadata()) {
+    oip::AppendMetadata({name.data(), name.size()},
+                        {value.data(), value.size()}, &headers);
+  }
+  return headers;
 }
 
 absl::Status ApplyDeadline(const grpc::CallbackServerContext& context,
@@ -52,18 +59,6 @@ absl::Status ApplyDeadline(const grpc::CallbackServerContext& context,
   }
   parameters->emplace_back(kDeadlineParameter, left_us);
   return absl::OkStatus();
-}
-
-grpc::Slice ToSlice(const Buffer& piece) {
-  const std::byte* const bytes = piece.bytes().data();
-  if (piece.size() < kMinSharedBytes) {
-    return grpc::Slice(static_cast<const void*>(bytes), piece.size());
-  }
-  // The slice is only read; its type has no const.
-  return grpc::Slice(
-      const_cast<std::byte*>(bytes), piece.size(),
-      [](void* owner) { delete static_cast<Buffer*>(owner); },
-      new Buffer(piece));
 }
 
 }  // namespace
@@ -104,6 +99,7 @@ absl::StatusOr<oip::InferRequest> TakeInferRequest(
   message->Clear();
   if (!request.ok()) return request;
   PARM_RETURN_IF_ERROR(ApplyDeadline(context, &request->parameters));
+  request->headers = HeadersOf(context);
   return request;
 }
 
@@ -111,13 +107,6 @@ size_t TensorBytes(const oip::InferRequest& request) {
   size_t total = 0;
   for (const oip::Tensor& input : request.inputs) total += input.data.size();
   return total;
-}
-
-grpc::ByteBuffer ToByteBuffer(const oip::MessagePieces& pieces) {
-  std::vector<grpc::Slice> slices;
-  slices.reserve(pieces.size());
-  for (const Buffer& piece : pieces) slices.push_back(ToSlice(piece));
-  return {slices.data(), slices.size()};
 }
 
 void AddTrailingMetadata(const QueryReply& answer,

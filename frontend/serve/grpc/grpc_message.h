@@ -12,7 +12,6 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "frontend/serve/query_service.h"
-#include "proto/oip/infer_response_message.h"
 #include "proto/oip/messages.h"
 
 namespace parm {
@@ -29,9 +28,6 @@ absl::StatusOr<oip::InferRequest> TakeInferRequest(
     const grpc::CallbackServerContext& context, grpc::ByteBuffer* message);
 
 size_t TensorBytes(const oip::InferRequest& request);
-
-/// Large pieces are shared, not copied.
-grpc::ByteBuffer ToByteBuffer(const oip::MessagePieces& pieces);
 
 /// Trailing metadata x-parm-source and x-parm-confidence, or how long to wait
 /// before another try.

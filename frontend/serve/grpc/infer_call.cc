@@ -3,6 +3,8 @@
 #include <utility>
 
 #include "frontend/serve/grpc/grpc_message.h"
+#include "proto/oip/grpc_bytes.h"
+#include "proto/oip/infer_response_message.h"
 
 namespace parm {
 
@@ -65,7 +67,7 @@ void InferCall::Answer(QueryReply answer) {
       reply_bytes_ = oip::TotalBytes(*pieces);
       shared_->reply_bytes += reply_bytes_;
       shared_->counters.bytes_sent += reply_bytes_;
-      *reply_ = ToByteBuffer(*pieces);
+      *reply_ = oip::ToByteBuffer(*pieces);
     }
   }
   if (status.ok() || !answer.status.ok()) AddTrailingMetadata(answer, context_);

@@ -4,6 +4,7 @@
 
 #include "absl/strings/string_view.h"
 #include "frontend/serve/grpc/grpc_message.h"
+#include "proto/oip/grpc_bytes.h"
 
 namespace parm {
 namespace {
@@ -165,7 +166,7 @@ void InferStream::WriteFront() {
   const oip::MessagePieces& pieces = *turns_.front().reply;
   write_bytes_ = oip::TotalBytes(pieces);
   shared_->counters.bytes_sent += write_bytes_;
-  write_buffer_ = ToByteBuffer(pieces);
+  write_buffer_ = oip::ToByteBuffer(pieces);
   turns_.pop_front();
   ++first_turn_;
   writing_ = true;

@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
 #include "proto/oip/grpc_service.pb.h"
+#include "proto/oip/header_metadata.h"
 #include "proto/oip/typed_contents.h"
 #include "tests/proto/oip/random_tensor.h"
 #include "tests/support/matchers.h"
@@ -291,6 +292,65 @@ TEST(InferRequestMessageTest, KeepsWithinItsLimits) {
     spoilers[i](message);
     EXPECT_THAT(Read(message, limits), StatusIs(kInvalidArgument));
   }
+}
+
+TEST(InferRequestMessageTest, WritesWhatItReads) {
+  std::mt19937_64 random(kSeed);
+  InferRequest request{.model_name = "m", .model_version = "2", .id = "i"};
+  request.parameters = {{"priority", uint64_t{3}}};
+  for (const DataType datatype : kJsonDataTypes) {
+    request.inputs.push_back(RandomTensor(
+        absl::StrCat("in", request.inputs.size()), datatype, random));
+  }
+  request.inputs.push_back(RandomTensor("half", DataType::kFp16, random));
+  std::byte* data;
+  request.inputs.push_back(
+      {{"large", DataType::kUint8, {1, 5000}}, Buffer::Allocate(5000, &data)});
+  std::memset(data, 7, 5000);
+  PARM_ASSERT_OK_AND_ASSIGN(const MessagePieces pieces,
+                            WriteInferRequestMessage(request));
+  std::string bytes;
+  for (const Buffer& piece : pieces) bytes += BytesOf(piece);
+  EXPECT_EQ(bytes.size(), TotalBytes(pieces));
+  // A large tensor is not copied.
+  EXPECT_EQ(pieces.back().bytes().data(), data);
+  PARM_ASSERT_OK_AND_ASSIGN(const InferRequest read, ReadBytes(bytes));
+  EXPECT_EQ(read.model_name, "m");
+  EXPECT_EQ(read.model_version, "2");
+  EXPECT_EQ(read.id, "i");
+  EXPECT_TRUE(read.binary_outputs);
+  EXPECT_TRUE(read.outputs.empty());
+  EXPECT_TRUE(read.parameters == request.parameters);
+  ASSERT_EQ(read.inputs.size(), request.inputs.size());
+  for (size_t i = 0; i < read.inputs.size(); ++i) {
+    EXPECT_EQ(read.inputs[i].spec.name, request.inputs[i].spec.name);
+    EXPECT_EQ(read.inputs[i].spec.shape, request.inputs[i].spec.shape);
+    EXPECT_TRUE(BytesOf(read.inputs[i].data) ==
+                BytesOf(request.inputs[i].data));
+  }
+}
+
+TEST(HeaderMetadataTest, PassesOnWhatIsEndToEnd) {
+  EXPECT_THAT(MetadataOf("Authorization: Bearer a:b\r\ntraceparent:00-1\r\n"
+                         "X-Both:\r\nx-b-bin: AAE=\r\n"),
+              ElementsAre(Pair("authorization", "Bearer a:b"),
+                          Pair("traceparent", "00-1"), Pair("x-both", ""),
+                          Pair("x-b-bin", std::string("\0\1", 2))));
+}
+
+TEST(HeaderMetadataTest, LeavesOutWhatMetadataCannotSay) {
+  EXPECT_THAT(MetadataOf("user-agent: a\r\nGrpc-Timeout: 1S\r\nTE: trailers\r\n"
+                         "a b: c\r\nx: caf\xc3\xa9\r\ny-bin: %%\r\nno line\r\n"
+                         ": d\r\nContent-Type: e\r\n"),
+              ElementsAre());
+  std::string headers;
+  AppendMetadata("grpc-accept-encoding", "gzip", &headers);
+  AppendMetadata("x", "a\r\nb: c", &headers);
+  AppendMetadata("triton_grpc_error", "true", &headers);
+  EXPECT_EQ(headers, "");
+  AppendMetadata("x-b-bin", std::string("\0\1", 2), &headers);
+  AppendMetadata("x", "a", &headers);
+  EXPECT_EQ(headers, "x-b-bin: AAE=\r\nx: a\r\n");
 }
 
 }  // namespace

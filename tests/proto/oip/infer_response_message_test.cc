@@ -1,8 +1,12 @@
 #include "proto/oip/infer_response_message.h"
 
+#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
+
 #include <cstring>
+#include <functional>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -211,6 +215,102 @@ TEST(MetadataMessageTest, SaysWhatAModelLooksLike) {
   config.Clear();
   WriteModelConfig(model, &config);
   EXPECT_THAT(config.input(0).dims(), ElementsAre(-1, 3));
+}
+
+absl::StatusOr<InferResponse> ReadBytes(const std::string& bytes,
+                                        int block_size = -1) {
+  google::protobuf::io::ArrayInputStream in(
+      bytes.data(), static_cast<int>(bytes.size()), block_size);
+  return ReadInferReply(&in, bytes.size());
+}
+
+TEST(InferReplyTest, ReadsWhatIsWrittenInBothForms) {
+  std::mt19937_64 random(kSeed);
+  for (const bool raw : {true, false}) {
+    for (const int block_size : {-1, 1, 7}) {
+      SCOPED_TRACE(absl::StrCat("raw=", raw, " block_size=", block_size));
+      const InferResponse want = RandomResponse(random, raw);
+      PARM_ASSERT_OK_AND_ASSIGN(const MessagePieces pieces,
+                                WriteInferMessage(want, {}, raw));
+      PARM_ASSERT_OK_AND_ASSIGN(const InferResponse got,
+                                ReadBytes(Join(pieces), block_size));
+      EXPECT_EQ(got.model_name, "m");
+      EXPECT_EQ(got.model_version, "2");
+      EXPECT_EQ(got.id, "i");
+      ASSERT_EQ(got.outputs.size(), want.outputs.size());
+      for (size_t i = 0; i < got.outputs.size(); ++i) {
+        EXPECT_EQ(got.outputs[i].spec.name, want.outputs[i].spec.name);
+        EXPECT_EQ(got.outputs[i].spec.datatype, want.outputs[i].spec.datatype);
+        EXPECT_EQ(got.outputs[i].spec.shape, want.outputs[i].spec.shape);
+        EXPECT_TRUE(BytesOf(got.outputs[i].data) ==
+                    BytesOf(want.outputs[i].data));
+      }
+    }
+  }
+}
+
+TEST(InferReplyTest, RefusesWhatIsNoReply) {
+  inference::ModelInferResponse good;
+  auto* const output = good.add_outputs();
+  output->set_name("y");
+  output->set_datatype("FP32");
+  output->add_shape(2);
+  good.add_raw_output_contents("12345678");
+  ASSERT_THAT(ReadBytes(good.SerializeAsString()), IsOk());
+  // As MLServer has it.
+  output->mutable_contents();
+  ASSERT_THAT(ReadBytes(good.SerializeAsString()), IsOk());
+  using Message = inference::ModelInferResponse;
+  const std::pair<std::function<void(Message&)>, const char*> mistakes[] = {
+      {[](Message& m) { m.mutable_raw_output_contents(0)->pop_back(); },
+       "got 7 bytes, want 8"},
+      {[](Message& m) { m.add_raw_output_contents("x"); }, "number of raw"},
+      {[](Message& m) { m.clear_raw_output_contents(); }, "number of values"},
+      {[](Message& m) { m.mutable_outputs(0)->set_datatype("FP33"); }, "FP33"},
+      {[](Message& m) { m.mutable_outputs(0)->set_shape(0, -1); }, "shape"},
+      {[](Message& m) {
+         m.mutable_outputs(0)->mutable_contents()->add_fp32_contents(1);
+       },
+       "beside raw ones"},
+      {[](Message& m) { m.set_model_version(std::string(2000, 'v')); },
+       "too long"},
+      {[](Message& m) {
+         for (int i = 0; i < 65; ++i) *m.add_outputs() = m.outputs(0);
+       },
+       "too many tensors"}};
+  for (const auto& [spoil, text] : mistakes) {
+    SCOPED_TRACE(text);
+    Message message = good;
+    spoil(message);
+    EXPECT_THAT(ReadBytes(message.SerializeAsString()),
+                StatusIs(absl::StatusCode::kDataLoss, HasSubstr(text)));
+  }
+  for (const std::string& bytes :
+       {std::string("\xff\xff"), good.SerializeAsString().substr(0, 9)}) {
+    EXPECT_THAT(ReadBytes(bytes), StatusIs(absl::StatusCode::kDataLoss));
+  }
+}
+
+TEST(ModelMetadataMessageTest, ReadsWhatItWrites) {
+  const ModelMetadata want{.name = "m",
+                           .versions = {"1", "2"},
+                           .platform = "p",
+                           .inputs = {{"x", DataType::kUint8, {-1, 3}}},
+                           .outputs = {{"y", DataType::kFp32, {-1, 2}},
+                                       {"z", DataType::kBytes, {}}}};
+  inference::ModelMetadataResponse message;
+  WriteModelMetadata(want, &message);
+  PARM_ASSERT_OK_AND_ASSIGN(const ModelMetadata got,
+                            ReadModelMetadata(message));
+  EXPECT_EQ(got.name, "m");
+  EXPECT_EQ(got.versions, want.versions);
+  ASSERT_EQ(got.inputs.size(), 1U);
+  EXPECT_EQ(got.inputs[0].shape, want.inputs[0].shape);
+  ASSERT_EQ(got.outputs.size(), 2U);
+  EXPECT_EQ(got.outputs[1].datatype, DataType::kBytes);
+  message.mutable_inputs(0)->set_datatype("TYPE_UINT8");
+  EXPECT_THAT(ReadModelMetadata(message),
+              StatusIs(absl::StatusCode::kDataLoss, HasSubstr("TYPE_UINT8")));
 }
 
 }  // namespace

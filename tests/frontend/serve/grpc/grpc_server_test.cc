@@ -28,6 +28,7 @@ using inference::ModelInferRequest;
 using inference::ModelInferResponse;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 std::string Trailing(const grpc::ClientContext& context,
                      const std::string& key) {
@@ -203,6 +204,21 @@ TEST(GrpcServerTest, CarriesATensorOfEightMegabytes) {
   ModelInferResponse response;
   ASSERT_TRUE(Infer(harness, request, &response).ok());
   EXPECT_TRUE(response.raw_output_contents(0) == request.raw_input_contents(0));
+}
+
+TEST(GrpcServerTest, HandsOnWhatMetadataSays) {
+  GrpcHarness harness;
+  grpc::ClientContext context;
+  context.AddMetadata("traceparent", "00-ab-cd-01");
+  context.AddMetadata("x-b-bin", std::string("\0\1", 2));
+  ModelInferResponse response;
+  ASSERT_TRUE(
+      harness.stub().ModelInfer(&context, EchoRequest(), &response).ok());
+  const std::string headers =
+      harness.OnLoop([&] { return harness.service().last_request.headers; });
+  EXPECT_THAT(headers, HasSubstr("traceparent: 00-ab-cd-01\r\n"));
+  EXPECT_THAT(headers, HasSubstr("x-b-bin: AAE=\r\n"));
+  EXPECT_THAT(headers, Not(HasSubstr("user-agent")));
 }
 
 TEST(GrpcServerTest, RefusesMessagesBeyondItsBound) {
