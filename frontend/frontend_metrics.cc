@@ -352,7 +352,8 @@ std::string RenderServerMetrics(const OipCounters& counters) {
   out.Counter("parm_server_dropped_replies_total",
               "Replies that nobody wanted any more.")
       .Value({{"how", "drained"}}, connections.drained)
-      .Value({{"how", "cut"}}, connections.cut);
+      .Value({{"how", "cut"}}, connections.cut)
+      .Value({{"how", "withdrawn"}}, connections.withdrawn);
   out.Counter("parm_server_replies_total",
               "Replies of model servers to tasks, by outcome.")
       .Value({{"outcome", "ok"}}, counters.replies.ok)

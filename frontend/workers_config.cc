@@ -52,6 +52,15 @@ absl::StatusOr<OipServerOptions> ResolveServer(
                  absl::StrCat("endpoint: ", url.status().message()));
   }
   out.url = *std::move(url);
+  const absl::string_view protocol =
+      out.url.protocol == ServerProtocol::kGrpc ? "grpc" : "http";
+  if (!worker.protocol().empty() &&
+      absl::string_view(worker.protocol()) != protocol) {
+    return error(
+        {"protocol"},
+        absl::StrCat("protocol differs from the endpoint's: got ",
+                     worker.protocol(), ", the endpoint says ", protocol));
+  }
   for (int i = 0; i < worker.serves_size(); ++i) {
     const config::ServedModel& model = worker.serves(i);
     const bool known = std::any_of(
@@ -86,12 +95,14 @@ absl::Status ResolveWorkers(const config::FrontendConfig& config,
     const config::WorkerEndpoint& worker = config.workers(i);
     const auto index = static_cast<size_t>(i);
     const ConfigPath path = {"workers", index, "endpoint"};
-    const bool is_server = absl::StartsWith(worker.endpoint(), "http://");
+    const bool is_server = absl::StartsWith(worker.endpoint(), "http://") ||
+                           absl::StartsWith(worker.endpoint(), "grpc://");
     if (!is_server && !IsEndpoint(worker.endpoint())) {
       return source.Error(path,
                           absl::StrCat("endpoint: got \"", worker.endpoint(),
                                        "\", want tcp://HOST:PORT, "
-                                       "ipc://PATH or http://HOST[:PORT]"));
+                                       "ipc://PATH, http://HOST[:PORT] or "
+                                       "grpc://HOST:PORT"));
     }
     if (!endpoints.insert(worker.endpoint()).second) {
       return source.Error(
@@ -107,15 +118,18 @@ absl::Status ResolveWorkers(const config::FrontendConfig& config,
       out->oip.servers.push_back(std::move(server));
       continue;
     }
-    for (const auto& [key, given] : {std::pair<absl::string_view, bool>{
-                                         "server", !worker.server().empty()},
-                                     {"serves", !worker.serves().empty()},
-                                     {"lanes", worker.lanes() != 0}}) {
+    for (const auto& [key, given] :
+         {std::pair<absl::string_view, bool>{"server",
+                                             !worker.server().empty()},
+          {"serves", !worker.serves().empty()},
+          {"lanes", worker.lanes() != 0},
+          {"protocol", !worker.protocol().empty()}}) {
       if (!given) continue;
-      return source.Error({"workers", index, key},
-                          absl::StrCat(key,
-                                       " is for http:// endpoints: a "
-                                       "parm-worker says so itself"));
+      return source.Error(
+          {"workers", index, key},
+          absl::StrCat(key,
+                       " is for http:// and grpc:// endpoints: a "
+                       "parm-worker says so itself"));
     }
     out->upstream.workers.push_back(
         {.endpoint = worker.endpoint(), .max_in_flight = max_in_flight});

@@ -371,15 +371,40 @@ TEST(FrontendConfigTest, NumbersModelServersAfterWorkers) {
   EXPECT_EQ(plain.serves[1].bundle, "");
 }
 
+TEST(FrontendConfigTest, TakesModelServersOverGrpc) {
+  PARM_ASSERT_OK_AND_ASSIGN(
+      const FrontendOptions options,
+      ParseFrontendConfig("workers:\n"
+                          "  - {endpoint: \"grpc://[::1]:8001\"}\n"
+                          "  - {endpoint: \"grpc://h:1\", protocol: grpc,\n"
+                          "     server: triton}\n"
+                          "models: [{name: a}]\n",
+                          "f.yaml"));
+  ASSERT_EQ(options.oip.servers.size(), 2U);
+  EXPECT_EQ(options.oip.servers[0].url.protocol, ServerProtocol::kGrpc);
+  EXPECT_EQ(options.oip.servers[0].url.host, "::1");
+  EXPECT_EQ(options.oip.servers[0].url.port, 8001);
+  EXPECT_EQ(options.oip.servers[1].kind, ServerKind::kTriton);
+}
+
 TEST(FrontendConfigTest, RefusesServersThatMakeNoSense) {
   for (const auto& [worker, text] :
        {std::pair{"endpoint: \"http://h:0\"", "f.yaml:1: endpoint: got"},
         {"endpoint: \"http://h\", server: tfserving", "tfserving"},
         {"endpoint: \"http://h\", serves: [{name: b}]", "not in this file: b"},
-        {"endpoint: \"tcp://h:1\", server: triton", "for http:// endpoints"},
-        {"endpoint: \"tcp://h:1\", lanes: 2", "for http:// endpoints"},
+        {"endpoint: \"tcp://h:1\", server: triton",
+         "for http:// and grpc:// endpoints"},
+        {"endpoint: \"tcp://h:1\", lanes: 2",
+         "for http:// and grpc:// endpoints"},
         {"endpoint: \"tcp://h:1\", serves: [{name: a}]",
-         "for http:// endpoints"}}) {
+         "for http:// and grpc:// endpoints"},
+        {"endpoint: \"tcp://h:1\", protocol: grpc",
+         "for http:// and grpc:// endpoints"},
+        {"endpoint: \"grpc://h\"", "want http://HOST[:PORT][/BASE] or grpc"},
+        {"endpoint: \"grpc://h:1/base\"", "f.yaml:1: endpoint: got"},
+        {"endpoint: \"grpc://h:1\", protocol: http", "the endpoint says grpc"},
+        {"endpoint: \"http://h:1\", protocol: grpc", "the endpoint says http"},
+        {"endpoint: \"http://h:1\", protocol: zmq", "zmq"}}) {
     SCOPED_TRACE(worker);
     EXPECT_THAT(ParseFrontendConfig(absl::StrCat("workers: [{", worker,
                                                  "}]\nmodels: [{name: a}]\n"),

@@ -16,8 +16,11 @@ namespace parm {
 /// What a server calls itself decides for kAuto; see ServerDialect.
 enum class ServerKind : uint8_t { kAuto, kTriton, kMlserver, kKserve };
 
-/// "http://HOST[:PORT][/BASE]", port 80 unless given.
+enum class ServerProtocol : uint8_t { kHttp, kGrpc };
+
+/// "http://HOST[:PORT][/BASE]", port 80 unless given; or "grpc://HOST:PORT".
 struct ServerUrl {
+  ServerProtocol protocol = ServerProtocol::kHttp;
   std::string host;  // a name, or an address without brackets
   uint16_t port = 80;
   std::string base;  // "" or "/..." without a slash at its end

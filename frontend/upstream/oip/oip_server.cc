@@ -3,11 +3,14 @@
 #include <algorithm>
 #include <random>
 #include <utility>
+#include <variant>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
-#include "proto/oip/metadata_json.h"
+#include "frontend/upstream/oip/grpc_channel.h"
+#include "frontend/upstream/oip/http_channel.h"
+#include "frontend/upstream/oip/server_dialect.h"
 #include "proto/wire_codec.h"
 #include "spdlog/spdlog.h"
 
@@ -20,35 +23,26 @@ using Clock = std::chrono::steady_clock;
 constexpr uint64_t kBeatsPerModelCheck = 10;
 constexpr Duration kCheckTimeout = Milliseconds(2000);
 constexpr Duration kLeastCheckGap = Milliseconds(20);
-constexpr char kReadyPath[] = "/v2/health/ready";
-
 uint64_t RandomNonce() {
   std::random_device device;
   return (uint64_t{device()} << 32 | device()) | 1;
 }
 
-ServerConnectionsOptions ConnectionsOf(const OipServerOptions& server,
-                                       const OipOptions& all) {
-  ServerConnectionsOptions options;
-  options.host = server.url.host;
-  options.port = server.url.port;
-  // The core counts a task that is past its deadline no more, but its exchange
-  // goes on; and health is asked for beside them all.
-  options.max_connections = 2 * size_t{server.max_in_flight} + 2;
-  options.connect_timeout = all.connect_timeout;
-  options.limits.max_body_bytes = all.max_reply_bytes;
-  options.max_drained_bytes = all.max_drained_bytes;
-  return options;
+std::unique_ptr<ServerChannel> MakeChannel(ServerChannelParts parts) {
+  return parts.server->url.protocol == ServerProtocol::kGrpc
+             ? MakeGrpcChannel(std::move(parts))
+             : MakeHttpChannel(std::move(parts));
 }
 
 }  // namespace
 
 OipServer::OipServer(Parts parts)
     : parts_(std::move(parts)),
-      connections_(
-          *parts_.loop, ConnectionsOf(parts_.options, *parts_.all),
-          [this] { CheckSoon(); }, &parts_.counters->connections),
-      translator_(&parts_.counters->replies),
+      channel_(MakeChannel({.loop = parts_.loop,
+                            .server = &parts_.options,
+                            .all = parts_.all,
+                            .counters = &parts_.counters->connections,
+                            .on_closed_idle = [this] { CheckSoon(); }})),
       timer_(*parts_.loop),
       backoff_(parts_.all->heartbeat_interval) {
   Check();
@@ -63,7 +57,7 @@ void OipServer::Tick() {
       [this, alive = alive_](const boost::system::error_code& error) {
         if (error || !*alive) return;
         const Time now = Clock::now();
-        connections_.Sweep(now);
+        channel_->Sweep(now);
         if (!checking_ && now >= next_check_) Check();
         Tick();
       });
@@ -87,12 +81,11 @@ absl::Status OipServer::SendInfer(const InferTask& task,
     return refuse(absl::UnavailableError("the server does not serve it now"));
   }
   // One connection is left for asking how it is.
-  if (connections_.num_busy() > 2 * size_t{parts_.options.max_in_flight}) {
+  if (channel_->num_busy() > 2 * size_t{parts_.options.max_in_flight}) {
     return refuse(
         absl::ResourceExhaustedError("all connections to the server are busy"));
   }
   oip::InferRequest request;
-  request.binary_outputs = dialect_.binary;
   request.inputs.assign(tensors.begin(), tensors.end());
   if (task.context != nullptr) {
     request.id = task.context->id;
@@ -105,17 +98,16 @@ absl::Status OipServer::SendInfer(const InferTask& task,
     request.inputs[i].spec.name =
         model->info.inputs(static_cast<int>(i)).name();
   }
-  absl::StatusOr<ServerRequest> message =
-      InferRequestTo(parts_.options.url, model->path, dialect_, request);
-  if (!message.ok()) {
-    return refuse(absl::OutOfRangeError(message.status().message()));
-  }
   const auto index = static_cast<size_t>(model - models_.begin());
-  const absl::StatusOr<uint64_t> exchange = connections_.Ask(
-      *std::move(message), Clock::now() + task.budget + parts_.all->keep_late,
-      [this, id = task.task, index](ExchangeResult result) {
-        OnInferEnd(id, index, std::move(result));
-      });
+  const absl::StatusOr<uint64_t> exchange =
+      channel_->Infer(index, std::move(request),
+                      Clock::now() + task.budget + parts_.all->keep_late,
+                      [this, id = task.task, index](ServerAnswer answer) {
+                        OnInferEnd(id, index, std::move(answer));
+                      });
+  if (absl::IsInvalidArgument(exchange.status())) {
+    return refuse(absl::OutOfRangeError(exchange.status().message()));
+  }
   if (!exchange.ok()) return refuse(exchange.status());
   exchanges_[Raw(task.task)] = *exchange;
   return absl::OkStatus();
@@ -123,17 +115,17 @@ absl::Status OipServer::SendInfer(const InferTask& task,
 
 void OipServer::Cancel(TaskId task) {
   const auto found = exchanges_.find(Raw(task));
-  if (found != exchanges_.end()) connections_.Drop(found->second);
+  if (found != exchanges_.end()) channel_->Drop(found->second);
 }
 
-void OipServer::OnInferEnd(TaskId task, size_t model, ExchangeResult result) {
+void OipServer::OnInferEnd(TaskId task, size_t model, ServerAnswer answer) {
   exchanges_.erase(Raw(task));
   WorkerReply reply{.task = task, .status = wire::ERROR};
-  switch (result.end) {
+  switch (answer.end) {
     case ExchangeEnd::kReplied:
-      reply = translator_.Translate(task, models_.at(model).info.version(),
-                                    std::move(result.reply),
-                                    &models_.at(model).replied_version);
+      reply = TranslateReply(task, models_.at(model).info.version(),
+                             std::move(answer), &parts_.counters->replies,
+                             &models_.at(model).replied_version);
       // At the next look at its models it is asked for everything anew.
       if (!reply.decodable) greet_ = true;
       break;
@@ -150,7 +142,8 @@ void OipServer::OnInferEnd(TaskId task, size_t model, ExchangeResult result) {
     case ExchangeEnd::kMalformed:
     case ExchangeEnd::kTooLarge:
       reply.retryable = true;
-      reply.error = std::move(result.error);
+      reply.error_code = answer.status.code();
+      reply.error = std::string(answer.status.message());
   }
   parts_.listener->OnReply(parts_.worker, std::move(reply));
 }
@@ -168,7 +161,7 @@ void OipServer::Check() {
   checking_ = true;
   last_check_ = Clock::now();
   ++num_beats_;
-  Get(kReadyPath, &OipServer::OnReady);
+  Ask(ServerQuestion::kReady, &OipServer::OnReady);
 }
 
 void OipServer::EndCheck() {
@@ -182,34 +175,29 @@ void OipServer::EndCheck() {
   next_check_ = Clock::now() + (up_ ? interval : backoff_);
 }
 
-void OipServer::Get(const std::string& path,
-                    void (OipServer::*then)(ServerReply)) {
-  Ask(GetRequest(parts_.options.url, path), then);
-}
-
-void OipServer::Ask(ServerRequest request,
-                    void (OipServer::*then)(ServerReply)) {
-  const absl::StatusOr<uint64_t> asked =
-      connections_.Ask(std::move(request), Clock::now() + kCheckTimeout,
-                       [this, then](ExchangeResult result) {
-                         if (result.end != ExchangeEnd::kReplied)
-                           return OnCheckFailed(result);
-                         if (up_) {
-                           parts_.listener->OnHeartbeat(
-                               parts_.worker, /*queue_depth=*/0,
-                               static_cast<uint32_t>(exchanges_.size()));
-                         }
-                         (this->*then)(std::move(result.reply));
-                       });
+void OipServer::Ask(ServerQuestion question, Then then) {
+  const absl::StatusOr<uint64_t> asked = channel_->Ask(
+      question, at_model_, Clock::now() + kCheckTimeout, Checking(then));
   // All connections are held by tasks: that they are answered, or not, tells
   // how the server is.
   if (!asked.ok()) EndCheck();
 }
 
-void OipServer::OnCheckFailed(const ExchangeResult& result) {
+ServerChannel::Done OipServer::Checking(Then then) {
+  return [this, then](ServerAnswer answer) {
+    if (answer.end != ExchangeEnd::kReplied) return OnCheckFailed(answer);
+    if (up_) {
+      parts_.listener->OnHeartbeat(parts_.worker, /*queue_depth=*/0,
+                                   static_cast<uint32_t>(exchanges_.size()));
+    }
+    (this->*then)(std::move(answer));
+  };
+}
+
+void OipServer::OnCheckFailed(const ServerAnswer& answer) {
   // A server that is stopped or overloaded keeps its connections: silence is
   // the core's to judge.
-  if (result.end != ExchangeEnd::kTimedOut) GoDown();
+  if (answer.end != ExchangeEnd::kTimedOut) GoDown();
   EndCheck();
 }
 
@@ -219,7 +207,7 @@ void OipServer::GoDown() {
   up_ = false;
   not_ready_ = false;
   ++parts_.counters->lost;
-  connections_.CloseAll();
+  channel_->CloseAll();
   exchanges_.clear();
   parts_.listener->OnLost(parts_.worker);
 }
@@ -232,8 +220,8 @@ void OipServer::BeNotReady() {
   parts_.listener->OnDraining(parts_.worker);
 }
 
-void OipServer::OnReady(ServerReply reply) {
-  if (reply.status != 200) {
+void OipServer::OnReady(ServerAnswer answer) {
+  if (!answer.status.ok()) {
     BeNotReady();
     return EndCheck();
   }
@@ -242,7 +230,6 @@ void OipServer::OnReady(ServerReply reply) {
   }
   asked_.assign(parts_.options.serves.size(), Model());
   for (size_t i = 0; i < asked_.size(); ++i) {
-    asked_[i].path = ModelPath(parts_.options.serves[i]);
     if (!models_.empty()) {
       asked_[i].replied_version = models_[i].replied_version;
     }
@@ -250,39 +237,32 @@ void OipServer::OnReady(ServerReply reply) {
   at_model_ = 0;
   readiness_only_ = !greet_;
   if (readiness_only_) return AskModel();
-  Get("/v2", &OipServer::OnServerMetadata);
+  Ask(ServerQuestion::kMetadata, &OipServer::OnServerMetadata);
 }
 
-void OipServer::OnServerMetadata(ServerReply reply) {
-  dialect_ = DialectOf(parts_.options.kind,
-                       reply.status == 200 ? reply.body : oip::Body());
-  AskModel();
-}
+// The channel has learned from it; one that says nothing of itself will do.
+void OipServer::OnServerMetadata(ServerAnswer /*answer*/) { AskModel(); }
 
 void OipServer::AskModel() {
-  Get(absl::StrCat(asked_[at_model_].path, "/ready"), &OipServer::OnModelReady);
+  Ask(ServerQuestion::kModelReady, &OipServer::OnModelReady);
 }
 
-void OipServer::OnModelReady(ServerReply reply) {
+void OipServer::OnModelReady(ServerAnswer answer) {
   Model& model = asked_[at_model_];
-  model.ready = reply.status == 200;
+  model.ready = answer.status.ok();
   if (!model.ready || readiness_only_) return NextModel();
-  Get(model.path, &OipServer::OnModelMetadata);
+  Ask(ServerQuestion::kModelMetadata, &OipServer::OnModelMetadata);
 }
 
-void OipServer::OnModelMetadata(ServerReply reply) {
+void OipServer::OnModelMetadata(ServerAnswer answer) {
   Model& model = asked_[at_model_];
   const KnownBundle* const known = parts_.known[at_model_].get();
-  absl::StatusOr<oip::ModelMetadata> metadata =
-      reply.status == 200
-          ? oip::ParseModelMetadata(reply.body)
-          : absl::DataLossError(absl::StrCat(
-                "its metadata cannot be had: HTTP ", reply.status));
-  if (!metadata.ok()) {
-    last_refusal_ = std::string(metadata.status().message());
+  if (!answer.status.ok()) {
+    last_refusal_ =
+        absl::StrCat("its metadata cannot be had: ", answer.status.message());
     return NextModel();
   }
-  model.metadata = *std::move(metadata);
+  model.metadata = std::get<oip::ModelMetadata>(std::move(answer.content));
   if (known == nullptr) {
     FallBack(absl::OkStatus());
     return NextModel();
@@ -305,29 +285,27 @@ void OipServer::OnModelMetadata(ServerReply reply) {
 
 void OipServer::AskProbe() {
   const Model& model = asked_[at_model_];
-  oip::InferRequest request = ProbeRequest(*parts_.known[at_model_], at_probe_,
-                                           model.info.inputs(0).name());
-  request.binary_outputs = dialect_.binary;
-  absl::StatusOr<ServerRequest> message =
-      InferRequestTo(parts_.options.url, model.path, dialect_, request);
-  if (!message.ok()) {
-    FallBack(message.status());
+  const absl::StatusOr<uint64_t> asked = channel_->Infer(
+      at_model_,
+      ProbeRequest(*parts_.known[at_model_], at_probe_,
+                   model.info.inputs(0).name()),
+      Clock::now() + kCheckTimeout, Checking(&OipServer::OnProbe));
+  if (absl::IsResourceExhausted(asked.status())) return EndCheck();
+  if (!asked.ok()) {
+    FallBack(asked.status());
     return NextModel();
   }
-  Ask(*std::move(message), &OipServer::OnProbe);
 }
 
-void OipServer::OnProbe(ServerReply reply) {
+void OipServer::OnProbe(ServerAnswer answer) {
   const KnownBundle& known = *parts_.known[at_model_];
   absl::Status same;
-  if (reply.status == 200) {
-    const absl::StatusOr<oip::InferResponse> response =
-        probe_parser_.Parse(reply.body);
-    same = response.ok() ? CheckProbe(known, at_probe_, response->outputs)
-                         : response.status();
+  if (answer.status.ok()) {
+    same = CheckProbe(known, at_probe_,
+                      std::get<oip::InferResponse>(answer.content).outputs);
   } else {
     same = absl::FailedPreconditionError(
-        absl::StrCat("probe ", at_probe_, ": HTTP ", reply.status));
+        absl::StrCat("probe ", at_probe_, ": ", answer.status.message()));
   }
   if (!same.ok()) {
     ++parts_.counters->probes_failed;
@@ -409,7 +387,7 @@ void OipServer::SayHello() {
   up_ = true;
   not_ready_ = false;
   ++parts_.counters->hellos;
-  hello.set_worker_id(absl::StrCat(ServerKindName(dialect_.kind), " ",
+  hello.set_worker_id(absl::StrCat(ServerKindName(channel_->kind()), " ",
                                    parts_.options.url.host_header));
   hello.set_instance_nonce(nonce_);
   hello.set_lanes(parts_.options.lanes);

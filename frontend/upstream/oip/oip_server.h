@@ -20,8 +20,7 @@
 #include "frontend/upstream/oip/known_bundle.h"
 #include "frontend/upstream/oip/oip_options.h"
 #include "frontend/upstream/oip/reply_translation.h"
-#include "frontend/upstream/oip/server_connections.h"
-#include "frontend/upstream/oip/server_dialect.h"
+#include "frontend/upstream/oip/server_channel.h"
 #include "frontend/upstream/upstream_listener.h"
 #include "frontend/upstream/worker_transport.h"
 
@@ -67,7 +66,6 @@ class OipServer {
  private:
   // A model as it was when the server said what it serves.
   struct Model {
-    std::string path;
     bool ready = false;
     bool described = false;
     oip::ModelMetadata metadata;
@@ -80,33 +78,31 @@ class OipServer {
   void EndCheck();
   // Asks; `then` hears only whole replies. Else the server is gone or slow, and
   // the check ends.
-  void Get(const std::string& path, void (OipServer::*then)(ServerReply));
-  void Ask(ServerRequest request, void (OipServer::*then)(ServerReply));
-  void OnCheckFailed(const ExchangeResult& result);
-  void OnReady(ServerReply reply);
-  void OnServerMetadata(ServerReply reply);
+  using Then = void (OipServer::*)(ServerAnswer);
+  void Ask(ServerQuestion question, Then then);
+  ServerChannel::Done Checking(Then then);
+  void OnCheckFailed(const ServerAnswer& answer);
+  void OnReady(ServerAnswer answer);
+  void OnServerMetadata(ServerAnswer answer);
   // The models one after the other: ready? what is it? is it the bundle's?
   void AskModel();
-  void OnModelReady(ServerReply reply);
-  void OnModelMetadata(ServerReply reply);
+  void OnModelReady(ServerAnswer answer);
+  void OnModelMetadata(ServerAnswer answer);
   OipServedModel Served() const;
   void AskProbe();
-  void OnProbe(ServerReply reply);
+  void OnProbe(ServerAnswer answer);
   void FallBack(const absl::Status& why);
   void NextModel();
   void SayHello();
   void GoDown();
   void BeNotReady();
-  void OnInferEnd(TaskId task, size_t model, ExchangeResult result);
+  void OnInferEnd(TaskId task, size_t model, ServerAnswer answer);
 
   const Parts parts_;
-  ServerConnections connections_;
-  ReplyTranslator translator_;
-  oip::InferResponseParser probe_parser_;
+  const std::unique_ptr<ServerChannel> channel_;
   boost::asio::steady_timer timer_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 
-  ServerDialect dialect_;
   std::vector<Model> models_;  // offered, or being asked about
   std::vector<Model> asked_;   // what the present check has found out
   size_t at_model_ = 0;

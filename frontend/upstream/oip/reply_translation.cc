@@ -1,18 +1,12 @@
 #include "frontend/upstream/oip/reply_translation.h"
 
 #include <utility>
+#include <variant>
 
 #include "absl/strings/match.h"
-#include "absl/strings/str_cat.h"
-#include "proto/oip/metadata_json.h"
 
 namespace parm {
 namespace {
-
-absl::string_view TextOf(const oip::Body& body) {
-  return absl::string_view(
-      reinterpret_cast<const char*>(body.storage.bytes().data()), body.size);
-}
 
 // Triton's and MLServer's words for a model that is being loaded or unloaded.
 bool SaysModelIsAway(absl::string_view error) {
@@ -54,35 +48,60 @@ ServerVerdict VerdictOf(int http_status, absl::string_view error) {
   }
 }
 
-WorkerReply ReplyTranslator::Translate(TaskId task, absl::string_view version,
-                                       ServerReply reply,
-                                       std::string* replied_version) {
+ServerVerdict VerdictOf(absl::StatusCode grpc_code, absl::string_view error) {
+  switch (grpc_code) {
+    case absl::StatusCode::kInvalidArgument:
+      if (SaysModelIsAway(error)) {
+        return {.code = absl::StatusCode::kUnavailable, .retryable = true};
+      }
+      return {.code = absl::StatusCode::kInvalidArgument};
+    case absl::StatusCode::kUnauthenticated:
+    case absl::StatusCode::kPermissionDenied:
+      return {.code = absl::StatusCode::kPermissionDenied};
+    case absl::StatusCode::kUnimplemented:
+      return {.code = absl::StatusCode::kUnimplemented};
+    case absl::StatusCode::kNotFound:
+      // Every server was asked for this model when it said hello.
+      return {.code = absl::StatusCode::kNotFound, .retryable = true};
+    case absl::StatusCode::kResourceExhausted:
+      // The library's words, in all its languages: no server takes it then.
+      if (absl::StrContains(error, "larger than max")) {
+        return {.code = absl::StatusCode::kOutOfRange};
+      }
+      return {.code = absl::StatusCode::kUnavailable, .retryable = true};
+    case absl::StatusCode::kUnavailable:
+    case absl::StatusCode::kDeadlineExceeded:
+      return {.code = grpc_code, .retryable = true};
+    default:
+      return {.retryable = true};
+  }
+}
+
+WorkerReply TranslateReply(TaskId task, absl::string_view version,
+                           ServerAnswer answer, ServerReplyCounters* counters,
+                           std::string* replied_version) {
   WorkerReply out{.task = task, .status = wire::ERROR};
-  if (reply.status != 200) {
-    const std::string sentence = oip::ParseError(TextOf(reply.body));
-    const ServerVerdict verdict = VerdictOf(reply.status, sentence);
-    ++(verdict.retryable ? counters_->failed : counters_->refused);
-    out.retryable = verdict.retryable;
-    out.error_code = verdict.code;
-    out.error = absl::StrCat("HTTP ", reply.status, ": ", sentence);
+  if (!answer.status.ok()) {
+    out.retryable = answer.retryable;
+    out.error = std::string(answer.status.message());
+    if (answer.status.code() == absl::StatusCode::kDataLoss) {
+      ++counters->malformed;
+      return out;
+    }
+    ++(answer.retryable ? counters->failed : counters->refused);
+    out.error_code = answer.status.code();
     return out;
   }
-  absl::StatusOr<oip::InferResponse> response = parser_.Parse(reply.body);
-  if (!response.ok()) {
-    ++counters_->malformed;
-    out.retryable = true;
-    out.error = std::string(response.status().message());
-    return out;
-  }
-  ++counters_->ok;
+  auto& response = std::get<oip::InferResponse>(answer.content);
+  ++counters->ok;
   out.status = wire::OK;
-  out.tensors = std::move(response->outputs);
-  if (response->model_version.empty()) return out;
-  if (!version.empty() && response->model_version != std::string(version)) {
-    ++counters_->other_version;
+  out.tensors = std::move(response.outputs);
+  if (response.model_version.empty()) return out;
+  if (!version.empty() && response.model_version != std::string(version)) {
+    ++counters->other_version;
     out.decodable = false;
   }
-  *replied_version = std::move(response->model_version);
+  *replied_version = std::move(response.model_version);
   return out;
 }
 

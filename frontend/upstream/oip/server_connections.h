@@ -3,7 +3,7 @@
 // The warm HTTP/1.1 connections to one model server. A connection carries one
 // exchange (a request and its reply) at a time and waits for the next one
 // afterwards, so that redundant copies never stand behind each other. It
-// decides nothing: what a reply means is OipServer's.
+// decides nothing: what a reply means is OipServer's, by way of HttpChannel.
 
 #include <cstdint>
 #include <functional>
@@ -16,6 +16,7 @@
 #include "base/buffer.h"
 #include "base/time.h"
 #include "boost/asio/io_context.hpp"
+#include "frontend/upstream/oip/server_channel.h"
 #include "frontend/upstream/oip/server_reply_reader.h"
 
 namespace parm {
@@ -27,33 +28,10 @@ struct ServerRequest {
   std::vector<Buffer> tensors;
 };
 
-/// How an exchange ended; label `end` of parm_server_exchanges_total.
-enum class ExchangeEnd : uint8_t {
-  kReplied,       // whole, with whatever status
-  kNotConnected,  // nobody listens, or the name does not resolve
-  kBroken,        // the connection ended before anything of a reply came
-  kMalformed,     // no HTTP, or half a reply
-  kTooLarge,      // beyond ServerReplyLimits
-  kTimedOut,
-  kDropped,  // nobody wanted the reply any more
-};
-inline constexpr size_t kNumExchangeEnds = 7;
-
 struct ExchangeResult {
   ExchangeEnd end = ExchangeEnd::kReplied;
   std::string error;  // unless kReplied
   ServerReply reply;  // kReplied only
-};
-
-struct ConnectionCounters {
-  uint64_t exchanges[kNumExchangeEnds] = {};
-  uint64_t opened = 0;
-  uint64_t reused = 0;        // exchanges on a warm connection
-  uint64_t resent = 0;        // the warm connection turned out to be closed
-  uint64_t closed_idle = 0;   // by the server, between exchanges
-  uint64_t drained = 0;       // replies read to the end for nobody
-  uint64_t cut = 0;           // replies for nobody that were too long for that
-  uint64_t refused_full = 0;  // all connections were busy
 };
 
 struct ServerConnectionsOptions {

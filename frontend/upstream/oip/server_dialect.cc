@@ -31,6 +31,14 @@ std::string PercentEncode(absl::string_view text) {
 
 }  // namespace
 
+ServerKind KindCalled(absl::string_view name) {
+  const std::string lower = absl::AsciiStrToLower(name);
+  if (absl::StrContains(lower, "triton")) return ServerKind::kTriton;
+  if (absl::StrContains(lower, "mlserver")) return ServerKind::kMlserver;
+  if (absl::StrContains(lower, "kserve")) return ServerKind::kKserve;
+  return ServerKind::kAuto;
+}
+
 absl::string_view ServerKindName(ServerKind kind) {
   switch (kind) {
     case ServerKind::kTriton:
@@ -51,14 +59,7 @@ ServerDialect DialectOf(ServerKind kind, const oip::Body& server_metadata) {
     const absl::StatusOr<oip::ServerMetadata> server =
         oip::ParseServerMetadata(server_metadata);
     if (!server.ok()) return dialect;
-    const std::string name = absl::AsciiStrToLower(server->name);
-    if (absl::StrContains(name, "triton")) {
-      dialect.kind = ServerKind::kTriton;
-    } else if (absl::StrContains(name, "mlserver")) {
-      dialect.kind = ServerKind::kMlserver;
-    } else if (absl::StrContains(name, "kserve")) {
-      dialect.kind = ServerKind::kKserve;
-    }
+    dialect.kind = KindCalled(server->name);
     for (const std::string& extension : server->extensions) {
       dialect.binary |= extension == "binary_tensor_data";
     }

@@ -27,6 +27,9 @@ struct ServerDialect {
 /// all speak.
 ServerDialect DialectOf(ServerKind kind, const oip::Body& server_metadata);
 
+/// By the name that a server gives itself; kAuto: another one.
+ServerKind KindCalled(absl::string_view name);
+
 absl::string_view ServerKindName(ServerKind kind);
 
 /// The paths of one model, below the URL's base.

@@ -1,6 +1,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "frontend/upstream/oip/oip_options.h"
 
 namespace parm {
@@ -8,18 +9,22 @@ namespace parm {
 absl::StatusOr<ServerUrl> ParseServerUrl(absl::string_view url) {
   const auto error = [url] {
     return absl::InvalidArgumentError(
-        absl::StrCat("got \"", url, "\", want http://HOST[:PORT][/BASE]"));
+        absl::StrCat("got \"", url,
+                     "\", want http://HOST[:PORT][/BASE] or grpc://HOST:PORT"));
   };
-  constexpr absl::string_view kScheme = "http://";
-  if (!absl::StartsWith(url, kScheme)) return error();
-  absl::string_view rest = url.substr(kScheme.size());
+  ServerUrl out;
+  absl::string_view rest = url;
+  if (absl::ConsumePrefix(&rest, "grpc://")) {
+    out.protocol = ServerProtocol::kGrpc;
+  } else if (!absl::ConsumePrefix(&rest, "http://")) {
+    return error();
+  }
   for (const char c : rest) {
     // These would end a header line, or mean what is not supported here.
     if (c <= ' ' || c == '@' || c == '?' || c == '#' || c == 0x7f) {
       return error();
     }
   }
-  ServerUrl out;
   const size_t slash = rest.find('/');
   if (slash != absl::string_view::npos) {
     absl::string_view base = rest.substr(slash);
@@ -52,6 +57,10 @@ absl::StatusOr<ServerUrl> ParseServerUrl(absl::string_view url) {
   }
   out.port = static_cast<uint16_t>(number);
   if (out.host.empty()) return error();
+  if (out.protocol == ServerProtocol::kGrpc &&
+      (port.empty() || slash != absl::string_view::npos)) {
+    return error();
+  }
   return out;
 }
 

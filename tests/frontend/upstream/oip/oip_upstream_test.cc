@@ -1,6 +1,5 @@
 #include "frontend/upstream/oip/oip_upstream.h"
 
-#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
@@ -10,47 +9,13 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/frontend/upstream/oip/fake_model_server.h"
+#include "tests/frontend/upstream/oip/recording_listener.h"
 #include "tests/support/matchers.h"
 
 namespace parm {
 namespace {
 
 using ::testing::HasSubstr;
-
-// Two FP32 values, as bytes.
-std::string Bytes(float a, float b) {
-  const float values[] = {a, b};
-  return {reinterpret_cast<const char*>(values), sizeof(values)};
-}
-
-class RecordingListener : public UpstreamListener {
- public:
-  void OnHello(WorkerId, const wire::Hello& hello) override {
-    hellos.push_back(hello);
-  }
-  void OnHelloRefused(WorkerId, const std::string& why) override {
-    refused.push_back(why);
-  }
-  void OnLost(WorkerId) override { ++lost; }
-  void OnHeartbeat(WorkerId, uint32_t, uint32_t in_flight) override {
-    ++heartbeats;
-    last_in_flight = in_flight;
-  }
-  void OnDraining(WorkerId) override { ++draining; }
-  void OnStarted(WorkerId, TaskId) override {}
-  void OnReply(WorkerId worker, WorkerReply reply) override {
-    EXPECT_EQ(worker, WorkerId{3});
-    replies.push_back(std::move(reply));
-  }
-
-  std::vector<wire::Hello> hellos;
-  std::vector<std::string> refused;
-  std::vector<WorkerReply> replies;
-  int lost = 0;
-  int heartbeats = 0;
-  int draining = 0;
-  uint32_t last_in_flight = 0;
-};
 
 // One server, which is worker 3.
 class OipUpstreamTest : public ::testing::Test {
@@ -75,13 +40,7 @@ class OipUpstreamTest : public ::testing::Test {
   }
 
   bool RunUntil(const std::function<bool()>& done) {
-    const auto give_up =
-        std::chrono::steady_clock::now() + std::chrono::seconds(60);
-    while (!done()) {
-      if (std::chrono::steady_clock::now() > give_up) return false;
-      loop_.run_one_for(std::chrono::milliseconds(2));
-    }
-    return true;
+    return RunLoopUntil(loop_, done);
   }
 
   absl::Status Send(uint64_t task, Duration budget = Milliseconds(60'000)) {

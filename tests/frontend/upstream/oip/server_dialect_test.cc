@@ -1,6 +1,8 @@
 #include "frontend/upstream/oip/server_dialect.h"
 
+#include <initializer_list>
 #include <string>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "frontend/upstream/oip/reply_translation.h"
@@ -28,13 +30,20 @@ TEST(ServerUrlTest, TakesUrlsApart) {
   EXPECT_EQ(based.port, 80);
   EXPECT_EQ(based.base, "/serving/a");
   EXPECT_EQ(based.host_header, "[::1]");
+  EXPECT_EQ(based.protocol, ServerProtocol::kHttp);
+  PARM_ASSERT_OK_AND_ASSIGN(const ServerUrl grpc,
+                            ParseServerUrl("grpc://triton.local:8001"));
+  EXPECT_EQ(grpc.protocol, ServerProtocol::kGrpc);
+  EXPECT_EQ(grpc.host, "triton.local");
+  EXPECT_EQ(grpc.port, 8001);
 }
 
 TEST(ServerUrlTest, RefusesWhatIsNoServerUrl) {
   for (const char* url :
        {"", "https://a", "http://", "http://:80", "http://a:", "http://a:0",
         "http://a:65536", "http://a:x", "http://a?b", "http://u@a",
-        "http://a/b c", "http://[::1", "http://[::1]x", "http://a\r\nB: c"}) {
+        "http://a/b c", "http://[::1", "http://[::1]x", "http://a\r\nB: c",
+        "grpc://a", "grpc://a:1/b", "grpcs://a:1"}) {
     SCOPED_TRACE(url);
     EXPECT_THAT(ParseServerUrl(url),
                 StatusIs(absl::StatusCode::kInvalidArgument));
@@ -110,7 +119,7 @@ TEST(ServerDialectTest, RefusesWhatJsonCannotSay) {
               StatusIs(absl::StatusCode::kInvalidArgument));
 }
 
-TEST(ReplyTranslatorTest, TellsTheClientsFaultFromTheServers) {
+TEST(ReplyTranslationTest, TellsTheClientsFaultFromTheServers) {
   struct Case {
     int status;
     const char* error;
@@ -139,41 +148,82 @@ TEST(ReplyTranslatorTest, TellsTheClientsFaultFromTheServers) {
   }
 }
 
-TEST(ReplyTranslatorTest, TakesSuccessWithAnErrorBodyForFailure) {
-  ServerReplyCounters counters;
-  ReplyTranslator translator(&counters);
-  std::string version;
-  for (const char* body : {R"({"error":"CUDA"})", "", "{}", "<html>"}) {
-    SCOPED_TRACE(body);
-    const WorkerReply reply = translator.Translate(
-        TaskId{7}, "1", {.status = 200, .body = oip::BodyOf(body)}, &version);
-    EXPECT_EQ(reply.status, wire::ERROR);
-    EXPECT_TRUE(reply.retryable);
-    EXPECT_EQ(reply.error_code, absl::StatusCode::kInternal);
+TEST(ReplyTranslationTest, TellsTheClientsFaultFromTheServersOverGrpc) {
+  struct Case {
+    absl::StatusCode said;
+    const char* error;
+    absl::StatusCode code;
+    bool retryable;
+  };
+  for (const Case& c : std::initializer_list<Case>{
+           {absl::StatusCode::kInvalidArgument, "unexpected shape",
+            absl::StatusCode::kInvalidArgument, false},
+           {absl::StatusCode::kInvalidArgument, "model 'm' is not ready",
+            absl::StatusCode::kUnavailable, true},
+           {absl::StatusCode::kUnauthenticated, "no",
+            absl::StatusCode::kPermissionDenied, false},
+           {absl::StatusCode::kPermissionDenied, "no",
+            absl::StatusCode::kPermissionDenied, false},
+           {absl::StatusCode::kUnimplemented, "no",
+            absl::StatusCode::kUnimplemented, false},
+           {absl::StatusCode::kNotFound, "no", absl::StatusCode::kNotFound,
+            true},
+           {absl::StatusCode::kResourceExhausted,
+            "Received message larger than max (5 vs. 4)",
+            absl::StatusCode::kOutOfRange, false},
+           {absl::StatusCode::kResourceExhausted, "busy",
+            absl::StatusCode::kUnavailable, true},
+           {absl::StatusCode::kUnavailable, "no",
+            absl::StatusCode::kUnavailable, true},
+           {absl::StatusCode::kDeadlineExceeded, "no",
+            absl::StatusCode::kDeadlineExceeded, true},
+           {absl::StatusCode::kInternal, "no", absl::StatusCode::kInternal,
+            true},
+           {absl::StatusCode::kUnknown, "no", absl::StatusCode::kInternal,
+            true},
+           {absl::StatusCode::kCancelled, "no", absl::StatusCode::kInternal,
+            true},
+       }) {
+    SCOPED_TRACE(absl::StrCat(absl::StatusCodeToString(c.said), " ", c.error));
+    const ServerVerdict verdict = VerdictOf(c.said, c.error);
+    EXPECT_EQ(verdict.code, c.code);
+    EXPECT_EQ(verdict.retryable, c.retryable);
   }
-  EXPECT_EQ(counters.malformed, 4U);
 }
 
-TEST(ReplyTranslatorTest, KeepsAnotherVersionsAnswerFromDecodes) {
+TEST(ReplyTranslationTest, TakesSuccessWithoutSenseForFailure) {
   ServerReplyCounters counters;
-  ReplyTranslator translator(&counters);
+  std::string version;
+  const WorkerReply reply = TranslateReply(
+      TaskId{7}, "1",
+      {.status = absl::DataLossError("no reply"), .retryable = true}, &counters,
+      &version);
+  EXPECT_EQ(reply.status, wire::ERROR);
+  EXPECT_TRUE(reply.retryable);
+  EXPECT_EQ(reply.error_code, absl::StatusCode::kInternal);
+  EXPECT_EQ(counters.malformed, 1U);
+  EXPECT_EQ(counters.failed, 0U);
+}
+
+TEST(ReplyTranslationTest, KeepsAnotherVersionsAnswerFromDecodes) {
+  ServerReplyCounters counters;
   const auto translate = [&](const std::string& version) {
     std::string replied;
-    const WorkerReply reply = translator.Translate(
-        TaskId{7}, "1",
-        {.status = 200,
-         .body = oip::BodyOf(absl::StrCat(
-             R"({"model_name":"m","model_version":)", version,
-             R"(,"outputs":[{"name":"y","datatype":"INT8","shape":[1],)"
-             R"("data":[5]}]})"))},
-        &replied);
+    ServerAnswer answer;
+    answer.content = oip::InferResponse{
+        .model_version = version,
+        .outputs = {
+            {.spec = {.name = "y", .datatype = DataType::kInt8, .shape = {1}},
+             .data = Buffer::FromString("a")}}};
+    const WorkerReply reply =
+        TranslateReply(TaskId{7}, "1", std::move(answer), &counters, &replied);
     EXPECT_EQ(reply.status, wire::OK);
     EXPECT_EQ(reply.tensors.size(), 1U);
     return std::pair(reply.decodable, replied);
   };
-  EXPECT_EQ(translate("\"1\""), std::pair(true, std::string("1")));
-  EXPECT_EQ(translate("null"), std::pair(true, std::string()));
-  EXPECT_EQ(translate("\"2\""), std::pair(false, std::string("2")));
+  EXPECT_EQ(translate("1"), std::pair(true, std::string("1")));
+  EXPECT_EQ(translate(""), std::pair(true, std::string()));
+  EXPECT_EQ(translate("2"), std::pair(false, std::string("2")));
   EXPECT_EQ(counters.other_version, 1U);
   EXPECT_EQ(counters.ok, 3U);
 }

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "base/status_macros.h"
+#include "frontend/upstream/oip/http_channel.h"
 #include "frontend/upstream/oip/reply_translation.h"
 #include "frontend/upstream/oip/server_reply_reader.h"
 
@@ -66,11 +67,14 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
                          body_size) == 0);
 
   parm::ServerReplyCounters counters;
-  parm::ReplyTranslator translator(&counters);
+  parm::oip::InferResponseParser parser;
   std::string version;
   const bool ok = whole.reply->status == 200;
-  const parm::WorkerReply reply = translator.Translate(
-      parm::TaskId{1}, "1", *std::move(whole.reply), &version);
+  const parm::WorkerReply reply =
+      parm::TranslateReply(parm::TaskId{1}, "1",
+                           parm::UnderstandReply(parm::ServerQuestion::kInfer,
+                                                 *whole.reply, &parser),
+                           &counters, &version);
   PARM_CHECK(reply.status == parm::wire::OK ||
              (reply.status == parm::wire::ERROR && reply.tensors.empty()));
   PARM_CHECK(ok || reply.status == parm::wire::ERROR);
