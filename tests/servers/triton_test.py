@@ -1,5 +1,8 @@
-"""parm-frontend before a real Triton: transparent, and deaf to a death."""
+"""parm-frontend before a real Triton, over HTTP and over gRPC: transparent to
+clients of both protocols, and deaf to a death.
+"""
 
+import concurrent.futures
 import pathlib
 import tempfile
 import threading
@@ -7,11 +10,14 @@ import time
 import urllib.request
 
 import frontends
+import grpc_transparency
 import model_servers
 import transparency
+from tritonclient.grpc import service_pb2 as messages
 
 MODEL = '''
 import json
+import time
 
 import triton_python_backend_utils as pb
 
@@ -22,10 +28,12 @@ class TritonPythonModel:
     def initialize(self, args):
         self.outputs = [o["name"] for o in json.loads(args["model_config"])["output"]]
         self.inputs = [i["name"] for i in json.loads(args["model_config"])["input"]]
+        self.service_s = 0.02 if args["model_name"] == "paced" else 0
 
     def execute(self, requests):
         replies = []
         for request in requests:
+            time.sleep(self.service_s)
             inputs = [pb.get_input_tensor_by_name(request, n).as_numpy() for n in self.inputs]
             replies.append(pb.InferenceResponse([
                 pb.Tensor(name, inputs[min(i, len(inputs) - 1)])
@@ -67,64 +75,81 @@ def write_models(repository):
     return models
 
 
-def configuration(servers, models, redundancy=""):
-    return ("workers:\n" + "".join(f'  - {{endpoint: "{server.http}"}}\n' for server in servers)
-            + "models:\n" + "".join(
-                f'  - {{name: "{model["name"]}", deadline: 20s, batching: {{max_batch_size: 8,'
-                f" timeout: 0ms}}{redundancy}}}\n" for model in models))
+NUM_COPIES = 3
+RATE_QPS = 75  # half of what the copies can do
+NUM_QUERIES = 450
 
 
-def check_death(folder, models):
-    """kill -9 of one of two servers under load: no client sees it."""
+def ask_http(frontend):
+    body = b'{"inputs":[{"name":"x","datatype":"FP32","shape":[1,2],"data":[1,2.5]}]}'
+    mine = threading.local()
+
+    def ask():
+        if not hasattr(mine, "client"):
+            mine.client = transparency.Client(frontend.http)
+        return mine.client.post("/v2/models/paced/infer", body, {})[0] == 200
+
+    return ask
+
+
+def ask_grpc(frontend):
+    client = grpc_transparency.Client(frontend.grpc)
+    request = messages.ModelInferRequest(model_name="paced")
+    request.inputs.add(name="x", datatype="FP32", shape=[1, 2])
+    request.raw_input_contents.append(transparency.raw("FP32", [1, 2.5]))
+
+    def ask():
+        return "model" in grpc_transparency.ask(client, request)
+
+    return ask
+
+
+def check_death(folder, protocol, make_ask):
+    """kill -9 of one of the copies at half load: no client sees it."""
+    model = write_model(folder / "repository", "paced", [("x", "FP32")], [("y", "FP32")])
     servers = [model_servers.start_triton(folder / "repository", folder / f"triton{i}.log")
-               for i in range(2)]
-    frontend = None
-    try:
+               for i in range(NUM_COPIES)]
+    with frontends.ended(*servers):
         for server in servers:
             server.wait_ready()
-        frontend = frontends.Frontend(configuration(servers, models), folder).wait_ready()
-        body = b'{"inputs":[{"name":"x","datatype":"FP32","shape":[1,2],"data":[1,2.5]}]}'
-        answers = []
+        with frontends.in_front_of(servers, [model], folder, protocol) as frontend:
+            ask = make_ask(frontend)
+            # Open loop: what a death holds up does not slow the clients down.
+            with concurrent.futures.ThreadPoolExecutor(max_workers=32) as pool:
+                started = time.monotonic()
+                answers = []
+                for number in range(NUM_QUERIES):
+                    time.sleep(max(0, started + number / RATE_QPS - time.monotonic()))
+                    if number == NUM_QUERIES // 3:
+                        servers[0].kill()
+                    answers.append(pool.submit(ask))
+                failed = [i for i, answer in enumerate(answers) if not answer.result()]
+            metrics = urllib.request.urlopen(frontend.metrics_url).read().decode()
+    assert not failed, f"{len(failed)} of {NUM_QUERIES} queries failed: {failed}"
+    assert 'parm_server_events_total{event="lost"} 1' in metrics, metrics
+    print(f"kill -9 over {protocol}: {NUM_QUERIES} of {NUM_QUERIES} queries answered")
 
-        def ask():
-            client = transparency.Client(frontend.http)
-            for _ in range(150):
-                answers.append(client.post("/v2/models/echo_FP32/infer", body, {})[0])
 
-        threads = [threading.Thread(target=ask) for _ in range(3)]
-        for thread in threads:
-            thread.start()
-        while len(answers) < 100 and any(thread.is_alive() for thread in threads):
-            time.sleep(0.01)
-        servers[0].kill()
-        for thread in threads:
-            thread.join()
-        assert answers == [200] * 450, answers
-        metrics = urllib.request.urlopen(frontend.metrics_url).read().decode()
-        assert 'parm_server_events_total{event="lost"} 1' in metrics, metrics
-    finally:
-        for server in [frontend, *servers]:
-            if server is not None:
-                server.stop()
+def check_transparency(folder):
+    models = write_models(folder / "repository")
+    with frontends.ended(model_servers.start_triton(
+            folder / "repository", folder / "triton.log")) as (triton,):
+        triton.wait_ready()
+        for protocol, seed in (("http", 1), ("grpc", 5)):
+            with frontends.in_front_of([triton], models, folder, protocol) as frontend:
+                over_http = transparency.check(triton.http, frontend.http, models, 400, seed)
+                over_grpc = grpc_transparency.check(triton.grpc, frontend.grpc, models, 400, seed)
+            print(f"Triton over {protocol}: {over_http} of 400 HTTP requests and {over_grpc} of "
+                  "400 gRPC requests answered alike, the others refused alike")
+            assert over_http > 250 and over_grpc > 250
 
 
 def main():
     with tempfile.TemporaryDirectory(prefix="parm_triton") as name:
-        folder = pathlib.Path(name)
-        models = write_models(folder / "repository")
-        triton = model_servers.start_triton(folder / "repository", folder / "triton.log")
-        frontend = None
-        try:
-            triton.wait_ready()
-            frontend = frontends.Frontend(configuration([triton], models), folder).wait_ready()
-            answered = transparency.check(triton.http, frontend.http, models, 400, seed=1)
-            print(f"{answered} of 400 requests answered alike, the others refused alike")
-            assert answered > 250
-        finally:
-            for server in (frontend, triton):
-                if server is not None:
-                    server.stop()
-        check_death(folder, models)
+        check_transparency(pathlib.Path(name))
+    for protocol, make_ask in (("http", ask_http), ("grpc", ask_grpc)):
+        with tempfile.TemporaryDirectory(prefix="parm_triton") as name:
+            check_death(pathlib.Path(name), protocol, make_ask)
 
 
 if __name__ == "__main__":
