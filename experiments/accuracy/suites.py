@@ -93,13 +93,20 @@ SUITES = {
             *(Unit("pack", k, 20, work_fraction=1, backup_arch="cnn4",
                    half=True, kind="cnn4-", recipe="fashion_backup.yaml",
                    label="`pack`, a `cnn4` in BF16") for k in (2, 3, 4)),
+            *(Unit("tile", k, epochs, half=True, kind="fine",
+                   recipe="fashion_fine.yaml",
+                   label="`tile`, resolution kept, BF16")
+              for k, epochs in ((2, 24), (3, 12))),
             Unit("tile", 4, 24),
             Unit("pack", 4, 12, work_fraction=0.25, seeds=(1, 2)),
             Unit("tile", 2, 18),
             Unit("pack", 2, 12, work_fraction=0.5),
             Unit("tile", 3, 18),
             Unit("pack", 3, 12, work_fraction=0.33),
-            Unit("sum", 2, 4), Unit("sum", 3, 6), Unit("sum", 4, 8),
+            # Pairs are new in every epoch, so that nothing need be augmented,
+            # and stored answers are right.
+            *(Unit("sum", k, epochs, recipe="fashion_sum.yaml")
+              for k, epochs in ((2, 30), (3, 10), (4, 20))),
             Unit("stack", 2, 4), Unit("stack", 4, 8),
             Unit("concat", 2, 4), Unit("concat", 4, 8),
         ),
