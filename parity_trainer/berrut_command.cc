@@ -48,12 +48,6 @@ struct Pattern {
   Matrix decode;
 };
 
-struct Row {
-  const Variant& variant;
-  double accuracy = 0;
-  double standard_error = 0;
-};
-
 /// The deployed model behind one variant of the code.
 class Bench {
  public:
@@ -183,8 +177,9 @@ absl::StatusOr<int64_t> CountRight(const Bench& bench, const Pattern& pattern,
 }
 
 /// Over consecutive test samples; a rest smaller than a group is left out.
-absl::StatusOr<Row> Measure(const Bench& bench, const Variant& variant,
-                            uint64_t seed) {
+absl::StatusOr<TrainingFreeAccuracy> Measure(const Bench& bench,
+                                             const Variant& variant,
+                                             uint64_t seed) {
   PARM_ASSIGN_OR_RETURN(const std::vector<Pattern> patterns,
                         Patterns(bench, variant.calibrated, seed));
   const int64_t k = bench.code().options().k;
@@ -206,13 +201,17 @@ absl::StatusOr<Row> Measure(const Bench& bench, const Variant& variant,
   const auto queries = static_cast<double>(samples.size());
   const double accuracy = static_cast<double>(right) /
                           (queries * static_cast<double>(patterns.size()));
-  return Row{.variant = variant,
-             .accuracy = accuracy,
-             .standard_error = std::sqrt(accuracy * (1 - accuracy) / queries)};
+  return TrainingFreeAccuracy{
+      .variant = variant.name,
+      .weights = variant.calibrated
+                     ? "fitted"
+                     : std::string(WeightFamilyName(variant.weights)),
+      .accuracy = accuracy,
+      .standard_error = std::sqrt(accuracy * (1 - accuracy) / queries)};
 }
 
 std::string ToJson(const BerrutCommandOptions& options, const Dataset& data,
-                   double a_a, const std::vector<Row>& rows) {
+                   double a_a, const std::vector<TrainingFreeAccuracy>& rows) {
   std::string text;
   JsonWriter json(&text);
   json.BeginObject();
@@ -225,12 +224,10 @@ std::string ToJson(const BerrutCommandOptions& options, const Dataset& data,
   json.Key("samples").Int(data.test.size());
   json.Key("a_a").Double(a_a);
   json.Key("rows").BeginArray();
-  for (const Row& row : rows) {
+  for (const TrainingFreeAccuracy& row : rows) {
     json.BeginObject();
-    json.Key("variant").String(row.variant.name);
-    json.Key("weights").String(std::string(
-        row.variant.calibrated ? "fitted"
-                               : WeightFamilyName(row.variant.weights)));
+    json.Key("variant").String(row.variant);
+    json.Key("weights").String(row.weights);
     json.Key("accuracy").Double(row.accuracy);
     json.Key("standard_error").Double(row.standard_error);
     json.EndObject();
@@ -241,63 +238,83 @@ std::string ToJson(const BerrutCommandOptions& options, const Dataset& data,
   return text;
 }
 
-absl::Status Check(const BerrutCommandOptions& options,
-                   const DeployedModel& deployed, const Dataset& data) {
+absl::Status Check(int k, const DeployedModel& deployed, const Dataset& data) {
   if (deployed.input.datatype != DataType::kFp32) {
     return absl::InvalidArgumentError(absl::StrCat(
         "coded queries are fractions: the deployed model's input is ",
         std::string(DataTypeName(deployed.input.datatype)), ", want FP32"));
   }
-  if (data.train.size() >= options.k && data.test.size() >= options.k) {
+  if (data.train.size() >= k && data.test.size() >= k) {
     return absl::OkStatus();
   }
   return absl::InvalidArgumentError(
       absl::StrCat("data set is smaller than a group: got ", data.train.size(),
                    " training and ", data.test.size(),
-                   " test samples, want at least k = ", options.k));
+                   " test samples, want at least k = ", k));
 }
 
-}  // namespace
-
-absl::StatusOr<std::string> RunBerrutCommand(
-    const BerrutCommandOptions& options) {
-  if (options.stragglers < 1 || options.stragglers > kMaxStragglers) {
+/// One for each variant.
+absl::StatusOr<std::vector<BerrutCode>> CreateCodes(int k, int stragglers) {
+  if (stragglers < 1 || stragglers > kMaxStragglers) {
     return absl::InvalidArgumentError(
-        absl::StrCat("number of stragglers is out of range: got ",
-                     options.stragglers, ", want 1 to ", kMaxStragglers));
+        absl::StrCat("number of stragglers is out of range: got ", stragglers,
+                     ", want 1 to ", kMaxStragglers));
   }
   std::vector<BerrutCode> codes;
   for (const Variant& variant : kVariants) {
     PARM_ASSIGN_OR_RETURN(
         BerrutCode code,
-        BerrutCode::Create({.k = options.k,
-                            .num_workers = options.k + options.stragglers,
+        BerrutCode::Create({.k = k,
+                            .num_workers = k + stragglers,
                             .nodes = variant.nodes,
                             .encode_weights = variant.weights,
                             .decode_weights = variant.weights}));
     codes.push_back(std::move(code));
   }
+  return codes;
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<TrainingFreeAccuracy>> MeasureTrainingFree(
+    const DeployedModel& deployed, const Dataset& data, int k, int stragglers,
+    uint64_t seed) {
+  PARM_ASSIGN_OR_RETURN(const std::vector<BerrutCode> codes,
+                        CreateCodes(k, stragglers));
+  PARM_RETURN_IF_ERROR(Check(k, deployed, data));
+  std::vector<TrainingFreeAccuracy> rows;
+  for (size_t i = 0; i < codes.size(); ++i) {
+    PARM_ASSIGN_OR_RETURN(
+        TrainingFreeAccuracy row,
+        Measure(Bench(codes[i], deployed, data), kVariants[i], seed));
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
+absl::StatusOr<std::string> RunBerrutCommand(
+    const BerrutCommandOptions& options) {
+  // What the code does not take shows before there is any work.
+  PARM_RETURN_IF_ERROR(CreateCodes(options.k, options.stragglers).status());
   PARM_ASSIGN_OR_RETURN(const DeployedModel deployed,
                         LoadDeployedModel(options.deployed));
   PARM_ASSIGN_OR_RETURN(const Dataset data, LoadDataFor(deployed, options.data,
                                                         /*with_train=*/true));
-  PARM_RETURN_IF_ERROR(Check(options, deployed, data));
+  PARM_RETURN_IF_ERROR(Check(options.k, deployed, data));
   PARM_ASSIGN_OR_RETURN(
       const HostTensor logits,
       deployed.runner.RunAll(data, data.test, DataType::kFp32));
   const double a_a = Accuracy(logits, data.test.labels);
+  PARM_ASSIGN_OR_RETURN(const std::vector<TrainingFreeAccuracy> rows,
+                        MeasureTrainingFree(deployed, data, options.k,
+                                            options.stragglers, options.seed));
   std::string text =
       absl::StrFormat("berrut k=%d, %d workers, %d missing; %s", options.k,
                       options.k + options.stragglers, options.stragglers,
                       DescribeDeployedAccuracy(a_a, data));
-  std::vector<Row> rows;
-  for (size_t i = 0; i < codes.size(); ++i) {
-    PARM_ASSIGN_OR_RETURN(
-        const Row row,
-        Measure(Bench(codes[i], deployed, data), kVariants[i], options.seed));
-    rows.push_back(row);
+  for (const TrainingFreeAccuracy& row : rows) {
     absl::StrAppendFormat(&text, "\n%-30s %.2f +- %.2f %% of all queries",
-                          row.variant.name, 100 * row.accuracy,
+                          row.variant, 100 * row.accuracy,
                           100 * row.standard_error);
   }
   if (!options.json_file.empty()) {

@@ -6,9 +6,12 @@
 // Measured only: no frontend serves it.
 
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "parity_trainer/command_options.h"
+#include "parity_trainer/dataset.h"
+#include "parity_trainer/deployed_model.h"
 
 namespace parm {
 
@@ -20,6 +23,21 @@ struct BerrutCommandOptions {
   int stragglers = 1;  // workers beyond k, and answers that are missing
   std::string json_file;
 };
+
+/// What one way to use the code is worth.
+struct TrainingFreeAccuracy {
+  std::string variant;
+  std::string weights;  // of the decoder, or "fitted"
+  double accuracy = 0;  // over all queries and all patterns of missing answers
+  double standard_error = 0;
+};
+
+/// Every variant: as published, with better nodes and weights, and with a
+/// decoder fitted on training groups besides.
+/// Errors: as RunBerrutCommand, but for reading and writing files.
+absl::StatusOr<std::vector<TrainingFreeAccuracy>> MeasureTrainingFree(
+    const DeployedModel& deployed, const Dataset& data, int k, int stragglers,
+    uint64_t seed);
 
 /// Accuracy over all queries and all patterns of missing answers: as published,
 /// with better nodes and weights, and with a decoder fitted on training groups

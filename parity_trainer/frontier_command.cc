@@ -10,6 +10,7 @@
 #include "base/json_writer.h"
 #include "base/status_macros.h"
 #include "encoder/code.h"
+#include "parity_trainer/berrut_command.h"
 #include "parity_trainer/cost.h"
 #include "parity_trainer/deployed_model.h"
 #include "parity_trainer/evaluation.h"
@@ -23,17 +24,21 @@ namespace parm {
 namespace {
 
 struct Unit {
-  std::string name;  // the bundle, or "deployed"
+  std::string name;  // the bundle, "deployed", or a training-free variant
   ParityFigures figures;
   double relative_cost = 0;  // of a group's extra tasks, measured here
   bool exact = false;
+  /// Its answers are instead of exact ones, not only where these are lost.
+  bool every_answer = false;
 
   double ExtraTimePerQuery() const { return relative_cost / figures.code.k; }
   std::string Label() const {
     return absl::StrCat(
         figures.code.scheme, " k=", figures.code.k,
         figures.code.r > 1 ? absl::StrCat(" r=", figures.code.r) : "",
-        exact ? " (deployed)" : "");
+        exact          ? " (deployed)"
+        : every_answer ? absl::StrCat(", ", name)
+                       : "");
   }
 };
 
@@ -88,6 +93,29 @@ absl::StatusOr<Unit> MeasureExactPack(const Bench& bench, int k) {
   return unit;
 }
 
+/// One coded query more than members, each of them a query of the deployed
+/// model: that is what the code costs.
+absl::StatusOr<std::vector<Unit>> MeasureTrainingFreeUnits(const Bench& bench,
+                                                           int k,
+                                                           uint64_t seed) {
+  PARM_ASSIGN_OR_RETURN(const std::vector<TrainingFreeAccuracy> rows,
+                        MeasureTrainingFree(bench.deployed, bench.data, k,
+                                            /*stragglers=*/1, seed));
+  const HostTensor query = GatherSamples(bench.data, bench.data.test, {0},
+                                         bench.deployed.input.datatype);
+  std::vector<Unit> units;
+  for (const TrainingFreeAccuracy& row : rows) {
+    Unit unit = {.name = row.variant, .relative_cost = 1, .every_answer = true};
+    unit.figures.code = {.scheme = "berrut", .k = k, .r = 1};
+    unit.figures.erasures.a_d.push_back({.losses = 1,
+                                         .accuracy = row.accuracy,
+                                         .standard_error = row.standard_error});
+    unit.figures.query_bytes = static_cast<int64_t>(query.bytes.size());
+    units.push_back(std::move(unit));
+  }
+  return units;
+}
+
 void WriteUnit(const Unit& unit, JsonWriter* json) {
   json->BeginObject();
   json->Key("unit").String(unit.name);
@@ -95,6 +123,7 @@ void WriteUnit(const Unit& unit, JsonWriter* json) {
   json->Key("k").Int(unit.figures.code.k);
   json->Key("r").Int(unit.figures.code.r);
   json->Key("exact").Bool(unit.exact);
+  json->Key("every_answer").Bool(unit.every_answer);
   json->Key("relative_cost").Double(unit.relative_cost);
   json->Key("extra_time_per_query").Double(unit.ExtraTimePerQuery());
   json->Key("bytes").Int(unit.figures.query_bytes);
@@ -144,8 +173,10 @@ absl::StatusOr<std::string> RunFrontierCommand(const FrontierOptions& options) {
   }
   PARM_ASSIGN_OR_RETURN(const DeployedModel deployed,
                         LoadDeployedModel(options.deployed));
-  PARM_ASSIGN_OR_RETURN(const Dataset data, LoadDataFor(deployed, options.data,
-                                                        /*with_train=*/false));
+  PARM_ASSIGN_OR_RETURN(
+      const Dataset data,
+      LoadDataFor(deployed, options.data,
+                  /*with_train=*/!options.training_free.empty()));
   PARM_ASSIGN_OR_RETURN(
       const HostTensor logits,
       deployed.runner.RunAll(data, data.test, deployed.input.datatype));
@@ -160,6 +191,11 @@ absl::StatusOr<std::string> RunFrontierCommand(const FrontierOptions& options) {
   for (const int k : sizes) {
     PARM_ASSIGN_OR_RETURN(Unit unit, MeasureExactPack(bench, k));
     units.push_back(std::move(unit));
+  }
+  for (const int k : options.training_free) {
+    PARM_ASSIGN_OR_RETURN(std::vector<Unit> variants,
+                          MeasureTrainingFreeUnits(bench, k, options.seed));
+    for (Unit& unit : variants) units.push_back(std::move(unit));
   }
 
   const double a_a = Accuracy(logits, data.test.labels);

@@ -190,6 +190,8 @@ void AddFrontier(CLI::App* command, FrontierOptions* options) {
       ->add_option("--parity", options->parities,
                    "parity bundles; pack of the deployed model comes by itself")
       ->required();
+  command->add_option("--berrut", options->training_free,
+                      "k of training-free codes with one worker more");
   command->add_option("--json", options->json_file,
                       "write cost, bytes and accuracies of every unit");
   command->add_option("--picture", options->picture_file,
@@ -304,6 +306,7 @@ int Main(int argc, char** argv) {
   parity.training.seed = seed;
   backup.training.seed = seed;
   berrut.seed = seed;
+  frontier.seed = seed;
   const absl::StatusOr<std::string> line =
       deployed_command->parsed()   ? RunDeployedCommand(deployed)
       : parity_command->parsed()   ? RunParityCommand(parity)

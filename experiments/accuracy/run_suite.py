@@ -119,8 +119,11 @@ class Runner:
         report = self.path("frontier.json")
         parities = [word for bundle in bundles
                     for word in ("--parity", self.path(bundle))]
+        training_free = [word for k in self._suite.training_free
+                         for word in ("--berrut", str(k))]
         self._run("frontier", "--deployed", self.path("deployed"), *parities,
-                  "--json", report, "--picture", self.path("frontier.svg"))
+                  *training_free, "--json", report,
+                  "--picture", self.path("frontier.svg"))
         with open(report, encoding="utf-8") as file:
             return json.load(file)
 

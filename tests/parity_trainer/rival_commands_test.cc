@@ -17,6 +17,7 @@ namespace parm {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 constexpr absl::StatusCode kInvalid = absl::StatusCode::kInvalidArgument;
 
@@ -109,8 +110,31 @@ TEST_F(RivalCommandsTest, FrontierComparesUnitsWithExactPacks) {
   EXPECT_THAT(json, HasSubstr("\"bytes\":512,"));
   EXPECT_THAT(json, HasSubstr("\"exact\":true"));
   EXPECT_THAT(ReadFile(frontier.picture_file), HasSubstr("pack k=2"));
+  EXPECT_THAT(json, Not(HasSubstr("\"every_answer\":true")));
+  frontier.training_free = {17};
+  EXPECT_THAT(RunFrontierCommand(frontier), StatusIs(kInvalid));
   frontier.deployed = parity_.out;
   EXPECT_THAT(RunFrontierCommand(frontier), StatusIs(kInvalid));
+}
+
+TEST_F(RivalCommandsTest, FrontierHasTrainingFreeCodesToo) {
+  ASSERT_THAT(RunDeployedCommand(deployed_), IsOk());
+  ASSERT_THAT(RunParityCommand(parity_), IsOk());
+  const FrontierOptions frontier = {.data = data_,
+                                    .deployed = deployed_.out,
+                                    .parities = {parity_.out},
+                                    .training_free = {4},
+                                    .json_file = scratch_ / "frontier.json",
+                                    .picture_file = scratch_ / "frontier.svg"};
+  PARM_ASSERT_OK_AND_ASSIGN(const std::string text,
+                            RunFrontierCommand(frontier));
+  EXPECT_THAT(text, HasSubstr("\nberrut k=4, published "));
+  EXPECT_THAT(text, HasSubstr("cost  1.00,  0.25 per query,     256 bytes"));
+  EXPECT_THAT(ReadFile(frontier.json_file),
+              HasSubstr("\"unit\":\"published\",\"scheme\":\"berrut\",\"k\":4,"
+                        "\"r\":1,\"exact\":false,\"every_answer\":true,"));
+  EXPECT_THAT(ReadFile(frontier.picture_file),
+              HasSubstr("berrut k=4, published"));
 }
 
 TEST_F(RivalCommandsTest, BerrutFittedToALinearModelIsNearlyExact) {
