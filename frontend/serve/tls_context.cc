@@ -154,6 +154,9 @@ void Harden(SSL_CTX* context) {
   SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE |
                                 SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
                                 SSL_MODE_RELEASE_BUFFERS);
+  // Else one read would go on for as long as a client sends records that are
+  // no data, such as new keys, and hold up the loop.
+  SSL_CTX_clear_mode(context, SSL_MODE_AUTO_RETRY);
   // Sessions are resumed by tickets: the server keeps none.
   SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
   SSL_CTX_set_session_id_context(context, kSessionContext,

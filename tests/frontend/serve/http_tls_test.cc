@@ -5,6 +5,8 @@
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <ctime>
 #include <iterator>
@@ -12,6 +14,8 @@
 #include <string>
 #include <vector>
 
+#include "frontend/serve/tls_context.h"
+#include "frontend/serve/tls_session.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/frontend/serve/server_harness.h"
@@ -372,6 +376,41 @@ TEST_F(HttpTlsTest, RefusesKeysThatHaveAPassphrase) {
   EXPECT_THAT(LoadTlsIdentity(files),
               StatusIs(absl::StatusCode::kInvalidArgument,
                        HasSubstr("without a passphrase")));
+}
+
+// A client may change keys as often as it likes. Each time costs a turn of the
+// loop, not all that there are.
+TEST_F(HttpTlsTest, ReadsNoMoreThanOneRecordThatIsNoData) {
+  int ends[2];
+  ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends), 0);
+  PARM_ASSERT_OK_AND_ASSIGN(const auto context,
+                            TlsContext::Create(Must(Files())));
+  TlsSession server(context, ends[0]);
+  SSL_CTX* const client_context = SSL_CTX_new(TLS_client_method());
+  SSL* const client = SSL_new(client_context);
+  SSL_set_fd(client, ends[1]);
+  SSL_set_connect_state(client);
+  char byte = 0;
+  while (SSL_do_handshake(client) != 1 || server.handshaking()) {
+    ASSERT_NE(server.Read(boost::asio::buffer(&byte, 1)).outcome,
+              TlsSession::Outcome::kFailed);
+  }
+  for (int i = 0; i < 10; ++i) {
+    ASSERT_EQ(SSL_key_update(client, SSL_KEY_UPDATE_NOT_REQUESTED), 1);
+    ASSERT_EQ(SSL_do_handshake(client), 1);
+  }
+  ASSERT_EQ(SSL_write(client, "x", 1), 1);
+  int num_reads = 1;
+  while (server.Read(boost::asio::buffer(&byte, 1)).outcome ==
+         TlsSession::Outcome::kAwaitRead) {
+    ASSERT_LT(++num_reads, 100);
+  }
+  EXPECT_EQ(byte, 'x');
+  EXPECT_EQ(num_reads, 11);
+  SSL_free(client);
+  SSL_CTX_free(client_context);
+  close(ends[0]);
+  close(ends[1]);
 }
 
 TEST_F(HttpTlsTest, KnowsWhenItsCertificateEnds) {
