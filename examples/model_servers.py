@@ -132,7 +132,7 @@ class Server:
                 pass
         self.kill()
 
-    def wait_ready(self, model=None, timeout=90):
+    def wait_ready(self, model=None, timeout=300):
         """Until the server (and the model) say so."""
         path = f"/v2/models/{model}/ready" if model else "/v2/health/ready"
         give_up = time.monotonic() + timeout

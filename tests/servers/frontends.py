@@ -42,7 +42,7 @@ def configuration(servers, models, protocol="http"):
     return ("workers:\n"
             + "".join(f'  - {{endpoint: "{endpoint(server, protocol)}"}}\n' for server in servers)
             + "models:\n" + "".join(
-                f'  - {{name: "{model["name"]}", deadline: 20s, batching: {{max_batch_size: 8,'
+                f'  - {{name: "{model["name"]}", deadline: 60s, batching: {{max_batch_size: 8,'
                 " timeout: 0ms}}\n" for model in models))
 
 
