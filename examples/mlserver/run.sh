@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# parm-frontend before four real MLServers, one of which is stopped for a second
+# every ten: what clients wait, without redundancy and with each kind. gRPC in
+# between, parity on two further MLServers.
+# Bootstraps, builds, trains two small models (cached), installs MLServer
+# from PyPI into build/servers/mlserver, runs, prints a table. About 4 minutes when
+# all is there; everything it starts it ends.
+#   examples/mlserver/run.sh [--seconds N] [--policies none,hedge,coded,hybrid]
+#     [--protocol http|grpc] [--parity-on workers|servers]
+# Exit status: 0 done, 1 failed, 3 the load could not be sent on time, 130 or
+# 143 ended by Ctrl-C or SIGTERM.
+# shellcheck source=examples/run_example.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../run_example.sh" mlserver "$@"
