@@ -8,6 +8,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "proto/curve_keys.h"
 #include "proto/strict_yaml.h"
 
 namespace parm {
@@ -54,6 +55,26 @@ class Source {
   const YamlLines lines_;
 };
 
+absl::Status UseCurve(const config::WorkerCurve& curve, const Source& source,
+                      WorkerLoop::Options* loop) {
+  absl::StatusOr<CurveKeys> keys =
+      LoadCurveKeys((source.folder() / curve.secret_key()).string());
+  if (!keys.ok()) {
+    return source.Error("curve.secret_key", keys.status().message());
+  }
+  loop->keys = *std::move(keys);
+  for (int i = 0; i < curve.frontends_size(); ++i) {
+    absl::StatusOr<std::string> key =
+        LoadCurveKey((source.folder() / curve.frontends(i)).string());
+    if (!key.ok()) {
+      return source.Error(absl::StrCat("curve.frontends[", i, "]"),
+                          key.status().message());
+    }
+    loop->client_keys.push_back(*std::move(key));
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<WorkerConfig> MakeWorkerConfig(
     const config::WorkerConfig& message, const Source& source) {
   WorkerConfig config;
@@ -67,6 +88,9 @@ absl::StatusOr<WorkerConfig> MakeWorkerConfig(
         "bind", absl::StrCat("bind is no address that a worker takes: "
                              "got ",
                              config.loop.bind, ", want tcp://ADDRESS:PORT"));
+  }
+  if (message.has_curve()) {
+    PARM_RETURN_IF_ERROR(UseCurve(message.curve(), source, &config.loop));
   }
   if (message.lanes() > 0) {
     config.loop.lanes = static_cast<int>(message.lanes());

@@ -30,8 +30,9 @@ struct WorkerConfig {
 
 /// Relative bundle paths count from the folder of the configuration file.
 /// Errors: as LoadStrictYaml; kInvalidArgument "FILE:LINE: ..." if the address
-///         is not one of libzmq's tcp or ipc, a value is out of range, or a
-///         fault event states a condition in part.
+///         is not one of libzmq's tcp or ipc, a value is out of range, a
+///         fault event states a condition in part, or a CURVE key cannot be
+///         read.
 absl::StatusOr<WorkerConfig> LoadWorkerConfig(const std::string& path);
 
 /// One fault event of the configuration, which simulations read too.

@@ -25,6 +25,7 @@ std::string WorkerCounters::ToString() const {
       {"non_finite_outputs", non_finite_outputs},
       {"replies_undelivered", replies_undelivered},
       {"peers_refused", peers_refused},
+      {"handshakes_refused", handshakes_refused},
       {"faults_injected", faults_injected},
   };
   std::string text;

@@ -24,6 +24,7 @@ struct WorkerCounters {
   uint64_t non_finite_outputs = 0;
   uint64_t replies_undelivered = 0;  // peer gone, or it does not read
   uint64_t peers_refused = 0;        // table full of busy ones
+  uint64_t handshakes_refused = 0;   // a wrong CURVE key, or none
   uint64_t faults_injected = 0;      // replies dropped, doubled, corrupted, ...
 
   /// "tasks=12 replies_ok=12": those that are not 0, for the log.

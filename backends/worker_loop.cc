@@ -8,6 +8,7 @@
 #include "backends/outgoing_reply.h"
 #include "base/status_macros.h"
 #include "proto/wire_codec.h"
+#include "spdlog/spdlog.h"
 
 namespace parm {
 namespace {
@@ -54,7 +55,9 @@ absl::StatusOr<std::unique_ptr<WorkerLoop>> WorkerLoop::Create(
       WorkerSocket::Bind({.bind = options.bind,
                           .max_message_bytes = options.max_message_bytes,
                           .max_messages_per_peer = MaxMessagesPerPeer(options),
-                          .max_frames = 1 + wire::kMaxTensors}));
+                          .max_frames = 1 + wire::kMaxTensors,
+                          .keys = options.keys,
+                          .client_keys = options.client_keys}));
   PARM_ASSIGN_OR_RETURN(auto outbox, Outbox::Create());
   std::unique_ptr<WorkerLoop> loop(new WorkerLoop(
       options, std::move(bundles), std::move(socket), std::move(outbox)));
@@ -100,10 +103,22 @@ void WorkerLoop::Run() {
       TakeLocalTasks();
     }
     OnTimers(Now());
+    TellRefusals();
   }
   for (const LocalTask& task : inbox_.Close())
     task.done(LocalRefusal("worker is draining"));
   socket_->Close(kDrainLinger);
+}
+
+// Who is refused comes again, several times a second: one line tells of all.
+void WorkerLoop::TellRefusals() {
+  const uint64_t refused = socket_->handshakes_refused();
+  if (refused > 0 && counters_.handshakes_refused == 0) {
+    spdlog::warn(
+        "a connection was refused: a wrong CURVE key, or none; further ones "
+        "are counted");
+  }
+  counters_.handshakes_refused = refused;
 }
 
 void WorkerLoop::RequestDrain() {

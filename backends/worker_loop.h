@@ -40,6 +40,9 @@ class WorkerLoop {
     std::string id;
     std::string fault_domain;
     std::string bind;
+    /// As WorkerSocket::Options'.
+    CurveKeys keys;
+    std::vector<std::string> client_keys;
     int lanes = 1;
     size_t max_queue = 1024;  // tasks that wait for a lane
     size_t max_peers = 64;
@@ -91,6 +94,7 @@ class WorkerLoop {
              std::unique_ptr<WorkerSocket> socket,
              std::unique_ptr<Outbox> outbox);
 
+  void TellRefusals();
   void ReceiveMessages();
   void OnMessage(const Incoming& message);
   void OnRefusedEnvelope(const Incoming& message, const absl::Status& refusal);

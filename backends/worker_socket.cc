@@ -3,9 +3,12 @@
 #include <zmq.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <iterator>
+#include <string_view>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -45,6 +48,34 @@ int RetryIfInterrupted(Call call) {
     result = call();
   } while (result < 0 && errno == EINTR);
   return result;
+}
+
+// Where libzmq looks for one in its context (RFC 27).
+constexpr char kDoorAddress[] = "inproc://zeromq.zap.01";
+constexpr char kMonitorAddress[] = "inproc://worker-monitor";
+constexpr char kDomain[] = "parm";
+constexpr int kRefusals = ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
+                          ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL |
+                          ZMQ_EVENT_HANDSHAKE_FAILED_AUTH;
+
+// Takes one message of a few short frames; false if none is here.
+bool ReceiveTexts(void* socket, std::vector<std::string>* texts) {
+  texts->clear();
+  bool more = true;
+  while (more) {
+    zmq_msg_t frame;
+    zmq_msg_init(&frame);
+    if (RetryIfInterrupted(
+            [&] { return zmq_msg_recv(&frame, socket, ZMQ_DONTWAIT); }) < 0) {
+      zmq_msg_close(&frame);
+      return false;
+    }
+    texts->emplace_back(static_cast<const char*>(zmq_msg_data(&frame)),
+                        zmq_msg_size(&frame));
+    more = zmq_msg_more(&frame) != 0;
+    zmq_msg_close(&frame);
+  }
+  return true;
 }
 
 }  // namespace
@@ -93,9 +124,68 @@ absl::Status WorkerSocket::Configure(const Options& options) {
       set(ZMQ_RCVHWM, options.max_messages_per_peer) &&
       set(ZMQ_HEARTBEAT_IVL, kPingIntervalMs) &&
       set(ZMQ_HEARTBEAT_TIMEOUT, kPingTimeoutMs);
-  if (done) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat("cannot set a socket option: ", zmq_strerror(errno)));
+  if (!done) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("cannot set a socket option: ", zmq_strerror(errno)));
+  }
+  return options.keys.secret_key.empty() ? absl::OkStatus() : UseKeys(options);
+}
+
+absl::Status WorkerSocket::UseKeys(const Options& options) {
+  for (const std::string& key : options.client_keys) {
+    std::array<uint8_t, 32> bytes;
+    if (zmq_z85_decode(bytes.data(), key.c_str()) == nullptr) {
+      return absl::InvalidArgumentError("a client's CURVE key is none");
+    }
+    client_keys_.emplace(reinterpret_cast<const char*>(bytes.data()),
+                         bytes.size());
+  }
+  door_ = zmq_socket(context_, ZMQ_REP);
+  monitor_ = zmq_socket(context_, ZMQ_PAIR);
+  const int is_server = 1;
+  const std::string& secret_key = options.keys.secret_key;
+  if (door_ != nullptr && monitor_ != nullptr &&
+      zmq_bind(door_, kDoorAddress) == 0 &&
+      zmq_setsockopt(socket_, ZMQ_CURVE_SERVER, &is_server,
+                     sizeof(is_server)) == 0 &&
+      // With its terminating zero: text, not 32 bytes.
+      zmq_setsockopt(socket_, ZMQ_CURVE_SECRETKEY, secret_key.c_str(),
+                     secret_key.size() + 1) == 0 &&
+      zmq_setsockopt(socket_, ZMQ_ZAP_DOMAIN, kDomain, sizeof(kDomain) - 1) ==
+          0 &&
+      zmq_socket_monitor(socket_, kMonitorAddress, kRefusals) == 0 &&
+      zmq_connect(monitor_, kMonitorAddress) == 0) {
+    return absl::OkStatus();
+  }
+  return absl::InternalError(
+      absl::StrCat("cannot set up CURVE: ", zmq_strerror(errno)));
+}
+
+// Version, request, domain, address, identity, mechanism, and for CURVE the
+// client's public key.
+void WorkerSocket::AnswerDoorkeeper() {
+  std::vector<std::string> request;
+  while (ReceiveTexts(door_, &request)) {
+    const bool known = request.size() == 7 && request[5] == "CURVE" &&
+                       client_keys_.contains(request[6]);
+    const std::string_view replies[] = {
+        "1.0",
+        request.size() > 1 ? std::string_view(request[1]) : "",
+        known ? "200" : "400",
+        known ? "" : "unknown key",
+        "",
+        ""};
+    for (const std::string_view& reply : replies) {
+      const int more = &reply == std::end(replies) - 1 ? 0 : ZMQ_SNDMORE;
+      RetryIfInterrupted(
+          [&] { return zmq_send(door_, reply.data(), reply.size(), more); });
+    }
+  }
+}
+
+void WorkerSocket::CountRefusals() {
+  std::vector<std::string> event;
+  while (ReceiveTexts(monitor_, &event)) ++handshakes_refused_;
 }
 
 WorkerSocket::~WorkerSocket() { Close(Duration(0)); }
@@ -105,7 +195,14 @@ void WorkerSocket::Close(Duration linger) {
   const int linger_ms = static_cast<int>(
       std::chrono::duration_cast<std::chrono::milliseconds>(linger).count());
   zmq_setsockopt(socket_, ZMQ_LINGER, &linger_ms, sizeof(linger_ms));
+  // libzmq forgets to free an event that it cannot deliver: the events end
+  // before the socket that takes them.
+  if (monitor_ != nullptr) {
+    zmq_socket_monitor(socket_, nullptr, 0);
+    zmq_close(std::exchange(monitor_, nullptr));
+  }
   zmq_close(std::exchange(socket_, nullptr));
+  if (door_ != nullptr) zmq_close(std::exchange(door_, nullptr));
   while (zmq_ctx_term(context_) != 0 && errno == EINTR) {
   }
   context_ = nullptr;
@@ -120,8 +217,13 @@ bool WorkerSocket::Wait(int wake_fd, Duration timeout) {
                 std::chrono::ceil<std::chrono::milliseconds>(timeout).count());
   zmq_pollitem_t items[] = {
       {.socket = socket_, .fd = -1, .events = ZMQ_POLLIN, .revents = 0},
-      {.socket = nullptr, .fd = wake_fd, .events = ZMQ_POLLIN, .revents = 0}};
-  return zmq_poll(items, 2, timeout_ms) > 0 && items[1].revents != 0;
+      {.socket = nullptr, .fd = wake_fd, .events = ZMQ_POLLIN, .revents = 0},
+      {.socket = door_, .fd = -1, .events = ZMQ_POLLIN, .revents = 0},
+      {.socket = monitor_, .fd = -1, .events = ZMQ_POLLIN, .revents = 0}};
+  if (zmq_poll(items, door_ == nullptr ? 2 : 4, timeout_ms) <= 0) return false;
+  if (items[2].revents != 0) AnswerDoorkeeper();
+  if (items[3].revents != 0) CountRefusals();
+  return items[1].revents != 0;
 }
 
 bool WorkerSocket::Receive(Incoming* message) {

@@ -10,11 +10,13 @@
 #include <string>
 #include <vector>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "base/buffer.h"
 #include "base/time.h"
+#include "proto/curve_keys.h"
 
 namespace parm {
 
@@ -39,6 +41,10 @@ class WorkerSocket {
     size_t max_message_bytes = 0;      // of one frame; beyond it: disconnected
     int max_messages_per_peer = 1000;  // each way
     size_t max_frames = 65;
+    /// CURVE: our keys, empty: in the clear; and the public keys of those who
+    /// may connect.
+    CurveKeys keys;
+    std::vector<std::string> client_keys;
   };
 
   /// Errors: kUnavailable if the address is in use or cannot be bound;
@@ -52,10 +58,14 @@ class WorkerSocket {
   /// With the port that was picked.
   const std::string& endpoint() const { return endpoint_; }
 
-  /// Waits until a message is here, `wake_fd` is readable, a signal came, or
-  /// the time has passed (negative: for ever). Says whether `wake_fd` is
-  /// readable.
+  /// Waits until a message is here, `wake_fd` is readable, a signal came,
+  /// somebody wants to connect, or the time has passed (negative: for ever).
+  /// Says whether `wake_fd` is readable.
   bool Wait(int wake_fd, Duration timeout);
+
+  /// Connections that did not come to be: a wrong key, none, or no ZeroMQ. In
+  /// the clear they are not counted.
+  uint64_t handshakes_refused() const { return handshakes_refused_; }
 
   /// False if no message is here.
   bool Receive(Incoming* message);
@@ -70,11 +80,19 @@ class WorkerSocket {
   WorkerSocket(void* context, void* socket, const Options& options)
       : max_frames_(options.max_frames), context_(context), socket_(socket) {}
   absl::Status Configure(const Options& options);
+  absl::Status UseKeys(const Options& options);
+  void AnswerDoorkeeper();
+  void CountRefusals();
 
   const size_t max_frames_;
   void* context_;
   void* socket_;
   std::string endpoint_;
+  // With CURVE alone; else null.
+  void* door_ = nullptr;     // libzmq asks here who may connect (ZAP)
+  void* monitor_ = nullptr;  // and tells here who did not
+  absl::flat_hash_set<std::string> client_keys_;
+  uint64_t handshakes_refused_ = 0;
 };
 
 }  // namespace parm

@@ -83,7 +83,8 @@ struct FrontendOptions {
 /// min_confidence; trigger.min above trigger.max; slack or a timeout not below
 /// the deadline; a timeout or interval of 0; more queries than the core has
 /// room for; a capture directory that does not exist, cannot be written to, or
-/// is another model's too; certificates and keys that LoadTlsIdentity refuses.
+/// is another model's too; certificates and keys that LoadTlsIdentity or
+/// LoadCurveKeys refuses; with CURVE a parm-worker without a server key.
 /// Paths are relative to `file`'s folder.
 absl::StatusOr<FrontendOptions> ParseFrontendConfig(absl::string_view yaml,
                                                     absl::string_view file);

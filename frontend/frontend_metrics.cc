@@ -314,6 +314,7 @@ void AddWorkers(const MetricsInput& in, PrometheusText& out) {
   out.Counter("parm_upstream_connections_total", "Connections to workers.")
       .Value({{"event", "hello"}}, up.hellos)
       .Value({{"event", "hello_refused"}}, up.hellos_refused)
+      .Value({{"event", "handshake_failed"}}, up.handshakes_failed)
       .Value({{"event", "lost"}}, up.connections_lost)
       .Value({{"event", "reconnect"}}, up.reconnects);
   out.Gauge("parm_ready", "1 if every model has a live worker.")

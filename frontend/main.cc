@@ -24,6 +24,7 @@
 #include "frontend/serve/grpc/grpc_server.h"
 #include "frontend/serve/http_server.h"
 #include "frontend/serve/metrics_server.h"
+#include "proto/curve_keys.h"
 #include "spdlog/spdlog.h"
 
 namespace parm {
@@ -50,6 +51,7 @@ once. SIGHUP reads the file anew; one with a mistake changes nothing.)";
 
 struct CommandLine {
   std::string config_path;
+  std::string make_curve_keys;  // a path; empty: serve
   std::string http_address = "127.0.0.1";
   uint16_t http_port = 8000;
   std::string grpc_address = "127.0.0.1";
@@ -267,6 +269,15 @@ absl::Status Serve(const CommandLine& command_line, FrontendOptions options) {
 }
 
 absl::Status Run(const CommandLine& command_line) {
+  if (!command_line.make_curve_keys.empty()) {
+    PARM_RETURN_IF_ERROR(MakeCurveKeys(command_line.make_curve_keys));
+    std::printf("%s, %s.pub\n", command_line.make_curve_keys.c_str(),
+                command_line.make_curve_keys.c_str());
+    return absl::OkStatus();
+  }
+  if (command_line.config_path.empty()) {
+    return absl::InvalidArgumentError("--config FILE is missing: see --help");
+  }
   PARM_RETURN_IF_ERROR(
       StartLogging(command_line.log_format, command_line.log_level));
   // A capture that meets the limit on a file's size is told by write().
@@ -284,7 +295,6 @@ void AddOptions(CLI::App& app, CommandLine& command_line) {
   app.set_version_flag("--version", "parm-frontend " PARM_VERSION);
   app.add_option("--config", command_line.config_path,
                  "Configuration file (frontend.yaml)")
-      ->required()
       ->type_name("FILE");
   app.add_option("--http-address", command_line.http_address,
                  "Address to listen on (default: 127.0.0.1)")
@@ -319,6 +329,10 @@ void AddOptions(CLI::App& app, CommandLine& command_line) {
       "Read the configuration file anew when it changes, as on SIGHUP");
   app.add_flag("--check-config", command_line.check_config,
                "Check the configuration file, serve nothing");
+  app.add_option("--make-curve-keys", command_line.make_curve_keys,
+                 "Write new keys for section curve, of a frontend or a worker: "
+                 "the secret one to FILE, the public one to FILE.pub")
+      ->type_name("FILE");
 }
 
 }  // namespace

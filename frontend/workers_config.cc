@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "proto/config.pb.h"
+#include "proto/curve_keys.h"
 
 namespace parm {
 namespace {
@@ -23,6 +24,12 @@ bool IsEndpoint(absl::string_view endpoint) {
   return colon > 6 && colon != absl::string_view::npos &&
          absl::SimpleAtoi(endpoint.substr(colon + 1), &port) && port >= 1 &&
          port <= 65'535;
+}
+
+// One that is not ours.
+bool IsServer(const config::WorkerEndpoint& worker) {
+  return absl::StartsWith(worker.endpoint(), "http://") ||
+         absl::StartsWith(worker.endpoint(), "grpc://");
 }
 
 ServerKind KindNamed(absl::string_view name) {
@@ -85,6 +92,54 @@ absl::StatusOr<OipServerOptions> ResolveServer(
   return out;
 }
 
+absl::StatusOr<std::string> PublicKey(const std::string& file,
+                                      const ConfigPath& path,
+                                      const ConfigSource& source) {
+  absl::StatusOr<std::string> key = LoadCurveKey(source.Path(file));
+  if (!key.ok()) return source.Error(path, key.status().message());
+  return key;
+}
+
+// All of our own workers are spoken to with keys, or none.
+absl::Status ResolveCurve(const config::FrontendConfig& config,
+                          const ConfigSource& source, FrontendOptions* out) {
+  std::string common;
+  if (config.has_curve()) {
+    absl::StatusOr<CurveKeys> keys =
+        LoadCurveKeys(source.Path(config.curve().secret_key()));
+    if (!keys.ok()) {
+      return source.Error({"curve", "secret_key"}, keys.status().message());
+    }
+    out->upstream.keys = *std::move(keys);
+    if (!config.curve().server_key().empty()) {
+      PARM_ASSIGN_OR_RETURN(common, PublicKey(config.curve().server_key(),
+                                              {"curve", "server_key"}, source));
+    }
+  }
+  size_t worker = 0;  // of our own
+  for (int i = 0; i < config.workers_size(); ++i) {
+    const std::string& own = config.workers(i).server_key();
+    const auto index = static_cast<size_t>(i);
+    const ConfigPath path = {"workers", index, "server_key"};
+    if (!own.empty() && !config.has_curve()) {
+      return source.Error(path, "server_key needs a section curve");
+    }
+    if (IsServer(config.workers(i))) continue;
+    UpstreamWorker& upstream = out->upstream.workers[worker++];
+    if (!config.has_curve()) continue;
+    upstream.server_key = common;
+    if (!own.empty()) {
+      PARM_ASSIGN_OR_RETURN(upstream.server_key, PublicKey(own, path, source));
+    }
+    if (upstream.server_key.empty()) {
+      return source.Error({"workers", index},
+                          "curve: this worker has no server_key, and "
+                          "curve.server_key is not there");
+    }
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::Status ResolveWorkers(const config::FrontendConfig& config,
@@ -95,8 +150,7 @@ absl::Status ResolveWorkers(const config::FrontendConfig& config,
     const config::WorkerEndpoint& worker = config.workers(i);
     const auto index = static_cast<size_t>(i);
     const ConfigPath path = {"workers", index, "endpoint"};
-    const bool is_server = absl::StartsWith(worker.endpoint(), "http://") ||
-                           absl::StartsWith(worker.endpoint(), "grpc://");
+    const bool is_server = IsServer(worker);
     if (!is_server && !IsEndpoint(worker.endpoint())) {
       return source.Error(path,
                           absl::StrCat("endpoint: got \"", worker.endpoint(),
@@ -113,6 +167,10 @@ absl::Status ResolveWorkers(const config::FrontendConfig& config,
     catalog.fault_domains.push_back(worker.fault_domain());
     catalog.max_in_flight.push_back(max_in_flight);
     if (is_server) {
+      if (!worker.server_key().empty()) {
+        return source.Error({"workers", index, "server_key"},
+                            "server_key is for parm-workers");
+      }
       PARM_ASSIGN_OR_RETURN(OipServerOptions server,
                             ResolveServer(config, index, source));
       out->oip.servers.push_back(std::move(server));
@@ -143,7 +201,7 @@ absl::Status ResolveWorkers(const config::FrontendConfig& config,
                                of_servers.max_in_flight.begin(),
                                of_servers.max_in_flight.end());
   out->core.num_workers = static_cast<uint32_t>(config.workers_size());
-  return absl::OkStatus();
+  return ResolveCurve(config, source, out);
 }
 
 }  // namespace parm

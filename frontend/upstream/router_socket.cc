@@ -11,6 +11,9 @@ namespace parm {
 namespace {
 
 constexpr char kMonitorAddress[] = "inproc://upstream-monitor";
+constexpr int kRefusals = ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
+                          ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL |
+                          ZMQ_EVENT_HANDSHAKE_FAILED_AUTH;
 constexpr int kReconnectMs = 50;
 constexpr int kMaxReconnectMs = 500;
 // A connection whose peer is gone without a word (power, partition) is noticed
@@ -29,6 +32,32 @@ absl::Status SetInt(void* socket, int option, int value) {
     return absl::OkStatus();
   }
   return ZmqError(absl::StrCat("cannot set ZeroMQ option ", option));
+}
+
+absl::Status SetKey(void* socket, int option, const std::string& key) {
+  // With its terminating zero: text, not 32 bytes.
+  if (zmq_setsockopt(socket, option, key.c_str(), key.size() + 1) == 0) {
+    return absl::OkStatus();
+  }
+  return ZmqError("cannot set a CURVE key");
+}
+
+// Of ZMQ_EVENT_HANDSHAKE_FAILED_*, whose value says more.
+std::string WhyRefused(int event, int32_t value) {
+  if (event == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH) {
+    return "the worker does not know our public key";
+  }
+  if (event == ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL) {
+    return value == ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH
+               ? "one side wants CURVE keys, the other has none"
+           : value == ZMQ_PROTOCOL_ERROR_ZMTP_CRYPTOGRAPHIC
+               ? "its CURVE key is not the one in our file"
+               : "it does not speak ZeroMQ's protocol";
+  }
+  // Whoever finds a mismatch first hangs up, and the other sees that alone.
+  return absl::StrCat(
+      "connections end in the handshake (", zmq_strerror(value),
+      "): perhaps a CURVE key is wrong, or missing on one side");
 }
 
 }  // namespace
@@ -70,10 +99,17 @@ absl::Status RouterSocket::SetUp(const RouterSocketOptions& options) {
   PARM_RETURN_IF_ERROR(SetInt(router, ZMQ_RECONNECT_IVL_MAX, kMaxReconnectMs));
   PARM_RETURN_IF_ERROR(SetInt(router, ZMQ_HEARTBEAT_IVL, kPingMs));
   PARM_RETURN_IF_ERROR(SetInt(router, ZMQ_HEARTBEAT_TIMEOUT, kPingTimeoutMs));
+  if (!options.keys.secret_key.empty()) {
+    PARM_RETURN_IF_ERROR(
+        SetKey(router, ZMQ_CURVE_SECRETKEY, options.keys.secret_key));
+    PARM_RETURN_IF_ERROR(
+        SetKey(router, ZMQ_CURVE_PUBLICKEY, options.keys.public_key));
+  }
   const int64_t max_bytes = options.max_message_bytes;
   if (zmq_setsockopt(router, ZMQ_MAXMSGSIZE, &max_bytes, sizeof(max_bytes)) ||
-      zmq_socket_monitor(router, kMonitorAddress,
-                         ZMQ_EVENT_CONNECTED | ZMQ_EVENT_DISCONNECTED) ||
+      zmq_socket_monitor(
+          router, kMonitorAddress,
+          ZMQ_EVENT_CONNECTED | ZMQ_EVENT_DISCONNECTED | kRefusals) ||
       zmq_connect(monitor_.get(), kMonitorAddress)) {
     return ZmqError("cannot set up the ROUTER socket");
   }
@@ -82,7 +118,13 @@ absl::Status RouterSocket::SetUp(const RouterSocketOptions& options) {
 
 absl::Status RouterSocket::Connect(const std::string& endpoint,
                                    absl::string_view peer_id,
-                                   absl::string_view own_id) {
+                                   absl::string_view own_id,
+                                   const std::string& server_key) {
+  // As with the ids, what is set counts for the connections made from then on.
+  if (!server_key.empty()) {
+    PARM_RETURN_IF_ERROR(
+        SetKey(router_.get(), ZMQ_CURVE_SERVERKEY, server_key));
+  }
   if (zmq_setsockopt(router_.get(), ZMQ_CONNECT_ROUTING_ID, peer_id.data(),
                      peer_id.size()) != 0 ||
       zmq_setsockopt(router_.get(), ZMQ_ROUTING_ID, own_id.data(),
@@ -128,16 +170,25 @@ std::optional<ConnectionEvent> RouterSocket::NextEvent() {
   std::vector<ZmqFrame> frames;
   bool truncated = false;
   while (ReceiveFrames(monitor_.get(), 2, &frames, &truncated)) {
-    // Event number (16 bits) and value (32): the descriptor. The endpoint that
-    // follows is of no use, as it is numeric where ours has a host name.
+    // Event number (16 bits) and value (32): the descriptor, or why it failed.
+    // The endpoint that follows is numeric where ours may have a host name.
     if (frames.size() != 2 || frames[0].bytes().size() != 6) continue;
     uint16_t number = 0;
-    int32_t descriptor = -1;
+    int32_t value = -1;
     std::memcpy(&number, frames[0].bytes().data(), sizeof(number));
-    std::memcpy(&descriptor, frames[0].bytes().data() + sizeof(number),
-                sizeof(descriptor));
-    return ConnectionEvent{.connected = number == ZMQ_EVENT_CONNECTED,
-                           .descriptor = descriptor};
+    std::memcpy(&value, frames[0].bytes().data() + sizeof(number),
+                sizeof(value));
+    using Kind = ConnectionEvent::Kind;
+    if ((number & kRefusals) != 0) {
+      return ConnectionEvent{
+          .kind = Kind::kRefused,
+          .endpoint = std::string(frames[1].text()),
+          .why = WhyRefused(number, value),
+          .broke = number == ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL};
+    }
+    return ConnectionEvent{
+        .kind = number == ZMQ_EVENT_CONNECTED ? Kind::kConnected : Kind::kEnded,
+        .descriptor = value};
   }
   return std::nullopt;
 }

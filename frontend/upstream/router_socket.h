@@ -15,6 +15,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "frontend/upstream/zmq_frame.h"
+#include "proto/curve_keys.h"
 
 namespace parm {
 
@@ -23,12 +24,20 @@ struct RouterSocketOptions {
   int high_water_mark = 80;
   /// A larger frame from a peer ends its connection.
   int64_t max_message_bytes = 0;
+  /// Our CURVE keys; empty: connections are in the clear.
+  CurveKeys keys;
 };
 
-/// What became of one connection, named by its descriptor.
+/// What became of one connection.
 struct ConnectionEvent {
-  bool connected = false;  // else: ended
-  int descriptor = -1;
+  enum class Kind { kConnected, kEnded, kRefused };
+  Kind kind = Kind::kEnded;
+  int descriptor = -1;  // names it; -1 if refused
+  /// Refused: the two sides do not understand or know each other, or it broke
+  /// before they did.
+  std::string endpoint;  // numeric
+  std::string why;
+  bool broke = false;  // the last of these
 };
 
 /// Threads: one.
@@ -42,14 +51,16 @@ class RouterSocket {
   static absl::StatusOr<std::unique_ptr<RouterSocket>> Open(
       const RouterSocketOptions& options);
 
-  /// Begins a connection; libzmq retries until it stands. Both sides' ids must
+  /// Begins a connection; libzmq retries until it stands. With keys of our own
+  /// `server_key` is the peer's public one. Both sides' ids must
   /// be new: libzmq must not see the old one again before its pipe has ended,
   /// and a peer that still holds the old connection would ignore a second of
   /// the same name.
   /// Errors: kInvalidArgument for an endpoint that it cannot connect to;
   /// kInternal.
   absl::Status Connect(const std::string& endpoint, absl::string_view peer_id,
-                       absl::string_view own_id);
+                       absl::string_view own_id,
+                       const std::string& server_key = "");
 
   /// Ends it, with all that is queued in it.
   void Disconnect(const std::string& endpoint);

@@ -41,7 +41,8 @@ class UpstreamListener {
   /// The worker can be sent tasks: first contact, reconnect, restart (another
   /// instance_nonce), or an answer to a repeated question.
   virtual void OnHello(WorkerId worker, const wire::Hello& hello) = 0;
-  /// What came in place of a Hello cannot be read, so the worker stays down.
+  /// What came in place of a Hello cannot be read, or the handshake before it
+  /// failed, so the worker stays down.
   virtual void OnHelloRefused(WorkerId worker, const std::string& why) = 0;
   /// Its connection is gone; tasks in flight there will not be answered.
   virtual void OnLost(WorkerId worker) = 0;

@@ -19,6 +19,8 @@ namespace parm {
 namespace {
 
 constexpr int kMaxBackoffFactor = 8;
+// Connections that broke in the handshake one after the other.
+constexpr int kTellBroken = 3;
 using Clock = std::chrono::steady_clock;
 
 std::string RandomRoutingId() {
@@ -31,6 +33,7 @@ std::string RandomRoutingId() {
 // One configured worker. It is `up` from its Hello until its connection breaks.
 struct Link {
   std::string endpoint;
+  std::string server_key;
   uint32_t generation = 0;  // of its connection; part of its routing id
   std::string routing_id;
   bool up = false;
@@ -40,6 +43,7 @@ struct Link {
   bool hello_pending = false;
   Time hello_due{};  // when a pending hello is given up
   int backoff_factor = 1;
+  int handshakes_broken = 0;  // since the last Hello
 };
 
 class Upstream final : public ZmqUpstream {
@@ -86,6 +90,7 @@ class Upstream final : public ZmqUpstream {
   void HandleMalformed(WorkerId worker, uint64_t task_id);
   bool KnownInstance(WorkerId worker, uint64_t nonce);
   void HandleDisconnect(int descriptor);
+  void HandleRefused(const ConnectionEvent& event);
 
   // Constant after Start.
   const UpstreamOptions options_;
@@ -111,6 +116,7 @@ absl::Status Upstream::Start() {
   for (size_t i = 0; i < links_.size(); ++i) {
     const WorkerId worker{static_cast<uint32_t>(i)};
     links_[i].endpoint = options_.workers[i].endpoint;
+    links_[i].server_key = options_.workers[i].server_key;
     if (!endpoints.insert(links_[i].endpoint).second) {
       return absl::InvalidArgumentError(
           absl::StrCat("two workers share one endpoint: ", links_[i].endpoint));
@@ -136,7 +142,8 @@ absl::Status Upstream::OpenSocket() {
   PARM_ASSIGN_OR_RETURN(
       socket_, RouterSocket::Open(
                    {.high_water_mark = static_cast<int>(4 * max_in_flight + 16),
-                    .max_message_bytes = options_.max_message_bytes}));
+                    .max_message_bytes = options_.max_message_bytes,
+                    .keys = options_.keys}));
   return absl::OkStatus();
 }
 
@@ -145,7 +152,8 @@ absl::Status Upstream::Connect(Link& link) {
   const auto index = static_cast<uint32_t>(&link - links_.data());
   link.routing_id = EncodeRoutingId(WorkerId{index}, ++link.generation);
   return socket_->Connect(link.endpoint, link.routing_id,
-                          absl::StrCat(own_id_, ".", link.generation));
+                          absl::StrCat(own_id_, ".", link.generation),
+                          link.server_key);
 }
 
 // Drops the connection with all that is queued in it (which would otherwise
@@ -359,6 +367,7 @@ void Upstream::HandleHello(WorkerId worker, const wire::Hello& hello,
   link.descriptor = descriptor;
   link.hello_pending = false;
   link.backoff_factor = 1;
+  link.handshakes_broken = 0;
   link.nonce = hello.instance_nonce();
   link.max_message_bytes = hello.max_message_bytes();
   listener_->OnHello(worker, hello);
@@ -418,10 +427,16 @@ bool Upstream::DrainMonitor() {
   for (int i = 0; i < options_.max_messages_per_slice; ++i) {
     const std::optional<ConnectionEvent> event = socket_->NextEvent();
     if (!event) return false;
-    if (event->connected) {
-      open_.insert(event->descriptor);
-    } else {
-      HandleDisconnect(event->descriptor);
+    switch (event->kind) {
+      case ConnectionEvent::Kind::kConnected:
+        open_.insert(event->descriptor);
+        break;
+      case ConnectionEvent::Kind::kEnded:
+        HandleDisconnect(event->descriptor);
+        break;
+      case ConnectionEvent::Kind::kRefused:
+        HandleRefused(*event);
+        break;
     }
   }
   return true;
@@ -440,6 +455,19 @@ void Upstream::HandleDisconnect(int descriptor) {
   ++counters_.connections_lost;
   Reconnect(worker);
   listener_->OnLost(worker);
+}
+
+// It is tried again when the hello is due, as libzmq gives up after some of
+// these.
+void Upstream::HandleRefused(const ConnectionEvent& event) {
+  ++counters_.handshakes_failed;
+  for (size_t i = 0; i < links_.size(); ++i) {
+    Link& link = links_[i];
+    if (link.up || link.endpoint != event.endpoint) continue;
+    // Once or twice it is a process that ended as it started.
+    if (event.broke && ++link.handshakes_broken < kTellBroken) continue;
+    listener_->OnHelloRefused(WorkerId{static_cast<uint32_t>(i)}, event.why);
+  }
 }
 
 }  // namespace

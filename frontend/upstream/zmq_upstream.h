@@ -16,15 +16,18 @@
 #include "boost/asio/io_context.hpp"
 #include "frontend/upstream/upstream_listener.h"
 #include "frontend/upstream/worker_transport.h"
+#include "proto/curve_keys.h"
 
 namespace parm {
 
 struct UpstreamWorker {
   std::string endpoint;  // tcp://HOST:PORT or ipc://PATH
   uint32_t max_in_flight = 16;
+  std::string server_key;  // its public CURVE key; with keys of our own
 };
 
 struct UpstreamOptions {
+  CurveKeys keys;                       // empty: in the clear
   std::vector<UpstreamWorker> workers;  // by WorkerId; endpoints are distinct
   /// A larger frame ends its connection (ZMQ_MAXMSGSIZE).
   int64_t max_message_bytes = int64_t{256} << 20;
@@ -46,7 +49,8 @@ struct UpstreamCounters {
   // Tasks while down or with too large a tensor; any that a pipe refused.
   uint64_t sends_refused = 0;
   uint64_t hellos = 0;
-  uint64_t hellos_refused = 0;  // also counted as malformed
+  uint64_t hellos_refused = 0;     // also counted as malformed
+  uint64_t handshakes_failed = 0;  // wrong or missing keys, no ZeroMQ
   uint64_t connections_lost = 0;
   uint64_t reconnects = 0;
 };

@@ -7,6 +7,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "proto/curve_keys.h"
 #include "proto/strict_yaml.h"
 #include "tests/support/linear_model.h"
 #include "tests/support/matchers.h"
@@ -160,6 +161,35 @@ TEST(WorkerConfigTest, LoadBundlesNamesTheBundleThatFails) {
   config.bundles.back().path = folder + "/cut";
   EXPECT_THAT(LoadBundles(config, LoadLinearModel),
               StatusIs(absl::StatusCode::kDataLoss, HasSubstr("/cut")));
+}
+
+TEST(WorkerConfigTest, ReadsCurveKeysBesideTheFile) {
+  const ScratchDirectory scratch;
+  ASSERT_THAT(MakeCurveKeys(scratch / "worker"), IsOk());
+  ASSERT_THAT(MakeCurveKeys(scratch / "frontend"), IsOk());
+  const auto load = [&](const std::string& curve) {
+    WriteFile(scratch / "worker.yaml",
+              absl::StrCat(kMinimal, "curve: {", curve, "}\n"));
+    return LoadWorkerConfig(scratch / "worker.yaml");
+  };
+  PARM_ASSERT_OK_AND_ASSIGN(
+      const WorkerConfig config,
+      load("secret_key: worker, frontends: [frontend.pub, worker.pub]"));
+  PARM_ASSERT_OK_AND_ASSIGN(const std::string public_key,
+                            LoadCurveKey(scratch / "frontend.pub"));
+  EXPECT_THAT(config.loop.client_keys,
+              ::testing::ElementsAre(public_key, config.loop.keys.public_key));
+  for (const auto& [curve, want] :
+       {std::pair{"secret_key: worker", "frontends"},
+        std::pair{"frontends: [frontend.pub]", "secret_key"},
+        std::pair{"secret_key: worker, frontends: []", "frontends"},
+        std::pair{"secret_key: none, frontends: [frontend.pub]",
+                  "cannot be read"},
+        std::pair{"secret_key: worker, frontends: [worker.yaml]",
+                  "want one key of 40 characters"}}) {
+    EXPECT_THAT(load(curve),
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(want)));
+  }
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include "absl/strings/str_replace.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "proto/curve_keys.h"
 #include "tests/support/matchers.h"
 #include "tests/support/scratch_directory.h"
 #include "tests/support/test_certificates.h"
@@ -508,6 +509,57 @@ TEST(FrontendConfigTest, ReadsCertificatesBesideTheFile) {
     EXPECT_THAT(parse("grpc:\n  tls: {" + text + "}\n"),
                 StatusIs(absl::StatusCode::kInvalidArgument,
                          AllOf(StartsWith(file + ":4: "), HasSubstr(want))));
+  }
+}
+
+TEST(FrontendConfigTest, GivesEveryWorkerAServerKey) {
+  const ScratchDirectory scratch;
+  for (const char* const name : {"own", "common", "special"}) {
+    ASSERT_THAT(MakeCurveKeys(scratch / name), IsOk());
+  }
+  const auto parse = [&](const std::string& second, const std::string& curve) {
+    return ParseFrontendConfig(
+        absl::StrCat("workers:\n  - {endpoint: \"tcp://a:1\"}\n  - {", second,
+                     "}\nmodels: [{name: m}]\n", curve, "\n"),
+        scratch / "f.yaml");
+  };
+  const std::string special =
+      "endpoint: \"tcp://a:2\", server_key: special.pub";
+  PARM_ASSERT_OK_AND_ASSIGN(
+      const FrontendOptions options,
+      parse(special, "curve: {secret_key: own, server_key: common.pub}"));
+  PARM_ASSERT_OK_AND_ASSIGN(const CurveKeys own,
+                            LoadCurveKeys(scratch / "own"));
+  EXPECT_EQ(options.upstream.keys.secret_key, own.secret_key);
+  EXPECT_EQ(options.upstream.keys.public_key, own.public_key);
+  PARM_ASSERT_OK_AND_ASSIGN(const std::string common,
+                            LoadCurveKey(scratch / "common.pub"));
+  PARM_ASSERT_OK_AND_ASSIGN(const std::string other,
+                            LoadCurveKey(scratch / "special.pub"));
+  EXPECT_EQ(options.upstream.workers[0].server_key, common);
+  EXPECT_EQ(options.upstream.workers[1].server_key, other);
+
+  struct WrongKeys {
+    std::string second;
+    const char* curve;
+    int line;
+    const char* want;
+  };
+  for (const WrongKeys& wrong :
+       {WrongKeys{special, "", 3, "server_key needs a section curve"},
+        WrongKeys{special, "curve: {secret_key: own}", 2, "no server_key"},
+        WrongKeys{special, "curve: {secret_key: none, server_key: common.pub}",
+                  5, "cannot be read"},
+        WrongKeys{special, "curve: {secret_key: own, server_key: f.yaml}", 5,
+                  "cannot be read"},
+        WrongKeys{"endpoint: \"http://a:2\", server_key: special.pub",
+                  "curve: {secret_key: own, server_key: common.pub}", 3,
+                  "server_key is for parm-workers"}}) {
+    EXPECT_THAT(
+        parse(wrong.second, wrong.curve),
+        StatusIs(absl::StatusCode::kInvalidArgument,
+                 AllOf(HasSubstr(absl::StrCat("f.yaml:", wrong.line, ": ")),
+                       HasSubstr(wrong.want))));
   }
 }
 

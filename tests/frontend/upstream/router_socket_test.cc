@@ -88,12 +88,12 @@ TEST_F(RouterSocketTest, TellsWhenAConnectionBeginsAndEnds) {
     ASSERT_THAT(socket_->Connect(worker.endpoint(), kPeer, "us"), IsOk());
     event = NextEvent();
     ASSERT_TRUE(event.has_value());
-    EXPECT_TRUE(event->connected);
+    EXPECT_EQ(event->kind, ConnectionEvent::Kind::kConnected);
   }
   const int descriptor = event->descriptor;
   event = NextEvent();
   ASSERT_TRUE(event.has_value());
-  EXPECT_FALSE(event->connected);
+  EXPECT_EQ(event->kind, ConnectionEvent::Kind::kEnded);
   EXPECT_EQ(event->descriptor, descriptor);
 }
 
