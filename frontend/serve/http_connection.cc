@@ -20,6 +20,9 @@ constexpr size_t kReadAheadBytes = size_t{16} << 10;
 /// After the last reply the peer has this long to close its side: closing first
 /// would reset the connection and may destroy the reply on its way.
 constexpr Duration kLingerTime = Milliseconds(2'000);
+/// In a drain, how long a connection without a request still takes one, which
+/// may be on its way: closed at once, it would be lost with the connection.
+constexpr Duration kDrainGrace = Milliseconds(500);
 /// What a peer may go on sending after a request was refused.
 constexpr size_t kMaxDiscardedBytes = size_t{64} << 20;
 /// The interim reply to Expect: 100-continue.
@@ -291,8 +294,8 @@ void HttpConnection::Dispatch(oip::Body body) {
   const uint64_t sequence = front_sequence_ + num_slots_ - 1;
   slot.http_version = head.http_version;
   slot.head_only = head.method == HttpMethod::kHead;
-  slot.close = !head.keep_alive;
-  reading_ = head.keep_alive ? Reading::kHead : Reading::kDiscard;
+  slot.close = !head.keep_alive || draining_;
+  reading_ = slot.close ? Reading::kDiscard : Reading::kHead;
   parser_.Reset();
   request_begun_ = false;
   const uint64_t token =
@@ -426,7 +429,10 @@ bool HttpConnection::IsIdle() const {
 }
 
 void HttpConnection::BeginDrain() {
-  if (num_slots_ == 0 && IsIdle()) return Close();
+  if (stream_.handshaking()) return Close();
+  draining_ = true;
+  drain_since_ = listener_->now;
+  if (num_slots_ == 0 && IsIdle()) return;    // Tick closes it.
   if (reading_ == Reading::kDiscard) return;  // It ends already.
   // What is not here as a whole would come too late in any case, and its client
   // may never finish it.
@@ -460,7 +466,11 @@ void HttpConnection::Tick() {
       ++counters->read_timeouts;
       Refuse(408, "the request did not arrive in time");
     }
-  } else if (num_slots_ == 0 && now - idle_since_ > options.idle_timeout) {
+  } else if (num_slots_ > 0) {
+    return;
+  } else if (draining_) {
+    if (now - drain_since_ > kDrainGrace) Close();
+  } else if (now - idle_since_ > options.idle_timeout) {
     ++counters->idle_timeouts;
     Close();
   }

@@ -58,8 +58,8 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   /// Applies the timeouts. Needs: listener->now is up to date.
   void Tick();
 
-  /// Ends the connection behind the last reply that is due on it; a request
-  /// that is not here as a whole is refused.
+  /// Ends the connection behind the last reply that is due on it, or soon if
+  /// there is none; a request that is not here as a whole is refused.
   void BeginDrain();
 
   /// Abandons what is unanswered and closes the socket at once.
@@ -141,11 +141,13 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   bool processing_ = false;
   bool peer_closed_ = false;
   bool lingering_ = false;
+  bool draining_ = false;
   bool closed_ = false;
   Time request_since_;
   Time write_since_;
   Time idle_since_;
   Time linger_since_;
+  Time drain_since_;
 };
 
 }  // namespace parm

@@ -86,6 +86,7 @@ class HttpListener::Impl : public std::enable_shared_from_this<Impl> {
 
  private:
   void OnAccept(error_code error, LoopSocket socket);
+  void Admit(LoopSocket socket);
   void RefuseConnection(LoopSocket socket);
   void OnTick();
   void Forget(HttpConnection* connection);
@@ -158,6 +159,11 @@ void HttpListener::Impl::OnAccept(error_code error, LoopSocket socket) {
     accept_failed_ = true;
     return;
   }
+  Admit(std::move(socket));
+  Accept();
+}
+
+void HttpListener::Impl::Admit(LoopSocket socket) {
   ++counters_.connections_accepted;
   if (connections_.size() >= options_.max_connections) {
     ++counters_.connections_refused;
@@ -169,7 +175,6 @@ void HttpListener::Impl::OnAccept(error_code error, LoopSocket socket) {
     connections_.emplace(connection.get(), connection);
     connection->Start();
   }
-  Accept();
 }
 
 void HttpListener::Impl::RefuseConnection(LoopSocket socket) {
@@ -219,8 +224,16 @@ void HttpListener::Impl::Forget(HttpConnection* connection) {
 }
 
 void HttpListener::Impl::StopAccepting() {
-  error_code ignored;
-  acceptor_.close(ignored);
+  if (!acceptor_.is_open()) return;
+  // Whom the system has told that he is connected must not be reset.
+  error_code error;
+  acceptor_.non_blocking(true, error);
+  for (size_t i = 0; !error && i < options_.max_connections; ++i) {
+    LoopSocket socket(io_.get_executor());
+    acceptor_.accept(socket, error);
+    if (!error) Admit(std::move(socket));
+  }
+  acceptor_.close(error);
 }
 
 void HttpListener::Impl::Drain(std::function<void()> done) {
@@ -237,7 +250,8 @@ void HttpListener::Impl::ReportDrained() {
 }
 
 void HttpListener::Impl::Shutdown() {
-  StopAccepting();
+  error_code ignored;
+  acceptor_.close(ignored);
   on_drained_ = nullptr;
   for (const auto& connection : Connections()) connection->Close();
   timer_.cancel();

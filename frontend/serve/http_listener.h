@@ -47,10 +47,10 @@ class HttpListener {
   void StopAccepting();
 
   /// StopAccepting, and ends each connection once nothing is under way on it:
-  /// idle ones now, others behind their last reply, which says so. A request of
-  /// which only a part is here is answered 503, or not at all behind others'
-  /// replies. `done` runs once on the loop when all have ended; never inside
-  /// this call.
+  /// idle ones in half a second, others behind their last reply, which says so.
+  /// A request of which only a part is here is answered 503, or not at all
+  /// behind others' replies. `done` runs once on the loop when all have ended;
+  /// never inside this call.
   void Drain(std::function<void()> done);
 
  private:

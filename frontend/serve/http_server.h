@@ -49,9 +49,10 @@ class HttpServer {
   /// No new connections; those that are here go on being served.
   void StopAccepting();
 
-  /// StopAccepting; idle connections are closed, others behind their last
-  /// reply. `done` runs once on the loop when all have ended, never inside this
-  /// call. A reply that a client does not read ends with write_timeout.
+  /// StopAccepting; idle connections are closed in half a second, in which they
+  /// still take a request, others behind their last reply. `done` runs once on
+  /// the loop when all have ended, never inside this call. A reply that a
+  /// client does not read ends with write_timeout.
   void Drain(std::function<void()> done);
 
  private:

@@ -455,6 +455,40 @@ TEST(HttpConnectionTest, DrainsPastARequestBehindTheLastReply) {
   EXPECT_TRUE(harness.Await([&] { return drained; }));
 }
 
+TEST(HttpConnectionTest, AnswersWhatWasOnItsWayWhenItDrains) {
+  ServerHarness harness;
+  RawHttpClient client(harness.port());
+  EXPECT_EQ(client.Ask(kLive).status, 200);
+  bool drained = false;
+  // In one turn of the loop: the request is here, and not read yet.
+  harness.OnLoop([&] {
+    harness.server().Drain([&] { drained = true; });
+    client.Send(std::string(kLive) + kLive);
+  });
+  const RawReply reply = client.ReadReply();
+  EXPECT_EQ(reply.status, 200);
+  EXPECT_EQ(reply.headers.at("connection"), "close");
+  EXPECT_TRUE(client.AtEnd());
+  client.Close();
+  EXPECT_TRUE(harness.Await([&] { return drained; }));
+}
+
+TEST(HttpConnectionTest, ServesWhoConnectedBeforeItStopped) {
+  ServerHarness harness;
+  std::vector<std::unique_ptr<RawHttpClient>> clients;
+  // Connected as far as the system is concerned, and not accepted yet.
+  harness.OnLoop([&] {
+    for (int i = 0; i < 20; ++i) {
+      clients.push_back(std::make_unique<RawHttpClient>(harness.port()));
+    }
+    harness.server().StopAccepting();
+  });
+  for (const auto& client : clients) {
+    EXPECT_EQ(client->Ask(kLive).status, 200);
+  }
+  EXPECT_FALSE(RawHttpClient(harness.port()).connected());
+}
+
 TEST(HttpConnectionTest, DrainsAtOnceWithoutConnections) {
   ServerHarness harness;
   bool drained = false;
