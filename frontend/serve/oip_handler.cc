@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "frontend/serve/pinned_body.h"
+#include "frontend/serve/trace_context.h"
 #include "proto/oip/infer_response_codec.h"
 #include "proto/oip/metadata_json.h"
 
@@ -190,10 +191,12 @@ uint64_t OipHandler::Infer(HttpRequest request, oip::Route route,
   }
   infer->model_name = std::move(route.model);
   infer->model_version = std::move(route.version);
+  const std::string traceparent(TraceparentIn(request.passed_headers));
   infer->headers = std::move(request.passed_headers);
   const size_t index = TakePending();
   Pending& pending = pending_[index];
   pending.slot = slot;
+  pending.traceparent = traceparent;
   pending.requested = infer->outputs;
   pending.binary_outputs = infer->binary_outputs;
   pending.coding = ChooseCoding(request.accept_encoding);
@@ -227,7 +230,12 @@ void OipHandler::Abandon(uint64_t token) {
 void OipHandler::OnAnswer(size_t index, QueryReply answer) {
   const Pending pending = std::exchange(pending_[index], Pending());
   free_.push_back(index);
-  pending.slot.Send(AnswerReply(pending, answer));
+  HttpReply reply = AnswerReply(pending, answer);
+  if (!pending.traceparent.empty()) {
+    absl::StrAppend(&reply.headers, "traceparent: ", pending.traceparent,
+                    "\r\n");
+  }
+  pending.slot.Send(std::move(reply));
 }
 
 HttpReply OipHandler::AnswerReply(const Pending& pending,

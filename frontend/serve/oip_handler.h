@@ -40,6 +40,7 @@ class OipHandler final : public HttpHandler {
     QueryHandle handle{};
     std::vector<oip::RequestedOutput> requested;
     bool binary_outputs = false;
+    std::string traceparent;  // of the request; empty: none
     ContentCoding coding = ContentCoding::kIdentity;
   };
 

@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "frontend/serve/trace_context.h"
 #include "proto/oip/header_metadata.h"
 #include "proto/oip/infer_request_message.h"
 
@@ -111,6 +112,14 @@ size_t TensorBytes(const oip::InferRequest& request) {
 
 void AddTrailingMetadata(const QueryReply& answer,
                          grpc::CallbackServerContext* context) {
+  const auto& metadata = context->client_metadata();
+  const auto trace = metadata.find("traceparent");
+  if (trace != metadata.end()) {
+    const absl::string_view value(trace->second.data(), trace->second.size());
+    if (IsTraceparent(value)) {
+      context->AddTrailingMetadata("traceparent", std::string(value));
+    }
+  }
   if (!answer.status.ok()) {
     // What the gRPC library's own retries go by.
     if (answer.retry_after_s > 0) {

@@ -262,6 +262,30 @@ TEST(HttpServerTest, PassesParametersThrough) {
       want);
 }
 
+TEST(HttpServerTest, GivesTheTraceparentBackAndOn) {
+  const std::string good =
+      "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+  ServerHarness harness;
+  RawHttpClient client(harness.port());
+  const auto ask = [&](const std::string& value) {
+    return client.Ask(InferRequestText("Traceparent: " + value + "\r\n"));
+  };
+  EXPECT_EQ(ask(good).headers.at("traceparent"), good);
+  EXPECT_THAT(
+      harness.OnLoop([&] { return harness.service().last_request.headers; }),
+      HasSubstr("Traceparent: " + good + "\r\n"));
+  // Nothing else comes back, whatever it is.
+  for (const std::string& bad :
+       {std::string("x"), good + "0", good.substr(0, 54) + "G",
+        good.substr(0, 2) + "x" + good.substr(3)}) {
+    EXPECT_EQ(ask(bad).headers.count("traceparent"), 0u) << bad;
+  }
+  EXPECT_EQ(client.Ask(InferRequestText()).headers.count("traceparent"), 0u);
+  harness.OnLoop(
+      [&] { harness.service().failure = absl::UnavailableError("none"); });
+  EXPECT_EQ(ask(good).headers.at("traceparent"), good);
+}
+
 TEST(HttpServerTest, RefusesBadInferenceRequestsWithASentence) {
   ServerHarness harness;
   RawHttpClient client(harness.port());

@@ -93,6 +93,26 @@ TEST(GrpcServerTest, AnswersAndLabelsACall) {
   EXPECT_EQ(Trailing(call.context, "x-parm-confidence"), "0.75");
 }
 
+TEST(GrpcServerTest, GivesTheTraceparentBack) {
+  const std::string traceparent =
+      "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+  GrpcHarness harness;
+  grpc::ClientContext context;
+  context.AddMetadata("traceparent", traceparent);
+  inference::ModelInferResponse response;
+  ASSERT_TRUE(
+      harness.stub().ModelInfer(&context, EchoRequest(), &response).ok());
+  EXPECT_THAT(
+      harness.OnLoop([&] { return harness.service().last_request.headers; }),
+      ::testing::HasSubstr("traceparent: " + traceparent + "\r\n"));
+  EXPECT_EQ(Trailing(context, "traceparent"), traceparent);
+  grpc::ClientContext another;
+  another.AddMetadata("traceparent", traceparent + "0");
+  ASSERT_TRUE(
+      harness.stub().ModelInfer(&another, EchoRequest(), &response).ok());
+  EXPECT_EQ(Trailing(another, "traceparent"), "");
+}
+
 TEST(GrpcServerTest, GivesStatusCodesForEveryError) {
   GrpcHarness harness;
   const std::vector<std::pair<absl::StatusCode, grpc::StatusCode>> cases = {
