@@ -8,6 +8,8 @@ set(CMAKE_CXX_EXTENSIONS OFF)
 set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+# Installed programs find LibTorch where they were linked with it.
+set(CMAKE_INSTALL_RPATH_USE_LINK_PATH ON)
 
 # PRIVATE to each target: a user of a header does not inherit our warnings.
 add_library(parm_warnings INTERFACE)
@@ -56,12 +58,16 @@ function(parm_library name)
   add_library(parm::${name} ALIAS ${target})
 endfunction()
 
-# parm_executable(parm-worker SOURCES main.cc PRIVATE parm::backends)
+# parm_executable(parm-worker SOURCES main.cc PRIVATE parm::backends COMPONENT
+# worker): COMPONENT, of `cmake --install`; without it is not installed.
 function(parm_executable name)
-  cmake_parse_arguments(ARG "" "" "SOURCES;PRIVATE" ${ARGN})
+  cmake_parse_arguments(ARG "" "COMPONENT" "SOURCES;PRIVATE" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
   _parm_common(${name})
   target_link_libraries(${name} PRIVATE ${ARG_PRIVATE})
+  if(ARG_COMPONENT)
+    install(TARGETS ${name} RUNTIME COMPONENT ${ARG_COMPONENT})
+  endif()
 endfunction()
 
 # For targets whose sources include torch: links LibTorch and reuses one
