@@ -20,8 +20,9 @@ int HexValue(char c) {
 }
 
 absl::string_view PathOf(absl::string_view target) {
-  if (absl::StartsWithIgnoreCase(target, "http://")) {
-    const size_t slash = target.find('/', 7);
+  for (const absl::string_view scheme : {"http://", "https://"}) {
+    if (!absl::StartsWithIgnoreCase(target, scheme)) continue;
+    const size_t slash = target.find('/', scheme.size());
     target = slash == absl::string_view::npos ? "/" : target.substr(slash);
   }
   return target.substr(0, target.find_first_of("?#"));

@@ -146,6 +146,53 @@ TEST(HttpServerTest, DecodesPathsAndIgnoresQueries) {
   EXPECT_THAT(reply.body, HasSubstr("'?x'"));
 }
 
+TEST(HttpServerTest, SeesThroughTricksWithPathsAndVerbs) {
+  struct Case {
+    std::string verb;
+    std::string target;
+    int status;
+  };
+  const Case cases[] = {
+      // A name is what stands between two slashes, decoded once.
+      {"GET", "/v2/models/%2e%2e", 404},
+      {"GET", "/v2/models/echo%2Fready", 404},
+      {"GET", "/v2/models/echo%00", 404},
+      {"GET", "/v2/models/%2565cho", 404},
+      {"GET", "/v2/models/echo%3Fx", 404},
+      {"GET", "/v2/models/echo%0d%0aX:%20y", 404},
+      {"GET", "/v2/models/%", 400},
+      {"GET", "/v2/models/%zz", 400},
+      {"GET", "/v2/models/" + std::string(2000, 'a'), 404},
+      {"GET", "/v2/../v2", 404},
+      {"GET", "/%76%32", 404},
+      {"GET", "*", 404},
+      {"GET", "HTTPS://test/v2?x=/v2/models/echo", 200},
+      {"GET", "//v2//models//echo/", 200},
+      {"OPTIONS", "*", 404},
+      {"CONNECT", "test:80", 404},
+      {"TRACE", "/v2", 405},
+      {"PATCH", kInferTarget, 405},
+      {"get", "/v2", 405},
+      {"POST", "/v2/health/live", 405}};
+  ServerHarness harness;
+  RawHttpClient client(harness.port());
+  uint64_t num_refused = 0;
+  for (const Case& trick : cases) {
+    SCOPED_TRACE(trick.verb + " " + trick.target);
+    // With a body, which must not be taken for the next request.
+    const RawReply reply = client.Ask(
+        Request(trick.verb, trick.target, "", "GET /v2/x HTTP/1.1\r\n\r\n"));
+    EXPECT_EQ(reply.status, trick.status) << reply.body;
+    EXPECT_EQ(reply.headers.count("x"), 0u);
+    num_refused += trick.status >= 400 ? 1 : 0;
+  }
+  const HttpCounters counters = harness.Counters();
+  uint64_t num_counted = 0;
+  for (const auto& by_class : counters.replies) num_counted += by_class[4];
+  EXPECT_EQ(num_counted, num_refused);
+  EXPECT_EQ(counters.connections_accepted, 1u);
+}
+
 TEST(HttpServerTest, AnswersHeadWithoutABody) {
   ServerHarness harness;
   RawHttpClient client(harness.port());
