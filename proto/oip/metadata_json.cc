@@ -150,6 +150,24 @@ absl::Status ReadServer(const simdjson::dom::object& root,
   return absl::OkStatus();
 }
 
+/// `read` fills a document's meaning from its root.
+template <typename Document>
+absl::StatusOr<Document> ParseDocument(
+    absl::string_view malformed, const Body& body, const CodecLimits& limits,
+    absl::Status (*read)(const simdjson::dom::object&, const CodecLimits&,
+                         Document*)) {
+  JsonParser parser;
+  simdjson::dom::object root;
+  Document document;
+  absl::Status status =
+      body.size > limits.max_json_bytes
+          ? absl::InvalidArgumentError("the document is too large")
+          : parser.ParseObject(body.storage, body.size, &root);
+  if (status.ok()) status = read(root, limits, &document);
+  if (status.ok()) return document;
+  return absl::DataLossError(absl::StrCat(malformed, status.message()));
+}
+
 }  // namespace
 
 std::string WriteServerMetadata(
@@ -245,32 +263,14 @@ std::string WriteError(absl::string_view message) {
 
 absl::StatusOr<ServerMetadata> ParseServerMetadata(const Body& body,
                                                    const CodecLimits& limits) {
-  JsonParser parser;
-  simdjson::dom::object root;
-  ServerMetadata server;
-  absl::Status status =
-      body.size > limits.max_json_bytes
-          ? absl::InvalidArgumentError("the document is too large")
-          : parser.ParseObject(body.storage, body.size, &root);
-  if (status.ok()) status = ReadServer(root, limits, &server);
-  if (status.ok()) return server;
-  return absl::DataLossError(
-      absl::StrCat("server metadata is malformed: ", status.message()));
+  return ParseDocument("server metadata is malformed: ", body, limits,
+                       ReadServer);
 }
 
 absl::StatusOr<ModelMetadata> ParseModelMetadata(const Body& body,
                                                  const CodecLimits& limits) {
-  JsonParser parser;
-  simdjson::dom::object root;
-  ModelMetadata model;
-  absl::Status status =
-      body.size > limits.max_json_bytes
-          ? absl::InvalidArgumentError("the document is too large")
-          : parser.ParseObject(body.storage, body.size, &root);
-  if (status.ok()) status = ReadModel(root, limits, &model);
-  if (status.ok()) return model;
-  return absl::DataLossError(
-      absl::StrCat("model metadata is malformed: ", status.message()));
+  return ParseDocument("model metadata is malformed: ", body, limits,
+                       ReadModel);
 }
 
 std::string ParseError(absl::string_view text) {
