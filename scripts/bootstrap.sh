@@ -15,7 +15,7 @@ packages=(
   libgrpc++-dev protobuf-compiler-grpc
   libboost1.81-dev libsimdjson-dev libyaml-cpp-dev libcli11-dev libspdlog-dev
   prometheus-cpp-dev libhwy-dev libgtest-dev libgmock-dev libbenchmark-dev
-  zlib1g-dev libssl-dev libgloo-dev
+  zlib1g-dev libssl-dev openssl libgloo-dev
   # The rival from outside, of the live comparison and the hop's cost.
   haproxy
   # Clients that the tests drive the frontend with; libb64 is perf_analyzer's.
