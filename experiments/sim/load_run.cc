@@ -11,9 +11,7 @@
 #include "experiments/sim/draws.h"
 #include "experiments/sim/job_plans.h"
 #include "experiments/sim/joint_faults.h"
-#include "experiments/sim/performer.h"
-#include "experiments/sim/service_ledger.h"
-#include "experiments/sim/worker_side.h"
+#include "experiments/sim/sim_frontend.h"
 #include "frontend/core/frontend_core.h"
 
 namespace parm::sim {
@@ -22,8 +20,10 @@ namespace {
 
 // SimEvent::small of an incident that is one worker's.
 constexpr uint8_t kWorkerEvent = 1;
+// What a draw of a query is for.
+constexpr uint64_t kFrontend = 2;
 
-class LoadSimulator final : public core::ActionSink {
+class LoadSimulator {
  public:
   LoadSimulator(const LoadScenario& scenario, const Candidate& candidate,
                 Scenario world, uint64_t seed)
@@ -32,55 +32,50 @@ class LoadSimulator final : public core::ActionSink {
         deadline_(candidate.model().deadline),
         draws_(seed),
         plans_(scenario, draws_, seed, unit_.cost),
-        ledger_(plans_),
-        description_(WithLaw(std::move(world), &ledger_)),
-        world_(description_, draws_),
-        worker_side_(description_, draws_, world_),
+        pool_(now_),
+        description_(WithLaw(std::move(world), &pool_)),
+        workers_(MakeWorkers(description_, draws_, pool_)),
         arrivals_(scenario, draws_),
-        tally_(deadline_) {}
+        tally_(deadline_) {
+    for (uint8_t i = 0; i < scenario.num_frontends; ++i) {
+      frontends_.push_back(std::make_unique<SimFrontend>(
+          description_, draws_, plans_, i, workers_,
+          [this](SimFrontend& frontend, const core::AnswerQuery& answer) {
+            OnAnswer(frontend, answer);
+          }));
+      pool_.Add(*frontends_.back());
+    }
+  }
 
   absl::StatusOr<LoadRun> Run();
-
-  void Emit(const core::Action& action) override {
-    if (const auto* answer = std::get_if<core::AnswerQuery>(&action)) {
-      OnAnswer(*answer);
-    }
-    ledger_.See(action);
-    world_.Emit(action);
-  }
 
  private:
   // Taken where the measured part begins and ends.
   struct Mark {
     Time at{};
-    core::ModelCounters counters;
-    JobPlans::Totals service;
+    double extra_jobs = 0;
+    double late_originals = 0;
+    Duration extra_service{0};
   };
 
   static Scenario WithLaw(Scenario world, JobLaw* law) {
     world.job_law = law;
     return world;
   }
-  Mark Now() const {
-    return {.at = world_.now,
-            .counters = core_->counters().models.front(),
-            .service = plans_.totals()};
-  }
-  void Tell(const core::Event& event) {
-    ledger_.See(event);
-    core_->Handle(world_.now, event, *this);
-  }
+  Mark TakeMark() const;
+  // What happens to all is planned in the first one's world.
+  EventQueue& events() { return frontends_.front()->world.events; }
+  SimFrontend& Earliest() const;
   void PlanArrival() {
     arrival_ = arrivals_.Next();
-    world_.events.Push(
-        {.at = Time{} + arrival_.at, .what = Happening::kArrival});
+    events().Push({.at = Time{} + arrival_.at, .what = Happening::kArrival});
   }
   void PlanPause(uint64_t period) {
     if (!scenario_.domain_pause) return;
-    world_.events.Push({.at = Time{} + static_cast<int64_t>(period) *
-                                           scenario_.domain_pause->every,
-                        .what = Happening::kIncident,
-                        .id = period});
+    events().Push({.at = Time{} + static_cast<int64_t>(period) *
+                                      scenario_.domain_pause->every,
+                   .what = Happening::kIncident,
+                   .id = period});
   }
   void PlanWorkerEvents();
   void Strike(const SimEvent& event);
@@ -89,23 +84,23 @@ class LoadSimulator final : public core::ActionSink {
   void Pause(const SimEvent& event);
   void EndPause(const SimEvent& event);
   void Happen(const SimEvent& event);
-  void OnAnswer(const core::AnswerQuery& answer);
+  void OnAnswer(const SimFrontend& frontend, const core::AnswerQuery& answer);
   RunEntry MakeEntry() const;
 
   const LoadScenario& scenario_;
   const RedundancyUnit unit_;
   const Duration deadline_;
   const Draws draws_;
+  Time now_{};
   JobPlans plans_;
-  ServiceLedger ledger_;
+  SharedPool pool_;
   const Scenario description_;
-  Performer world_;
-  WorkerSide worker_side_;
-  std::unique_ptr<core::FrontendCore> core_;
+  std::vector<SimWorker> workers_;
+  std::vector<std::unique_ptr<SimFrontend>> frontends_;
   ArrivalStream arrivals_;
   Arrival arrival_;  // the next one
   LoadTally tally_;
-  uint64_t first_measured_ = 0;  // query id; 0: still warming up
+  uint64_t first_measured_ = 0;  // its number; 0: still warming up
   // Of the measured queries: arrival, and how they ended.
   std::vector<LoggedQuery> queries_;
   std::vector<uint32_t> samples_;
@@ -114,37 +109,64 @@ class LoadSimulator final : public core::ActionSink {
   Mark end_;
 };
 
+LoadSimulator::Mark LoadSimulator::TakeMark() const {
+  Mark mark = {.at = now_, .extra_service = plans_.totals().extra};
+  for (const auto& frontend : frontends_) {
+    const core::ModelCounters& counters =
+        frontend->core().counters().models.front();
+    for (size_t i = 0; i < counters.tasks.size(); ++i) {
+      if (i == static_cast<size_t>(core::AttemptType::kOriginal)) continue;
+      mark.extra_jobs += static_cast<double>(counters.tasks[i]);
+    }
+    mark.late_originals += static_cast<double>(counters.late_originals);
+  }
+  return mark;
+}
+
+SimFrontend& LoadSimulator::Earliest() const {
+  return **std::min_element(
+      frontends_.begin(), frontends_.end(),
+      [](const auto& a, const auto& b) { return a->next() < b->next(); });
+}
+
 void LoadSimulator::Arrive() {
-  if (first_measured_ == 0 && world_.now >= Time{} + scenario_.warm_up) {
-    first_measured_ = world_.queries.size() + 1;
-    begin_ = Now();
-    ledger_.set_counting(true);
+  const auto count = [&](bool on) {
+    for (const auto& frontend : frontends_) frontend->ledger.set_counting(on);
+    return TakeMark();
+  };
+  if (first_measured_ == 0 && now_ >= Time{} + scenario_.warm_up) {
+    first_measured_ = arrival_.number;
+    begin_ = count(true);
   }
   if (first_measured_ != 0 && queries_.size() < scenario_.num_queries) {
-    queries_.push_back({.due = world_.now - Time{}});
+    queries_.push_back({.due = now_ - Time{}});
     samples_.push_back(arrival_.samples);
-    if (queries_.size() == scenario_.num_queries) {
-      end_ = Now();
-      ledger_.set_counting(false);
-    }
+    if (queries_.size() == scenario_.num_queries) end_ = count(false);
   }
-  Tell(world_.NewQuery(
+  // A client calls any of them.
+  SimFrontend& frontend =
+      *frontends_[draws_.Bits(Purpose::kQuery, arrival_.number, kFrontend) %
+                  frontends_.size()];
+  frontend.query_numbers.push_back(arrival_.number);
+  frontend.world.now = now_;
+  frontend.Tell(frontend.world.NewQuery(
       {.samples = arrival_.samples,
-       .value = draws_.Bits(Purpose::kQuery, world_.queries.size()) | 1,
-       .deadline = world_.now + deadline_},
+       .value = draws_.Bits(Purpose::kQuery, arrival_.number) | 1,
+       .deadline = now_ + deadline_},
       /*signature=*/1));
   PlanArrival();
 }
 
-void LoadSimulator::OnAnswer(const core::AnswerQuery& answer) {
-  const uint64_t id = Raw(answer.query);
-  if (first_measured_ == 0 || id < first_measured_ ||
-      id - first_measured_ >= scenario_.num_queries) {
+void LoadSimulator::OnAnswer(const SimFrontend& frontend,
+                             const core::AnswerQuery& answer) {
+  const uint64_t number = frontend.query_numbers[Raw(answer.query) - 1];
+  if (first_measured_ == 0 || number < first_measured_ ||
+      number - first_measured_ >= scenario_.num_queries) {
     return;
   }
-  const uint64_t index = id - first_measured_;
+  const uint64_t index = number - first_measured_;
   LoggedQuery& query = queries_[index];
-  query.latency = world_.now - Time{} - query.due;
+  query.latency = now_ - Time{} - query.due;
   query.outcome = static_cast<Outcome>(answer.source);
   tally_.Record({.outcome = query.outcome,
                  .latency = query.latency,
@@ -159,18 +181,18 @@ void LoadSimulator::Pause(const SimEvent& event) {
   const uint32_t domain = PausedDomain(scenario_, draws_, event.id);
   for (uint32_t i = domain; i < scenario_.num_workers;
        i += scenario_.fault_domains) {
-    worker_side_.workers()[i].Pause();
+    workers_[i].Pause();
   }
-  world_.events.Push({.at = world_.now + scenario_.domain_pause->length,
-                      .what = Happening::kIncidentOver,
-                      .id = domain});
+  events().Push({.at = now_ + scenario_.domain_pause->length,
+                 .what = Happening::kIncidentOver,
+                 .id = domain});
   PlanPause(event.id + 1);
 }
 
 void LoadSimulator::EndPause(const SimEvent& event) {
   for (auto i = static_cast<uint32_t>(event.id); i < scenario_.num_workers;
        i += scenario_.fault_domains) {
-    worker_side_.workers()[i].Resume(world_.now);
+    workers_[i].Resume(now_);
   }
 }
 
@@ -180,11 +202,11 @@ void LoadSimulator::PlanWorkerEvents() {
     const WorkerEvent& event = scenario_.worker_events[i];
     if (event.kind == WorkerEvent::Kind::kSilent) continue;
     const auto push = [&](Duration at, Happening what) {
-      world_.events.Push({.at = Time{} + at,
-                          .what = what,
-                          .small = kWorkerEvent,
-                          .worker = event.worker,
-                          .id = i});
+      events().Push({.at = Time{} + at,
+                     .what = what,
+                     .small = kWorkerEvent,
+                     .worker = event.worker,
+                     .id = i});
     };
     push(event.at, Happening::kIncident);
     push(event.at + event.length, Happening::kIncidentOver);
@@ -192,50 +214,47 @@ void LoadSimulator::PlanWorkerEvents() {
 }
 
 void LoadSimulator::Strike(const SimEvent& event) {
-  SimWorker& worker = worker_side_.workers()[event.worker];
+  SimWorker& worker = workers_[event.worker];
   if (scenario_.worker_events[event.id].kind == WorkerEvent::Kind::kFailing) {
     return worker.FailTasks(TaskError::kRetryable);
   }
   worker.Kill();
-  world_.Disconnect(event.worker);
-  world_.Later({.what = Happening::kDownAtFrontend, .worker = event.worker});
+  for (const auto& frontend : frontends_) {
+    Performer& world = frontend->world;
+    world.now = now_;
+    world.Disconnect(event.worker);
+    world.Later({.what = Happening::kDownAtFrontend, .worker = event.worker});
+  }
 }
 
 void LoadSimulator::Mend(const SimEvent& event) {
-  SimWorker& worker = worker_side_.workers()[event.worker];
+  SimWorker& worker = workers_[event.worker];
   if (scenario_.worker_events[event.id].kind == WorkerEvent::Kind::kFailing) {
     return worker.FailTasks(TaskError::kNone);
   }
   worker.Start();
-  world_.Reconnect(event.worker);
-  world_.Later({.what = Happening::kHelloAtFrontend, .worker = event.worker});
+  for (const auto& frontend : frontends_) {
+    Performer& world = frontend->world;
+    world.now = now_;
+    world.Reconnect(event.worker);
+    world.Later({.what = Happening::kHelloAtFrontend, .worker = event.worker});
+  }
 }
 
 void LoadSimulator::Happen(const SimEvent& event) {
-  switch (event.what) {
-    case Happening::kArrival:
-      Arrive();
-      return;
-    case Happening::kIncident:
-      event.small == kWorkerEvent ? Strike(event) : Pause(event);
-      return;
-    case Happening::kIncidentOver:
-      event.small == kWorkerEvent ? Mend(event) : EndPause(event);
-      return;
-    case Happening::kHelloAtFrontend:
-      Tell(worker_side_.HelloOf(event.worker));
-      return;
-    default:
-      break;
+  if (event.what == Happening::kArrival) {
+    Arrive();
+  } else if (event.what == Happening::kIncident) {
+    event.small == kWorkerEvent ? Strike(event) : Pause(event);
+  } else {
+    event.small == kWorkerEvent ? Mend(event) : EndPause(event);
   }
-  if (worker_side_.Happen(event)) return;
-  core::Event core_event;
-  if (world_.ToCoreEvent(event, &core_event)) Tell(core_event);
 }
 
 absl::StatusOr<LoadRun> LoadSimulator::Run() {
-  PARM_ASSIGN_OR_RETURN(core_, core::FrontendCore::Create(description_.core));
-  worker_side_.Begin();
+  for (const auto& frontend : frontends_) {
+    PARM_RETURN_IF_ERROR(frontend->Begin());
+  }
   PlanArrival();
   PlanPause(1);
   PlanWorkerEvents();
@@ -243,23 +262,19 @@ absl::StatusOr<LoadRun> LoadSimulator::Run() {
   // Each query is answered by its deadline, so this ends.
   while (num_answered_ < scenario_.num_queries) {
     ++num_events;
-    if (world_.wake <= world_.events.top().at) {
-      world_.now = std::exchange(world_.wake, kNever);
-      Tell(core::TimerFired{});
-      continue;
-    }
-    const SimEvent event = world_.events.Pop();
-    world_.now = event.at;
-    Happen(event);
-    if (world_.violations.count() > 0) {
-      return absl::InternalError(
-          absl::StrCat("the core broke a rule: ",
-                       absl::StrJoin(world_.violations.texts(), "; ")));
+    SimFrontend& frontend = Earliest();
+    now_ = frontend.next();
+    if (const auto event = frontend.Step()) Happen(*event);
+    for (const auto& each : frontends_) {
+      const Violations& violations = each->world.violations;
+      if (violations.count() == 0) continue;
+      return absl::InternalError(absl::StrCat(
+          "the core broke a rule: ", absl::StrJoin(violations.texts(), "; ")));
     }
   }
   return LoadRun{.entry = MakeEntry(),
                  .tally = tally_,
-                 .virtual_time = world_.now - Time{},
+                 .virtual_time = now_ - Time{},
                  .ordinary_service = plans_.totals().ordinary,
                  .extra_service = plans_.totals().extra,
                  .num_events = num_events,
@@ -270,21 +285,15 @@ RunEntry LoadSimulator::MakeEntry() const {
   RunEntry entry;
   FillSimulatedEntry(scenario_, tally_, end_.at - begin_.at, &entry);
   const auto queries = static_cast<double>(entry.queries);
-  double extra_jobs = 0;
-  for (size_t i = 0; i < begin_.counters.tasks.size(); ++i) {
-    if (i == static_cast<size_t>(core::AttemptType::kOriginal)) continue;
-    extra_jobs +=
-        static_cast<double>(end_.counters.tasks[i] - begin_.counters.tasks[i]);
-  }
+  Duration wasted{0};
+  for (const auto& frontend : frontends_) wasted += frontend->ledger.wasted();
   entry.late_share =
-      std::min(1.0, static_cast<double>(end_.counters.late_originals -
-                                        begin_.counters.late_originals) /
-                        queries);
-  entry.extra_jobs_per_query = extra_jobs / queries;
+      std::min(1.0, (end_.late_originals - begin_.late_originals) / queries);
+  entry.extra_jobs_per_query = (end_.extra_jobs - begin_.extra_jobs) / queries;
   const double clean_s = queries * ToSeconds(MeanCleanService(scenario_));
   entry.extra_service_per_query =
-      ToSeconds(end_.service.extra - begin_.service.extra) / clean_s;
-  entry.wasted_service_per_query = ToSeconds(ledger_.wasted()) / clean_s;
+      ToSeconds(end_.extra_service - begin_.extra_service) / clean_s;
+  entry.wasted_service_per_query = ToSeconds(wasted) / clean_s;
   // Expected, from the measured accuracies: nothing is computed here.
   AccuracyFigures& accuracy = entry.accuracy;
   const auto approximate =
@@ -333,12 +342,6 @@ absl::StatusOr<LoadRun> RunLoadScenario(const LoadScenario& scenario,
                                         const Candidate& candidate,
                                         uint64_t seed) {
   PARM_RETURN_IF_ERROR(CheckWorkers(scenario));
-  if (scenario.num_frontends > 1) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(scenario.file, ":", scenario.workers_line,
-                     ": several frontends are not simulated: got ",
-                     scenario.num_frontends, ", want 1"));
-  }
   PARM_ASSIGN_OR_RETURN(Scenario world, MakeWorld(scenario, candidate, seed));
   const auto simulator = std::make_unique<LoadSimulator>(
       scenario, candidate, std::move(world), seed);

@@ -106,7 +106,7 @@ struct LoadScenario {
   std::optional<TraceReplay> trace;
   std::optional<DomainPause> domain_pause;
   std::vector<WorkerEvent> worker_events;
-  uint32_t num_frontends = 1;  // above 1: live only
+  uint32_t num_frontends = 1;
 };
 
 /// Errors: kInvalidArgument "FILE:LINE: ..." for what proto/strict_yaml.h

@@ -31,12 +31,14 @@ constexpr uint8_t kStatusMask = 15;
 
 }  // namespace
 
-Performer::Performer(const Scenario& scenario, const Draws& draws)
+Performer::Performer(const Scenario& scenario, const Draws& draws,
+                     uint8_t frontend)
     : buffers(violations),
       queries(scenario.core.models, violations),
       connections(scenario.workers.size()),
       scenario_(scenario),
       draws_(draws),
+      frontend_(frontend),
       groups_(std::max(kGroupsRemembered,
                        kGroupsPerWorker * scenario.workers.size())) {}
 
@@ -132,6 +134,9 @@ void Performer::On(const core::DispatchTask& a) {
                    static_cast<int>(a.attempt));
   task.work = task.rows;
   task.luck = Raw(a.luck);
+  // Each core counts its queries from 1.
+  if (frontend_ > 0) task.luck ^= Draws::Mix(frontend_);
+  task.frontend = frontend_;
   const bool up = connections[worker].up;
   if (Fails(up ? scenario_.faults.not_sent : 0.5, Purpose::kFate, Raw(a.task),
             kRefused)) {

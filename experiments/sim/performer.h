@@ -28,7 +28,8 @@ struct Connection {
 
 class Performer final : public core::ActionSink, public WorkerSurroundings {
  public:
-  Performer(const Scenario& scenario, const Draws& draws);
+  /// `frontend`: among several that share the workers.
+  Performer(const Scenario& scenario, const Draws& draws, uint8_t frontend = 0);
 
   // ActionSink.
   void Emit(const core::Action& action) override;
@@ -59,6 +60,7 @@ class Performer final : public core::ActionSink, public WorkerSurroundings {
     awake_since_ = time;
     queries.set_awake_since(time);
   }
+  uint8_t frontend() const { return frontend_; }
   uint64_t trace_hash() const { return trace_hash_; }
   uint64_t num_actions() const { return num_actions_; }
   uint64_t num_tasks(core::AttemptType attempt) const {
@@ -110,6 +112,7 @@ class Performer final : public core::ActionSink, public WorkerSurroundings {
 
   const Scenario& scenario_;
   const Draws& draws_;
+  const uint8_t frontend_;
   bool faults_ = true;
   Time awake_since_{};  // the end of the frontend's last stall
   uint64_t trace_hash_ = 0;

@@ -36,12 +36,13 @@ void SimWorker::OnTask(Time now, const SimTask& task) {
   StartNext(now);
 }
 
-void SimWorker::OnCancel(Time /*now*/, TaskId task) {
+void SimWorker::OnCancel(Time /*now*/, TaskId task, uint8_t frontend) {
   if (!responsive()) return;
   for (std::deque<SimTask>* queue : {&ordinary_, &redundant_}) {
     const auto found =
-        std::find_if(queue->begin(), queue->end(),
-                     [task](const SimTask& t) { return t.task == task; });
+        std::find_if(queue->begin(), queue->end(), [&](const SimTask& t) {
+          return t.task == task && t.frontend == frontend;
+        });
     if (found == queue->end()) continue;
     const SimTask cancelled = *found;
     queue->erase(found);

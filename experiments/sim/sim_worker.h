@@ -32,6 +32,7 @@ struct SimTask {
   Time deadline{};
   uint64_t luck = 0;        // DispatchTask::luck
   Duration service{0};      // of the job's plan, once it has begun
+  uint8_t frontend = 0;     // whose task it is
   Duration reply_delay{0};  // of the job's plan
 };
 
@@ -56,7 +57,7 @@ class SimWorker {
             WorkerSurroundings& surroundings);
 
   void OnTask(Time now, const SimTask& task);
-  void OnCancel(Time now, TaskId task);
+  void OnCancel(Time now, TaskId task, uint8_t frontend);
   void OnServiceDone(Time now, uint32_t lane, uint32_t epoch);
 
   /// Everything is forgotten; Start begins another process.

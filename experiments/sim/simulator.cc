@@ -56,7 +56,8 @@ class Simulator {
       : scenario_(scenario),
         draws_(scenario.seed),
         world_(scenario, draws_),
-        worker_side_(scenario, draws_, world_),
+        workers_(MakeWorkers(scenario, draws_, world_)),
+        worker_side_(scenario, draws_, world_, workers_),
         core_(core::FrontendCore::Create(scenario.core).value()),
         incidents_(scenario, draws_, world_, worker_side_.workers()) {}
 
@@ -91,6 +92,7 @@ class Simulator {
   const Scenario& scenario_;
   const Draws draws_;
   Performer world_;
+  std::vector<SimWorker> workers_;
   WorkerSide worker_side_;
   std::unique_ptr<core::FrontendCore> core_;
   Incidents incidents_;

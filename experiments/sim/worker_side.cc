@@ -2,12 +2,13 @@
 
 namespace parm::sim {
 
-WorkerSide::WorkerSide(const Scenario& scenario, const Draws& draws,
-                       Performer& world)
-    : scenario_(scenario), draws_(draws), world_(world) {
+std::vector<SimWorker> MakeWorkers(const Scenario& scenario, const Draws& draws,
+                                   WorkerSurroundings& surroundings) {
+  std::vector<SimWorker> workers;
   for (uint32_t i = 0; i < scenario.workers.size(); ++i) {
-    workers_.emplace_back(i, scenario, draws, world);
+    workers.emplace_back(i, scenario, draws, surroundings);
   }
+  return workers;
 }
 
 void WorkerSide::Begin() {
@@ -42,7 +43,8 @@ bool WorkerSide::Happen(const SimEvent& event) {
       return true;
     case Happening::kCancelAtWorker:
       if (event.epoch == world_.connections[event.worker].epoch) {
-        workers_[event.worker].OnCancel(world_.now, TaskId{event.id});
+        workers_[event.worker].OnCancel(world_.now, TaskId{event.id},
+                                        world_.frontend());
       }
       return true;
     case Happening::kProbeAtWorker:

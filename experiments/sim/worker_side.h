@@ -15,10 +15,17 @@
 
 namespace parm::sim {
 
+/// All of a world's workers; what is given outlives them.
+std::vector<SimWorker> MakeWorkers(const Scenario& scenario, const Draws& draws,
+                                   WorkerSurroundings& surroundings);
+
+/// As one frontend's messages reach them; several may share the workers.
 class WorkerSide {
  public:
   /// All outlive this object.
-  WorkerSide(const Scenario& scenario, const Draws& draws, Performer& world);
+  WorkerSide(const Scenario& scenario, const Draws& draws, Performer& world,
+             std::vector<SimWorker>& workers)
+      : scenario_(scenario), draws_(draws), world_(world), workers_(workers) {}
 
   /// Schedules each worker's first hello and heartbeat.
   void Begin();
@@ -34,7 +41,7 @@ class WorkerSide {
   const Scenario& scenario_;
   const Draws& draws_;
   Performer& world_;
-  std::vector<SimWorker> workers_;
+  std::vector<SimWorker>& workers_;
 };
 
 }  // namespace parm::sim

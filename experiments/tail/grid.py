@@ -28,8 +28,8 @@ LOADS = {
                      "shuffles", "trace", "domain_pause"],
                     [0.1, 0.3, 0.5, 0.65, 0.75, 0.85]),
     **dict.fromkeys(["kill_restart", "silent_worker", "failing_worker",
-                     "all_slow", "mixed_batches", "load_step",
-                     "overload_pulse"], [0.3, 0.65]),
+                     "all_slow", "mixed_batches", "four_frontends",
+                     "load_step", "overload_pulse"], [0.3, 0.65]),
     "slow_jobs_8": [0.1, 0.2, 0.3, 0.5, 0.65, 0.75, 0.85],
     "very_low_load": [0.01],
 }
