@@ -21,6 +21,8 @@ struct SlotList {
   int operator[](int index) const { return slots[static_cast<size_t>(index)]; }
 };
 
+using ParityWeights = std::array<double, kMaxParities>;
+
 bool Has(ArrivalMask mask, int bit) { return ((mask >> bit) & 1U) != 0; }
 
 double LargestCoefficient(const Matrix& matrix) {
@@ -72,27 +74,54 @@ bool SolveInPlace(Matrix& system, double tolerance) {
   return true;
 }
 
-// The row that uses exactly these parities, if there is one and only one: a
-// solution that is not unique is found again with fewer parities.
-std::optional<DecodeRow> SolveWithParities(const Matrix& answer,
-                                           const SlotList& missing,
-                                           const SlotList& parities, int lost) {
-  if (parities.size > missing.size) return std::nullopt;
-  Matrix system(missing.size, parities.size + 1);
+// How the answers of these parities combine to the lost output, or nullopt if
+// in no way, or in several of fewer parities. More parities than missing
+// members combine in many ways: in that with the smallest sum of squares, which
+// is w = B' y with B B' y = e_lost, where B is the missing members' part of
+// `answer`.
+std::optional<ParityWeights> SolveWeights(const Matrix& answer,
+                                          const SlotList& missing,
+                                          const SlotList& parities, int lost) {
+  const bool many = parities.size > missing.size;
+  const int num_unknowns = many ? missing.size : parities.size;
+  Matrix system(missing.size, num_unknowns + 1);
   for (int i = 0; i < missing.size; ++i) {
-    for (int p = 0; p < parities.size; ++p) {
-      system.at(i, p) = answer.at(parities[p], missing[i]);
+    for (int j = 0; j < num_unknowns; ++j) {
+      if (!many) system.at(i, j) = answer.at(parities[j], missing[i]);
+      for (int p = 0; many && p < parities.size; ++p) {
+        system.at(i, j) += answer.at(parities[p], missing[i]) *
+                           answer.at(parities[p], missing[j]);
+      }
     }
-    system.at(i, parities.size) = missing[i] == lost ? 1 : 0;
+    system.at(i, num_unknowns) = missing[i] == lost ? 1 : 0;
   }
-  if (!SolveInPlace(system, kTolerance * LargestCoefficient(answer))) {
+  const double largest = LargestCoefficient(answer);
+  if (!SolveInPlace(system, kTolerance * (many ? largest : 1) * largest)) {
     return std::nullopt;
   }
+  ParityWeights weights = {};
+  for (int p = 0; p < parities.size; ++p) {
+    double& weight = weights[static_cast<size_t>(p)];
+    if (!many) weight = system.at(p, num_unknowns);
+    for (int i = 0; many && i < missing.size; ++i) {
+      weight += system.at(i, num_unknowns) * answer.at(parities[p], missing[i]);
+    }
+  }
+  return weights;
+}
 
+double SumOfSquares(const ParityWeights& weights) {
+  double sum = 0;
+  for (const double weight : weights) sum += weight * weight;
+  return sum;
+}
+
+DecodeRow RowOf(const Matrix& answer, const SlotList& missing,
+                const SlotList& parities, const ParityWeights& weights) {
   DecodeRow row;
   const int num_members = answer.num_columns();
   for (int p = 0; p < parities.size; ++p) {
-    const double weight = system.at(p, parities.size);
+    const double weight = weights[static_cast<size_t>(p)];
     row.weights[static_cast<size_t>(num_members + parities[p])] = weight;
     for (int member = 0; member < num_members; ++member) {
       row.weights[static_cast<size_t>(member)] -=
@@ -120,19 +149,21 @@ std::optional<DecodeRow> SolveDecodeRow(const Matrix& answer,
       (arrived >> num_members) & ((1U << answer.num_rows()) - 1);
 
   std::optional<DecodeRow> best;
+  double smallest = 0;
   for (ArrivalMask subset = 1; subset <= arrived_parities; ++subset) {
     if ((subset & ~arrived_parities) != 0) continue;
     SlotList parities;
     for (int p = 0; p < answer.num_rows(); ++p) {
       if (Has(subset, p)) parities.Add(p);
     }
-    std::optional<DecodeRow> row =
-        SolveWithParities(answer, missing, parities, lost);
+    const std::optional<ParityWeights> weights =
+        SolveWeights(answer, missing, parities, lost);
+    if (!weights.has_value()) continue;
+    const double squares = SumOfSquares(*weights);
     // The factor keeps rounding from choosing between equals.
-    if (row.has_value() &&
-        (!best.has_value() || row->noise_gain < best->noise_gain * 0.999999)) {
-      best = row;
-    }
+    if (best.has_value() && squares >= smallest * 0.999999) continue;
+    smallest = squares;
+    best = RowOf(answer, missing, parities, *weights);
   }
   return best;
 }

@@ -24,11 +24,12 @@ struct DecodeRow {
 ///
 /// With A the r x n answer coefficients, M the missing members and P the
 /// arrived parities, weights w over P must satisfy w A[P,M] = e_lost; an
-/// arrived member i then gets -w A[P,i]. Where several subsets of P can do it,
-/// the one with the smallest noise gain is taken.
+/// arrived member i then gets -w A[P,i]. Where there are several such w, the
+/// one with the smallest sum of squares is taken: parity models err, each for
+/// itself, and what arrived of the members is exact.
 /// Needs: answer is r x n with n <= kMaxMembers, r <= kMaxParities;
 ///        0 <= lost < n. `arrived` has n + r bits; that of `lost` is ignored.
-/// Cost:  at most 2^r eliminations of an n x r system.
+/// Cost:  at most 2^r eliminations of systems no larger than n x r.
 std::optional<DecodeRow> SolveDecodeRow(const Matrix& answer,
                                         ArrivalMask arrived, int lost);
 

@@ -170,7 +170,15 @@ TEST(SolveDecodeRowTest, EqualParitiesCountOnce) {
   EXPECT_FALSE(SolveDecodeRow(answer, 0b11'001, 1).has_value());
 }
 
-TEST(SolveDecodeRowTest, TakesTheParityOfSmallestNoiseGain) {
+TEST(SolveDecodeRowTest, EqualParitiesAreAveraged) {
+  const auto row = SolveDecodeRow(Matrix(2, 3, 1), 0b11'110, 0);
+  ASSERT_TRUE(row.has_value());
+  EXPECT_NEAR(row->weights[3], 0.5, 1e-12);
+  EXPECT_NEAR(row->weights[4], 0.5, 1e-12);
+  EXPECT_NEAR(row->weights[1], -1, 1e-12);
+}
+
+TEST(SolveDecodeRowTest, ParitiesCountByWhatTheyTell) {
   Matrix answer(2, 2);
   answer.at(0, 0) = 0.1;  // X0 = 10 P0 - 10 X1
   answer.at(0, 1) = 1;
@@ -178,10 +186,36 @@ TEST(SolveDecodeRowTest, TakesTheParityOfSmallestNoiseGain) {
   answer.at(1, 1) = 1;
   const auto row = SolveDecodeRow(answer, 0b11'10, 0);
   ASSERT_TRUE(row.has_value());
-  EXPECT_NEAR(row->noise_gain, 2, 1e-12);
-  EXPECT_NEAR(row->weights[2], 0, 1e-12);
-  EXPECT_NEAR(row->weights[3], 1, 1e-12);
-  EXPECT_NEAR(row->weights[1], -1, 1e-12);
+  EXPECT_NEAR(row->weights[2], 0.1 / 1.01, 1e-12);
+  EXPECT_NEAR(row->weights[3], 1 / 1.01, 1e-12);
+  EXPECT_NEAR(row->weights[1], -1.1 / 1.01, 1e-12);
+}
+
+// Of all weights that rebuild the lost output, those of one parity too.
+TEST(SolveDecodeRowTest, NoWeightsAreSmaller) {
+  const auto squares = [](const DecodeRow& row, int n, int r) {
+    double sum = 0;
+    for (int p = 0; p < r; ++p) {
+      const double weight = row.weights[static_cast<size_t>(n + p)];
+      sum += weight * weight;
+    }
+    return sum;
+  };
+  for (uint32_t seed = 0; seed < kNumSeeds; ++seed) {
+    const int n = 4;
+    const int r = 3;
+    const Matrix answer = RandomMatrix(seed, r, n);
+    for (ArrivalMask arrived = 0; arrived < 1U << (n + r); ++arrived) {
+      const auto row = SolveDecodeRow(answer, arrived, 0);
+      for (int p = 0; row.has_value() && p < r; ++p) {
+        const auto other =
+            SolveDecodeRow(answer, arrived & ~(1U << (n + p)), 0);
+        if (!other.has_value()) continue;
+        EXPECT_LE(squares(*row, n, r), squares(*other, n, r) * 1.000001)
+            << "seed=" << seed << " arrived=" << arrived;
+      }
+    }
+  }
 }
 
 TEST(SolveDecodeRowTest, SumsNoiseGainIsK) {
