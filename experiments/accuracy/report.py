@@ -23,6 +23,14 @@ def _rows(figures, common):
                                       key=lambda item: int(item[0]))]
 
 
+def _without_folder(frontier, out):
+    """Bundles by their names alone, not by where this machine keeps them."""
+    units = [{**unit, "unit": os.path.relpath(unit["unit"], out)}
+             if os.path.isabs(unit["unit"]) else unit
+             for unit in frontier["units"]]
+    return {**frontier, "units": units}
+
+
 def make_record(suite, runs, reports, frontier, training_free, left_out, *, out,
                 commit, quick):
     """`runs`: (unit, seed), with what `parm-train evaluate` said of each in
@@ -65,7 +73,8 @@ def make_record(suite, runs, reports, frontier, training_free, left_out, *, out,
         "machine": frontier["machine"], "samples": frontier["samples"],
         "written": datetime.datetime.now(datetime.timezone.utc).isoformat(
             timespec="seconds"),
-        "rows": rows, "risk_coverage": risk, "frontier": frontier,
+        "rows": rows, "risk_coverage": risk,
+        "frontier": _without_folder(frontier, out),
         "training_free": training_free, "left_out": left_out,
     }
 

@@ -109,6 +109,11 @@ class ReportTest(unittest.TestCase):
         self.assertEqual(rows[4]["train_s_parity"], 120)
         self.assertEqual(rows[6]["train_s_parity"], 0)
 
+    def test_record_names_no_folder_of_this_machine(self):
+        self.assertEqual([unit["unit"] for unit in
+                          self.record["frontier"]["units"]],
+                         [TILE.bundle(1), NARROW.bundle(1), "deployed"])
+
     def test_table_gives_means_and_spreads_of_seeds(self):
         lines = report.make_table(SUITE, self.record).splitlines()
         tile = next(line for line in lines if line.startswith("| `tile`"))
