@@ -70,6 +70,13 @@ def parse_arguments(arguments):
     return options
 
 
+def rounded(value):
+    """To six digits: more than histograms of 1/64 resolution hold."""
+    if isinstance(value, list):
+        return [rounded(each) for each in value]
+    return float(f"{value:.6g}") if isinstance(value, float) else value
+
+
 def row_of(run, seed):
     """A run of the record as a row of the grid."""
     latency = run["latency_ms"]
@@ -167,8 +174,9 @@ def main():
     os.makedirs(options.out, exist_ok=True)
     with open(os.path.join(options.out, "grid.json"), "w",
               encoding="utf-8") as file:
-        file.write("[\n" + ",\n".join(json.dumps(row) for row in rows) +
-                   "\n]\n")
+        file.write("[\n" + ",\n".join(
+            json.dumps({key: rounded(value) for key, value in row.items()})
+            for row in rows) + "\n]\n")
     with open(os.path.join(options.out, "grid.md"), "w",
               encoding="utf-8") as file:
         file.write(grid_report.markdown(rows, note))
