@@ -142,8 +142,10 @@ ServerAnswer Failure(const Call& call, const grpc::Status& status,
           verdict.code, absl::StrCat("gRPC ", absl::StatusCodeToString(code),
                                      ": ", sentence)),
       .retryable = verdict.retryable};
-  if (code == absl::StatusCode::kDeadlineExceeded &&
-      Clock::now() >= call.give_up) {
+  // The server knows the deadline too, and may be the first to act on it.
+  if ((code == absl::StatusCode::kDeadlineExceeded ||
+       code == absl::StatusCode::kCancelled) &&
+      Clock::now() + Milliseconds(1) >= call.give_up) {
     answer.end = ExchangeEnd::kTimedOut;
   } else if (code == absl::StatusCode::kUnavailable &&
              (call.question == ServerQuestion::kReady ||

@@ -69,7 +69,7 @@ class FakeGrpcServer::Service final : public Methods {
     MutexLock lock(&mu_);
     ++saw_.health;
     response->set_ready(says_.ready);
-    if (!says_.answers_health) return new Silence(this);
+    if (!says_.answers_health) return new Silence(this, /*counted=*/false);
     return Done(context);
   }
 
@@ -112,9 +112,9 @@ class FakeGrpcServer::Service final : public Methods {
     for (const auto& [name, value] : context->client_metadata()) {
       saw_.metadata[{name.data(), name.size()}] = {value.data(), value.size()};
     }
-    if (says_.on_infer == nullptr) return new Silence(this);
+    if (says_.on_infer == nullptr) return new Silence(this, /*counted=*/true);
     const Answer answer = says_.on_infer(saw_.request);
-    if (answer.never) return new Silence(this);
+    if (answer.never) return new Silence(this, /*counted=*/true);
     const grpc::Slice slice(answer.bytes);
     *response = grpc::ByteBuffer(&slice, 1);
     ServerUnaryReactor* const reactor = context->DefaultReactor();
@@ -126,9 +126,10 @@ class FakeGrpcServer::Service final : public Methods {
   /// Ends when the client gives up, or the server.
   class Silence final : public ServerUnaryReactor {
    public:
-    explicit Silence(Service* service) : service_(service) {}
+    Silence(Service* service, bool counted)
+        : service_(service), counted_(counted) {}
     void OnCancel() override {
-      {
+      if (counted_) {
         MutexLock lock(&service_->mu_);
         ++service_->saw_.cancelled;
       }
@@ -138,6 +139,7 @@ class FakeGrpcServer::Service final : public Methods {
 
    private:
     Service* const service_;
+    const bool counted_;
   };
 
   static ServerUnaryReactor* Done(CallbackServerContext* context) {

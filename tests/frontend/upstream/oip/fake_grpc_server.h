@@ -38,7 +38,7 @@ class FakeGrpcServer {
   struct Saw {
     int health = 0;
     int infer = 0;
-    int cancelled = 0;  // calls that it had not answered
+    int cancelled = 0;  // inferences that it had not answered
     std::map<std::string, std::string> metadata;  // of the last inference
     inference::ModelInferRequest request;         // the last one
   };
