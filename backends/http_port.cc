@@ -46,6 +46,7 @@ struct Session {
   beast::flat_buffer input;
   std::optional<http::request_parser<http::empty_body>> parser;  // the head
   oip::Body body;
+  uint64_t held_bytes = 0;  // of `body`, as the port counts them
   std::optional<InferCall> call;
   // What is being written; `answer` owns what the buffers point at.
   std::string head;
@@ -94,6 +95,7 @@ class HttpPort::Impl {
   void WatchForClose(const SessionPtr& session);
   void Answer(const SessionPtr& session, HttpAnswer answer);
   void Forget(const SessionPtr& session);
+  void DropBody(const SessionPtr& session);
 
   const Options options_;
   WorkerLoop* const loop_;
@@ -103,6 +105,7 @@ class HttpPort::Impl {
   tcp::acceptor acceptor_{context_};
   asio::steady_timer linger_{context_};
   std::set<SessionPtr> sessions_;  // of the port's thread
+  uint64_t held_bytes_ = 0;        // of their bodies
   size_t num_writing_ = 0;
   bool stopping_ = false;
   std::thread thread_;
@@ -174,15 +177,21 @@ void HttpPort::Impl::Accept() {
 }
 
 void HttpPort::Impl::Forget(const SessionPtr& session) {
+  DropBody(session);
   sessions_.erase(session);
+}
+
+void HttpPort::Impl::DropBody(const SessionPtr& session) {
+  session->body = {};
+  held_bytes_ -= std::exchange(session->held_bytes, 0);
 }
 
 void HttpPort::Impl::ReadHead(const SessionPtr& session) {
   session->parser.emplace();
   session->parser->header_limit(kMaxHeaderBytes);
   session->parser->body_limit(options_.max_body_bytes);
-  session->body = {};
   session->call.reset();
+  DropBody(session);
   session->stream.expires_after(options_.idle_timeout);
   http::async_read_header(session->stream, session->input, *session->parser,
                           [this, session](error_code error, size_t) {
@@ -235,6 +244,13 @@ void HttpPort::Impl::OnHead(const SessionPtr& session) {
 
 void HttpPort::Impl::ReadBody(const SessionPtr& session) {
   const auto size = static_cast<size_t>(*session->parser->content_length());
+  if (held_bytes_ > 0 && held_bytes_ + size > options_.max_held_bytes) {
+    session->keep_alive = false;  // The body is not read.
+    return Answer(session, OipService::ErrorOf(absl::UnavailableError(
+                               "worker holds too many bytes of requests")));
+  }
+  held_bytes_ += size;
+  session->held_bytes = size;
   std::byte* data = nullptr;
   session->body.storage = oip::AllocateBody(size, &data);
   session->body.size = size;

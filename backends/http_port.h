@@ -21,6 +21,8 @@ class HttpPort {
     std::string address = "127.0.0.1";
     uint16_t port = 0;  // 0 picks one
     uint64_t max_body_bytes = uint64_t{256} << 20;
+    /// Of all bodies at once; one may come in, whatever its size.
+    uint64_t max_held_bytes = uint64_t{1} << 30;
     size_t max_connections = 256;
     /// To send a request, and to take a reply.
     Duration io_timeout = Milliseconds(30'000);

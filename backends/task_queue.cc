@@ -6,6 +6,15 @@
 #include "base/status_macros.h"
 
 namespace parm {
+namespace {
+
+uint64_t BytesOf(const Task& task) {
+  uint64_t bytes = 0;
+  for (const ModelTensor& input : task.inputs) bytes += input.bytes.size();
+  return bytes;
+}
+
+}  // namespace
 
 std::optional<Task> TaskQueue::Push(Task task) {
   std::optional<Task> displaced;
@@ -13,6 +22,7 @@ std::optional<Task> TaskQueue::Push(Task task) {
     MutexLock lock(&mu_);
     PARM_CHECK(task.priority < kNumPriorities);
     if (closed_) return task;
+    if (size_ > 0 && bytes_ + BytesOf(task) > max_bytes_) return task;
     if (size_ >= max_tasks_) {
       displaced = MakeRoom(task);
       if (!displaced.has_value()) return task;
@@ -92,6 +102,7 @@ void TaskQueue::Close() {
   closed_ = true;
   for (Level& level : levels_) level = {};
   size_ = 0;
+  bytes_ = 0;
   not_empty_.SignalAll();
 }
 
@@ -104,6 +115,7 @@ void TaskQueue::AddTo(Level* level, Task task) {
   const PeerId peer = task.key.peer;
   PeerTasks& tasks = level->peers[peer];
   if (tasks.empty()) level->turns.push_back(peer);
+  bytes_ += BytesOf(task);
   tasks.push_back(std::move(task));
   ++size_;
 }
@@ -114,6 +126,7 @@ Task TaskQueue::TakeAt(Level* level, PeerId peer, size_t index) {
   Task task = std::move(tasks[index]);
   tasks.erase(tasks.begin() + static_cast<std::ptrdiff_t>(index));
   --size_;
+  bytes_ -= BytesOf(task);
   if (tasks.empty()) {
     level->peers.erase(found);
     level->turns.erase(

@@ -6,7 +6,9 @@
 
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <deque>
+#include <limits>
 #include <optional>
 #include <vector>
 
@@ -21,13 +23,16 @@ namespace parm {
 /// clock: whoever takes a task checks `expires`.
 class TaskQueue {
  public:
+  /// `max_bytes` of inputs may wait; one task may, whatever its size.
   /// Needs: max_tasks >= 1.
-  explicit TaskQueue(size_t max_tasks) : max_tasks_(max_tasks) {}
+  explicit TaskQueue(size_t max_tasks,
+                     uint64_t max_bytes = std::numeric_limits<uint64_t>::max())
+      : max_tasks_(max_tasks), max_bytes_(max_bytes) {}
 
   /// Adds a task. When full, something gives way and is returned, for an error
   /// reply: for an ordinary task the youngest redundant one; else the youngest
   /// task of a frontend that holds more places than this one; else the task
-  /// itself.
+  /// itself. Of bytes there is no place to take: the task itself gives way.
   std::optional<Task> Push(Task task) ABSL_LOCKS_EXCLUDED(mu_);
 
   /// Waits for a task; nullopt once Close was called.
@@ -67,10 +72,12 @@ class TaskQueue {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   const size_t max_tasks_;
+  const uint64_t max_bytes_;
   mutable Mutex mu_;  // Guards what follows.
   CondVar not_empty_;
   std::array<Level, kNumPriorities> levels_ ABSL_GUARDED_BY(mu_);
   size_t size_ ABSL_GUARDED_BY(mu_) = 0;
+  uint64_t bytes_ ABSL_GUARDED_BY(mu_) = 0;  // of their inputs
   bool closed_ ABSL_GUARDED_BY(mu_) = false;
 };
 

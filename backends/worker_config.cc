@@ -105,6 +105,9 @@ absl::StatusOr<WorkerConfig> MakeWorkerConfig(
   if (message.max_message_bytes() > 0) {
     config.loop.max_message_bytes = message.max_message_bytes();
   }
+  if (message.max_queued_bytes() > 0) {
+    config.loop.max_queued_bytes = message.max_queued_bytes();
+  }
   config.loop.heartbeat_interval =
       DurationOr(message.heartbeat_interval(), config.loop.heartbeat_interval);
   if (config.loop.heartbeat_interval < Milliseconds(1)) {

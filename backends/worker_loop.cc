@@ -78,7 +78,7 @@ WorkerLoop::WorkerLoop(const Options& options,
       draws_(options.fault_seed, options.id),
       socket_(std::move(socket)),
       outbox_(std::move(outbox)),
-      queue_(options.max_queue),
+      queue_(options.max_queue, options.max_queued_bytes),
       inbox_(options.max_queue),
       peers_(options.max_peers),
       next_heartbeat_(Now() + options.heartbeat_interval) {

@@ -45,6 +45,7 @@ class WorkerLoop {
     std::vector<std::string> client_keys;
     int lanes = 1;
     size_t max_queue = 1024;  // tasks that wait for a lane
+    uint64_t max_queued_bytes = uint64_t{1} << 30;  // of their inputs
     size_t max_peers = 64;
     size_t max_message_bytes = size_t{256} << 20;
     Duration heartbeat_interval = Milliseconds(100);

@@ -64,7 +64,8 @@ absl::StatusOr<std::unique_ptr<HttpPort>> OpenHttpPort(
   if (!command_line.http_port) return nullptr;
   return HttpPort::Open({.address = command_line.http_address,
                          .port = *command_line.http_port,
-                         .max_body_bytes = config.loop.max_message_bytes},
+                         .max_body_bytes = config.loop.max_message_bytes,
+                         .max_held_bytes = config.loop.max_queued_bytes},
                         loop);
 }
 

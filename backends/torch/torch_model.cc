@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -164,7 +165,8 @@ absl::StatusOr<std::unique_ptr<const Model>> LoadTorchModel(
                        spec.name, "' ", DataTypeName(spec.datatype)));
     }
   }
-  if (!std::filesystem::is_regular_file(file.path)) {
+  std::error_code cannot_look;
+  if (!std::filesystem::is_regular_file(file.path, cannot_look)) {
     return absl::NotFoundError(
         absl::StrCat("model file cannot be opened: ", file.path));
   }

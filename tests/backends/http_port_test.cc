@@ -199,6 +199,26 @@ TEST_F(HttpPortTest, AFullQueueIsSaidAtOnce) {
   EXPECT_EQ(waiting.ReadReply().status, 200);
 }
 
+TEST_F(HttpPortTest, BytesOfBodiesAreBounded) {
+  Start({.loop = {.id = "w1",
+                  .fault_domain = "r",
+                  .bind = "tcp://127.0.0.1:0",
+                  .heartbeat_interval = Milliseconds(1)}},
+        {.max_held_bytes = 1});  // one body, whatever its size
+  worker_->gate().Close();
+  RawFrontend watcher(worker_->endpoint());
+  ASSERT_TRUE(watcher.Hello().has_value());
+  RawHttpClient running(port_->port());
+  ASSERT_TRUE(running.Send(Infer(kSample)));
+  AwaitHeartbeat(watcher, {.in_flight = 1, .queued = 0});
+  const RawReply refused = Ask(Infer(kSample));
+  EXPECT_EQ(refused.status, 503);
+  EXPECT_THAT(refused.body, HasSubstr("too many bytes"));
+  worker_->gate().Open();
+  EXPECT_EQ(running.ReadReply().status, 200);
+  EXPECT_EQ(running.Ask(Infer(kSample)).status, 200) << "the room is back";
+}
+
 TEST_F(HttpPortTest, ADrainingWorkerSendsQueriesElsewhere) {
   Start();
   RawHttpClient client(port_->port());

@@ -1,6 +1,7 @@
 #include "backends/task_queue.h"
 
 #include <optional>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -103,6 +104,26 @@ TEST(TaskQueueTest, FullQueueRefusesTheNewcomer) {
   ASSERT_TRUE(refused.has_value());
   EXPECT_EQ(IdOf(*refused), 3U);
   EXPECT_THAT(TakeAll(&queue), ElementsAre(1, 2));
+}
+
+TEST(TaskQueueTest, BytesThatWaitAreBounded) {
+  TaskQueue queue(10, /*max_bytes=*/100);
+  const auto task = [](uint64_t id, size_t bytes) {
+    Task made = MakeTask(1, id);
+    made.inputs.push_back(
+        {.bytes = Buffer::FromString(std::string(bytes, 'x'))});
+    return made;
+  };
+  EXPECT_FALSE(queue.Push(task(1, 60)).has_value());
+  const std::optional<Task> refused = queue.Push(task(2, 41));
+  ASSERT_TRUE(refused.has_value());
+  EXPECT_EQ(IdOf(*refused), 2U);
+  EXPECT_FALSE(queue.Push(task(3, 40)).has_value());
+  EXPECT_THAT(TakeAll(&queue), ElementsAre(1, 3));
+  // The room is there again; and one task always has some.
+  EXPECT_FALSE(queue.Push(task(4, 1000)).has_value());
+  EXPECT_TRUE(queue.Push(task(5, 1)).has_value());
+  EXPECT_THAT(TakeAll(&queue), ElementsAre(4));
 }
 
 TEST(TaskQueueTest, YoungestRedundantYieldsToOrdinary) {

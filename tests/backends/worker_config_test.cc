@@ -34,6 +34,7 @@ TEST(WorkerConfigTest, FillsInTheDefaults) {
   EXPECT_EQ(config.loop.lanes, 1);
   EXPECT_EQ(config.loop.max_queue, 1024U);
   EXPECT_EQ(config.loop.max_message_bytes, size_t{256} << 20);
+  EXPECT_EQ(config.loop.max_queued_bytes, uint64_t{1} << 30);
   EXPECT_EQ(config.loop.heartbeat_interval, Milliseconds(100));
   EXPECT_EQ(config.device, Device::kCpu);
   EXPECT_EQ(config.intra_op_threads, 1);
