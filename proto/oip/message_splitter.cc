@@ -16,6 +16,7 @@ namespace {
 constexpr uint32_t kVarint = 0;
 constexpr uint32_t kFixed64 = 1;
 constexpr uint32_t kFixed32 = 5;
+constexpr int kMaxVarint32Bytes = 5;
 
 absl::Status Malformed() {
   return absl::InvalidArgumentError("the message is no infer message");
@@ -42,7 +43,13 @@ class Splitter {
 
 absl::Status Splitter::Split() {
   if (size_ > INT_MAX) return Malformed();
+  int begin = 0;
   while (const uint32_t tag = in_.ReadTag()) {
+    // No field has the number 0, and no tag or length is longer: protobuf's
+    // own parser refuses them too.
+    if (tag >> 3 == 0 || in_.CurrentPosition() - begin > kMaxVarint32Bytes) {
+      return Malformed();
+    }
     uint64_t unused;
     switch (tag & 7) {
       // Fields that are not ours: all of ours are length-delimited.
@@ -61,6 +68,7 @@ absl::Status Splitter::Split() {
       default:
         return Malformed();
     }
+    begin = in_.CurrentPosition();
   }
   // A tag of 0 is no end.
   const bool complete = in_.ConsumedEntireMessage() &&
@@ -69,8 +77,10 @@ absl::Status Splitter::Split() {
 }
 
 absl::Status Splitter::TakeBytes(uint32_t tag) {
-  uint32_t length;
-  if (!in_.ReadVarint32(&length) ||
+  const int begin = in_.CurrentPosition();
+  uint64_t length;
+  if (!in_.ReadVarint64(&length) ||
+      in_.CurrentPosition() - begin > kMaxVarint32Bytes ||
       length > size_ - static_cast<size_t>(in_.CurrentPosition())) {
     return Malformed();
   }
