@@ -242,6 +242,7 @@ absl::StatusOr<FrontendOptions> ParseFrontendConfig(absl::string_view yaml,
     return source.Error({"models"}, "models: at least one is needed");
   }
   PARM_RETURN_IF_ERROR(ResolveWorkers(config, source, &options));
+  PARM_RETURN_IF_ERROR(ResolveWorkerChoice(config, source, &options.core));
   PARM_RETURN_IF_ERROR(ResolveModels(config, source, &options));
   PARM_RETURN_IF_ERROR(ResolveLimits(config, source, &options));
   PARM_RETURN_IF_ERROR(ResolvePortsTls(config, source, &options.tls));

@@ -187,6 +187,7 @@ void Loop::Run(const core::Event& event) {
     }
   }
   handling_ = false;
+  workers_.OnEjections(core_->counters().ejections);
   if (in_infer_) {
     if (!replies_.empty()) PostFlush();
   } else {

@@ -296,6 +296,22 @@ void AddWorkers(const MetricsInput& in, PrometheusText& out) {
       .Value({{"event", "silent"}}, in.core.workers_silent)
       .Value({{"event", "restarted"}}, in.core.workers_restarted)
       .Value({{"event", "probed"}}, in.core.probes);
+  const core::EjectionCounters& ejections = in.core.ejections;
+  out.Counter("parm_worker_ejections_total",
+              "Workers that got no tasks for a while, by cause.");
+  for (size_t i = 0; i < ejections.enforced.size(); ++i) {
+    out.Value({{"cause", NameOf(static_cast<core::EjectionCause>(i))}},
+              ejections.enforced[i]);
+  }
+  out.Counter("parm_worker_ejections_withheld_total",
+              "Workers that were to be ejected and were not, by reason.")
+      .Value({{"reason", "overflow"}}, ejections.overflow)
+      .Value({{"reason", "common_mode"}}, ejections.braked);
+  out.Counter("parm_worker_readmissions_total",
+              "Ejected workers that take tasks again.")
+      .Value({}, ejections.readmitted);
+  out.Gauge("parm_workers_ejected", "Workers that get no tasks now.")
+      .Value({}, ejections.ejected_now);
   const UpstreamCounters& up = in.upstream;
   out.Counter("parm_frames_rejected_total",
               "Messages of workers that were dropped, by reason.")

@@ -76,4 +76,17 @@ void WorkerBoard::OnLost(WorkerId worker) {
   spdlog::warn("worker '{}' at {} is lost", status.id, status.endpoint);
 }
 
+void WorkerBoard::OnEjections(const core::EjectionCounters& ejections) {
+  if (ejections.num_changes == ejections_logged_) return;
+  ejections_logged_ = ejections.num_changes;
+  const WorkerStatus& status = workers_.at(Raw(ejections.last.worker));
+  if (ejections.last.cause) {
+    spdlog::warn("worker '{}' at {} is ejected: {}", status.id, status.endpoint,
+                 std::string(NameOf(*ejections.last.cause)));
+  } else {
+    spdlog::info("worker '{}' at {} takes tasks again", status.id,
+                 status.endpoint);
+  }
+}
+
 }  // namespace parm

@@ -10,6 +10,7 @@
 
 #include "base/ids.h"
 #include "base/time.h"
+#include "frontend/core/core_counters.h"
 #include "proto/envelope.pb.h"
 
 namespace parm {
@@ -55,6 +56,8 @@ class WorkerBoard {
   /// Any other sign of life.
   void OnHeard(WorkerId worker, Time now);
   void OnLost(WorkerId worker);
+  /// What the core has counted by now, which may be more than before.
+  void OnEjections(const core::EjectionCounters& ejections);
 
   WorkerState StateOf(WorkerId worker, Time now) const {
     return Get(worker).state(now, heartbeat_timeout_);
@@ -70,6 +73,7 @@ class WorkerBoard {
 
  private:
   const Duration heartbeat_timeout_;
+  uint64_t ejections_logged_ = 0;
   std::vector<WorkerStatus> workers_;  // by WorkerId
   uint64_t smallest_message_limit_ = UINT64_MAX;
 };

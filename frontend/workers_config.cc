@@ -11,6 +11,7 @@
 #include "base/status_macros.h"
 #include "proto/config.pb.h"
 #include "proto/curve_keys.h"
+#include "proto/duration.h"
 
 namespace parm {
 namespace {
@@ -37,6 +38,15 @@ ServerKind KindNamed(absl::string_view name) {
   if (name == "mlserver") return ServerKind::kMlserver;
   if (name == "kserve") return ServerKind::kKserve;
   return ServerKind::kAuto;
+}
+
+core::WorkerChoice ChoiceNamed(absl::string_view name) {
+  if (name == "power_of_two_choices") {
+    return core::WorkerChoice::kPowerOfTwoChoices;
+  }
+  if (name == "peak_ewma") return core::WorkerChoice::kPeakEwma;
+  if (name == "round_robin") return core::WorkerChoice::kRoundRobin;
+  return core::WorkerChoice::kExpectedWait;
 }
 
 absl::StatusOr<OipServerOptions> ResolveServer(
@@ -202,6 +212,63 @@ absl::Status ResolveWorkers(const config::FrontendConfig& config,
                                of_servers.max_in_flight.end());
   out->core.num_workers = static_cast<uint32_t>(config.workers_size());
   return ResolveCurve(config, source, out);
+}
+
+absl::Status ResolveWorkerChoice(const config::FrontendConfig& config,
+                                 const ConfigSource& source,
+                                 core::CoreOptions* out) {
+  const config::Balancing& given = config.balancing();
+  core::BalancingOptions& balancing = out->balancing;
+  balancing.choice = ChoiceNamed(given.worker_choice());
+  balancing.decay_time = DurationOr(given.decay_time(), balancing.decay_time);
+  balancing.default_rtt =
+      DurationOr(given.default_rtt(), balancing.default_rtt);
+  if (balancing.decay_time <= Duration{0}) {
+    return source.Error({"balancing", "decay_time"},
+                        "decay_time must be above 0");
+  }
+  const config::OutlierDetection& outliers = config.outlier_detection();
+  core::EjectionOptions& ejection = out->ejection;
+  if (outliers.has_consecutive_5xx()) {
+    ejection.consecutive_5xx = outliers.consecutive_5xx();
+  }
+  if (outliers.has_consecutive_gateway_failure()) {
+    ejection.consecutive_gateway_failure =
+        outliers.consecutive_gateway_failure();
+  }
+  if (outliers.has_max_ejection_percent()) {
+    ejection.max_ejection_percent = outliers.max_ejection_percent();
+  }
+  if (outliers.has_latency_factor()) {
+    ejection.latency_factor = outliers.latency_factor();
+  }
+  ejection.latency_request_volume = ValueOr(outliers.latency_request_volume(),
+                                            ejection.latency_request_volume);
+  ejection.interval = DurationOr(outliers.interval(), ejection.interval);
+  ejection.base_ejection_time =
+      DurationOr(outliers.base_ejection_time(), ejection.base_ejection_time);
+  ejection.max_ejection_time = DurationOr(
+      outliers.max_ejection_time(),
+      std::max(ejection.max_ejection_time, ejection.base_ejection_time));
+  const auto error = [&](absl::string_view key, absl::string_view text) {
+    return source.Error({"outlier_detection", key}, text);
+  };
+  if (ejection.interval <= Duration{0}) {
+    return error("interval", "interval must be above 0");
+  }
+  if (ejection.base_ejection_time <= Duration{0}) {
+    return error("base_ejection_time", "base_ejection_time must be above 0");
+  }
+  if (ejection.max_ejection_time < ejection.base_ejection_time) {
+    return error("max_ejection_time",
+                 "max_ejection_time is below base_ejection_time");
+  }
+  if (ejection.latency_factor > 0 && ejection.latency_factor < 1.5) {
+    return error("latency_factor",
+                 "latency_factor must be 0 (off) or at least 1.5: every other "
+                 "answer takes more than the median");
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace parm

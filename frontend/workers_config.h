@@ -1,7 +1,8 @@
 #pragma once
 
 // Section `workers` of frontend.yaml: parm-workers over ZeroMQ, and model
-// servers of other people. Part of frontend_config.cc.
+// servers of other people; and the sections that say which of them takes a
+// task. Part of frontend_config.cc.
 
 #include "absl/status/status.h"
 #include "frontend/config_source.h"
@@ -18,5 +19,12 @@ namespace parm {
 /// Errors: kInvalidArgument "FILE:LINE: ..." as ParseFrontendConfig says.
 absl::Status ResolveWorkers(const config::FrontendConfig& config,
                             const ConfigSource& source, FrontendOptions* out);
+
+/// Fills in which worker takes a task, and when one gets none: sections
+/// `balancing` and `outlier_detection`.
+/// Errors: as ResolveWorkers.
+absl::Status ResolveWorkerChoice(const config::FrontendConfig& config,
+                                 const ConfigSource& source,
+                                 core::CoreOptions* out);
 
 }  // namespace parm

@@ -65,6 +65,19 @@ void DrawHybrid(ScenarioDraws& draw, core::HybridOptions* hybrid) {
   hybrid->gate.window = draw.Between(50, 2000);
 }
 
+void DrawEjection(ScenarioDraws& draw, core::EjectionOptions* ejection) {
+  ejection->consecutive_5xx = draw.Pick(0, 5);
+  ejection->consecutive_gateway_failure = draw.Pick(0, 3);
+  ejection->interval = draw.Between(200, 2000);
+  ejection->base_ejection_time = draw.Between(50, 500);
+  ejection->max_ejection_time = Milliseconds(1000);
+  ejection->max_ejection_percent = draw.Pick(0, 50);
+  if (draw.Happens(0.5)) {
+    ejection->latency_factor = 2;
+    ejection->latency_request_volume = draw.Pick(1, 3);
+  }
+}
+
 void DrawPolicy(ScenarioDraws& draw, ModelOptions* model) {
   const uint32_t policy = draw.Pick(1, 14);
   if (policy <= 1) return;
@@ -229,6 +242,7 @@ Scenario DrawScenario(uint64_t seed, uint64_t num_queries) {
   core.loser_sample_rate = std::array{0.05, 0.5}[draw.Pick(0, 1)];
   core.seed = seed;
   scenario.faults = DrawFaults(draw);
+  DrawEjection(draw, &core.ejection);
   return scenario;
 }
 

@@ -310,7 +310,8 @@ Duration RecoveryBound(const Scenario& scenario) {
     longest_deadline = std::max(longest_deadline, model.deadline);
   }
   return Scenario::kLongestIncident + longest_deadline +
-         scenario.core.heartbeat_timeout + 2 * scenario.core.probe_interval;
+         scenario.core.heartbeat_timeout + 2 * scenario.core.probe_interval +
+         scenario.core.ejection.max_ejection_time;
 }
 
 }  // namespace parm::sim

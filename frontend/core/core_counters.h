@@ -7,6 +7,8 @@
 #include <optional>
 #include <vector>
 
+#include "absl/strings/string_view.h"
+#include "base/ids.h"
 #include "base/latency_histogram.h"
 #include "base/time.h"
 #include "frontend/core/action.h"
@@ -65,6 +67,41 @@ struct ModelCounters {
   uint64_t undecodable_replies = 0;  // wrong shape or not finite
 };
 
+enum class EjectionCause : uint8_t {
+  kConsecutive5xx,
+  kConsecutiveGatewayFailure,
+  kLatency,
+};
+inline constexpr size_t kNumEjectionCauses = 3;
+
+/// Label `cause` of the metrics.
+constexpr absl::string_view NameOf(EjectionCause cause) {
+  switch (cause) {
+    case EjectionCause::kConsecutive5xx:
+      return "consecutive_5xx";
+    case EjectionCause::kConsecutiveGatewayFailure:
+      return "consecutive_gateway_failure";
+    case EjectionCause::kLatency:
+      break;
+  }
+  return "latency";
+}
+
+/// Of workers, by worker_ejection.h.
+struct EjectionCounters {
+  std::array<uint64_t, kNumEjectionCauses> enforced{};  // by EjectionCause
+  uint64_t overflow = 0;    // not ejected: too many are, or it is the last one
+  uint64_t braked = 0;      // not ejected: most workers are in trouble
+  uint64_t readmitted = 0;  // after a trial
+  uint64_t ejected_now = 0;
+  // For the log: ejections and readmissions, and the last one of them.
+  uint64_t num_changes = 0;
+  struct Change {
+    WorkerId worker{};
+    std::optional<EjectionCause> cause;  // nullopt: it takes tasks again
+  } last;
+};
+
 struct CoreCounters {
   std::vector<ModelCounters> models;  // by ModelId
   uint64_t shed_queries = 0;          // max_queries
@@ -76,6 +113,7 @@ struct CoreCounters {
   uint64_t workers_silent = 0;
   uint64_t workers_restarted = 0;
   uint64_t probes = 0;
+  EjectionCounters ejections;
   RarePaths rare_paths;  // for tests: which rare branches were taken
 };
 

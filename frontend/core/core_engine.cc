@@ -10,12 +10,13 @@ namespace parm::core {
 
 CoreEngine::CoreEngine(CoreOptions options, const PolicyFactory& create_policy)
     : state_(std::move(options)),
-      workers_(state_.options.num_workers),
+      workers_(state_.options.num_workers, state_.options.balancing),
+      ejection_(state_.options.ejection, workers_, state_.counters.ejections),
       batcher_(state_, *this),
       dispatcher_(state_, workers_, *this),
       builder_(state_),
       answers_(state_, workers_, batcher_, dispatcher_),
-      resolver_(state_, workers_, dispatcher_, answers_, *this),
+      resolver_(state_, workers_, ejection_, dispatcher_, answers_, *this),
       reviewer_(state_, dispatcher_, answers_, *this),
       host_(state_, workers_, dispatcher_),
       worker_timers_(state_.options.num_workers) {
@@ -27,6 +28,7 @@ CoreEngine::CoreEngine(CoreOptions options, const PolicyFactory& create_policy)
 void CoreEngine::Handle(Time now, const Event& event, ActionSink& out) {
   const Turn turn{.now = now, .out = out};
   NoteStall(now);
+  RunEjection(turn);
   // What was due before this event comes first, so that an answer at its
   // deadline does not depend on what else arrives.
   RunTimers(turn);
@@ -127,6 +129,8 @@ void CoreEngine::On(const Turn& turn, const WorkerUp& event) {
     worker.state = WorkerState::kDown;
     resolver_.OnWorkerLost(turn, worker);
     worker.pace = {};
+    worker.ewma = {};
+    ejection_.OnRestart(worker);
   }
   workers_.SetServed(worker, event);
   worker.state = WorkerState::kAlive;
@@ -147,6 +151,7 @@ void CoreEngine::On(const Turn& turn, const WorkerDown& event) {
   state_.Mark(RarePath::kWorkerLost);
   ++state_.counters.workers_lost;
   worker.state = WorkerState::kDown;
+  ejection_.OnUnreachable(turn.now, worker);
   resolver_.OnWorkerLost(turn, worker);
   dispatcher_.NoteRoomBeside(worker);
   ArmWorkerTimer(worker, turn.now + state_.options.probe_interval);
@@ -344,6 +349,7 @@ void CoreEngine::OnWorkerTimer(const Turn& turn, Worker& worker) {
     state_.Mark(RarePath::kWorkerSilent);
     ++state_.counters.workers_silent;
     worker.state = WorkerState::kSilent;
+    ejection_.OnUnreachable(turn.now, worker);
     resolver_.OnWorkerSilent(turn, worker);
     dispatcher_.NoteRoomBeside(worker);
   }
@@ -352,9 +358,17 @@ void CoreEngine::OnWorkerTimer(const Turn& turn, Worker& worker) {
   ArmWorkerTimer(worker, turn.now + state_.options.probe_interval);
 }
 
+void CoreEngine::RunEjection(const Turn& turn) {
+  if (!ejection_.RunDue(turn.now)) return;
+  for (uint32_t i = 0; i < workers_.size(); ++i) {
+    dispatcher_.NoteRoom(workers_.at(WorkerId{i}));
+  }
+}
+
 void CoreEngine::AskForWake(const Turn& turn) {
   const Time earliest =
-      std::min(state_.timers.Earliest(), worker_timers_.Earliest());
+      std::min({state_.timers.Earliest(), worker_timers_.Earliest(),
+                ejection_.next_trial()});
   // An earlier wake than needed is harmless: it comes, and asks again.
   if (earliest >= wake_at_) return;
   wake_at_ = earliest;

@@ -18,6 +18,7 @@
 #include "frontend/core/policies/redundancy_policy.h"
 #include "frontend/core/resolver.h"
 #include "frontend/core/reviewer.h"
+#include "frontend/core/worker_ejection.h"
 #include "frontend/core/worker_table.h"
 
 namespace parm::core {
@@ -66,6 +67,7 @@ class CoreEngine final : public FrontendCore,
   Time SilentAt(const Worker& worker) const;
   void WatchPenalty(const Turn& turn, Worker& worker);
   void ArmWorkerTimer(Worker& worker, Time at);
+  void RunEjection(const Turn& turn);
   void AskForWake(const Turn& turn);
 
   void OnBatchReady(const Turn& turn, Batch& batch) override;
@@ -82,6 +84,7 @@ class CoreEngine final : public FrontendCore,
 
   CoreState state_;
   WorkerTable workers_;
+  WorkerEjection ejection_;
   Batcher batcher_;
   Dispatcher dispatcher_;
   GroupBuilder builder_;

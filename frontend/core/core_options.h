@@ -95,6 +95,38 @@ struct HybridOptions {
   double parity_cost = 0;
 };
 
+/// Which worker takes a task; worker_table.h.
+enum class WorkerChoice : uint8_t {
+  kExpectedWait,
+  kPowerOfTwoChoices,
+  kPeakEwma,
+  kRoundRobin,
+};
+
+struct BalancingOptions {
+  WorkerChoice choice = WorkerChoice::kExpectedWait;
+  // Of peak_ewma: how fast a peak is forgotten, and what a worker is taken for
+  // that has not answered yet.
+  Duration decay_time = Milliseconds(10'000);
+  Duration default_rtt = Milliseconds(10);
+};
+
+/// When a worker that stands out gets no tasks for a while;
+/// worker_ejection.h. Envoy's names and defaults.
+struct EjectionOptions {
+  uint32_t consecutive_5xx = 5;              // 0: never
+  uint32_t consecutive_gateway_failure = 5;  // 0: never
+  Duration interval = Milliseconds(10'000);
+  Duration base_ejection_time = Milliseconds(30'000);
+  Duration max_ejection_time = Milliseconds(300'000);
+  uint32_t max_ejection_percent = 10;
+  /// An answer of more than so many median times is late; 0: lateness ejects
+  /// nobody.
+  double latency_factor = 0;
+  /// Answers in an interval below which it says nothing.
+  uint32_t latency_request_volume = 5;
+};
+
 struct ModelOptions {
   std::string name;
   Duration deadline = Milliseconds(500);
@@ -120,6 +152,8 @@ struct CoreOptions {
   Duration feedback_horizon = Milliseconds(10'000);
   Duration heartbeat_timeout = Milliseconds(500);
   Duration probe_interval = Milliseconds(250);
+  BalancingOptions balancing;
+  EjectionOptions ejection;
   /// Share of cancellable losers that is left to finish, so that the ledger
   /// sees real stragglers too.
   double loser_sample_rate = 0.05;

@@ -162,6 +162,15 @@ absl::Status ValidateOptions(const CoreOptions& options) {
     return absl::InvalidArgumentError(
         "heartbeat_timeout and probe_interval must be positive");
   }
+  const EjectionOptions& ejection = options.ejection;
+  if (ejection.interval <= Duration{0} ||
+      ejection.base_ejection_time <= Duration{0}) {
+    return absl::InvalidArgumentError(
+        "interval and base_ejection_time must be positive");
+  }
+  if (options.balancing.decay_time <= Duration{0}) {
+    return absl::InvalidArgumentError("decay_time must be positive");
+  }
   if (!IsShare(options.loser_sample_rate)) {
     return absl::InvalidArgumentError("loser_sample_rate must be in [0, 1]");
   }

@@ -273,6 +273,10 @@ void Dispatcher::NotePace(const Turn& turn, const Task& task) {
     const Duration took = turn.now - WorkerTable::BegunAt(task, worker);
     worker.pace.OnAnswer(turn.now, ToSeconds(took) / ToSeconds(median));
   }
+  if (workers_.balancing().choice == WorkerChoice::kPeakEwma) {
+    worker.ewma.OnAnswer(turn.now, turn.now - task.copy.dispatched,
+                         workers_.balancing().decay_time);
+  }
   worker.last_answered = turn.now;
 }
 

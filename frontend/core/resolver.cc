@@ -8,10 +8,11 @@
 namespace parm::core {
 
 Resolver::Resolver(CoreState& state, WorkerTable& workers,
-                   Dispatcher& dispatcher, Answers& answers,
-                   CopyObserver& observer)
+                   WorkerEjection& ejection, Dispatcher& dispatcher,
+                   Answers& answers, CopyObserver& observer)
     : state_(state),
       workers_(workers),
+      ejection_(ejection),
       dispatcher_(dispatcher),
       answers_(answers),
       observer_(observer) {}
@@ -37,14 +38,7 @@ void Resolver::OnReply(const Turn& turn, const TaskReplied& reply) {
       has_output ? Dispatcher::Outcome::kAnswered
                  : Dispatcher::Outcome::kNoAnswer,
       Dispatcher::ServiceOf(turn, *task, workers_.at(reply.worker), reply));
-  if (reply.status == TaskStatus::kError) {
-    workers_.at(reply.worker).pace.OnError();
-    Penalise(turn, reply.worker);
-  }
-  if (has_output) {
-    workers_.at(reply.worker).pace.OnSuccess();
-    workers_.at(reply.worker).penalised_until = Time{};
-  }
+  NoteOutcome(turn, reply, has_output);
   if (has_output && !reply.decodable) {
     ++state_.model_counters(model).undecodable_replies;
   }
@@ -65,6 +59,24 @@ void Resolver::OnReply(const Turn& turn, const TaskReplied& reply) {
     }
   } else {
     OnMemberError(turn, *batch, attempt, reply);
+  }
+}
+
+void Resolver::NoteOutcome(const Turn& turn, const TaskReplied& reply,
+                           bool has_output) {
+  Worker& worker = workers_.at(reply.worker);
+  if (reply.status == TaskStatus::kError) {
+    worker.pace.OnError();
+    // A permanent error may be the query's fault.
+    if (reply.retryable) ejection_.OnError(turn.now, worker);
+    Penalise(turn, reply.worker);
+  }
+  if (has_output) {
+    worker.pace.OnSuccess();
+    worker.penalised_until = Time{};
+    const bool measured = worker.pace.measured() == turn.now;
+    ejection_.OnAnswer(turn.now, worker,
+                       measured ? worker.pace.last_ratio() : 0);
   }
 }
 
@@ -199,6 +211,7 @@ void Resolver::OnNotSent(const Turn& turn, const TaskNotSent& refusal) {
   const AttemptType attempt = task->attempt;
   if (!refusal.unsendable) {
     workers_.at(refusal.worker).unreachable = true;
+    ejection_.OnUnreachable(turn.now, workers_.at(refusal.worker));
     Penalise(turn, refusal.worker);
   }
   dispatcher_.End(turn, *task, Dispatcher::Outcome::kNoAnswer,

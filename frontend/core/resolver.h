@@ -7,6 +7,7 @@
 #include "frontend/core/answers.h"
 #include "frontend/core/core_state.h"
 #include "frontend/core/dispatcher.h"
+#include "frontend/core/worker_ejection.h"
 #include "frontend/core/worker_table.h"
 
 namespace parm::core {
@@ -22,8 +23,8 @@ class CopyObserver {
 class Resolver {
  public:
   /// All outlive the resolver.
-  Resolver(CoreState& state, WorkerTable& workers, Dispatcher& dispatcher,
-           Answers& answers, CopyObserver& observer);
+  Resolver(CoreState& state, WorkerTable& workers, WorkerEjection& ejection,
+           Dispatcher& dispatcher, Answers& answers, CopyObserver& observer);
 
   void OnReply(const Turn& turn, const TaskReplied& reply);
   void OnNotSent(const Turn& turn, const TaskNotSent& refusal);
@@ -62,11 +63,13 @@ class Resolver {
   void OnParityFailed(const Turn& turn, Parity& parity);
   void Retry(const Turn& turn, Batch& batch, WorkerId avoid, Failure failure);
   bool AnyCopyAlive(const Batch& batch);
+  void NoteOutcome(const Turn& turn, const TaskReplied& reply, bool has_output);
   void Penalise(const Turn& turn, WorkerId worker);
   void CompareWithOriginal(const Turn& turn, Batch& batch);
 
   CoreState& state_;
   WorkerTable& workers_;
+  WorkerEjection& ejection_;
   Dispatcher& dispatcher_;
   Answers& answers_;
   CopyObserver& observer_;

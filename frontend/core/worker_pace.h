@@ -37,6 +37,9 @@ class WorkerPace {
     measured_ = now;
   }
 
+  double last_ratio() const { return last_ratio_; }
+  Time measured() const { return measured_; }
+
   /// The task failed. An instant failure must not look like an idle worker.
   void OnError() { errors_ = std::min(errors_ + kErrorLoad, kMostErrors); }
   void OnSuccess() { errors_ /= 2; }

@@ -3,8 +3,11 @@
 #include <algorithm>
 #include <compare>
 #include <optional>
+#include <tuple>
+#include <utility>
 
 #include "base/status_macros.h"
+#include "frontend/core/fixed_map.h"
 
 namespace parm::core {
 
@@ -99,7 +102,9 @@ Time WorkerTable::BegunAt(const Task& task, const Worker& worker) {
   return std::max(task.copy.dispatched, worker.last_answered);
 }
 
-WorkerTable::WorkerTable(uint32_t num_workers) : workers_(num_workers) {
+WorkerTable::WorkerTable(uint32_t num_workers,
+                         const BalancingOptions& balancing)
+    : balancing_(balancing), workers_(num_workers) {
   for (uint32_t i = 0; i < num_workers; ++i) workers_[i].id = WorkerId{i};
 }
 
@@ -191,7 +196,7 @@ WorkerTable::Lanes WorkerTable::LanesOf(BundleKey key,
   const Bundle* const bundle = Find(key);
   if (bundle == nullptr) return lanes;
   for (const Worker* worker : bundle->workers) {
-    if (!worker->takes_tasks()) continue;
+    if (!worker->takes_tasks() || worker->ejected()) continue;
     lanes.all += worker->lanes;
     uint32_t ordinary = worker->outstanding - worker->outstanding_redundant;
     if (worker->id == one_less && ordinary > 0) --ordinary;
@@ -209,7 +214,7 @@ bool WorkerTable::HasIdleLanes(BundleKey key, uint64_t count) const {
     size_t position = bundle->rotation + step;  // where Pick found idle ones
     if (position >= n) position -= n;
     const Worker& worker = *bundle->workers[position];
-    if (!worker.takes_tasks()) continue;
+    if (!worker.takes_tasks() || worker.ejected()) continue;
     idle += worker.lanes - std::min(worker.lanes, worker.outstanding);
   }
   return idle >= count;
@@ -218,6 +223,10 @@ bool WorkerTable::HasIdleLanes(BundleKey key, uint64_t count) const {
 bool WorkerTable::HasSlot(const Worker& worker, bool redundant) {
   if (!worker.takes_tasks() || worker.unreachable ||
       worker.outstanding >= worker.max_in_flight) {
+    return false;
+  }
+  if (worker.ejection.stage == EjectionStage::kTrial &&
+      worker.outstanding > 0) {
     return false;
   }
   // Where ordinary tasks run too, redundant ones leave half of the slots.
@@ -254,49 +263,96 @@ bool WorkerTable::MayTakePart(const Worker& worker, const Bundle& bundle,
 bool WorkerTable::BarsPenalised(const Bundle& bundle, Time now) {
   return std::any_of(
       bundle.workers.begin(), bundle.workers.end(), [now](const Worker* other) {
-        return other->takes_tasks() && other->penalised_until <= now;
+        return other->takes_tasks() && other->penalised_until <= now &&
+               !other->ejected();
       });
 }
 
+double WorkerTable::CostOf(const Worker& worker,
+                           const PickOptions& pick) const {
+  switch (balancing_.choice) {
+    case WorkerChoice::kExpectedWait:
+      return WaitOf(worker, pick.redundant, pick.now);
+    case WorkerChoice::kPeakEwma:
+      return worker.ewma.ValueAt(pick.now, balancing_.decay_time,
+                                 balancing_.default_rtt) *
+             (LoadOf(worker) + 1);
+    case WorkerChoice::kPowerOfTwoChoices:
+      return LoadOf(worker);
+    case WorkerChoice::kRoundRobin:
+      break;
+  }
+  return 0;
+}
+
+bool WorkerTable::MayTake(const Worker& worker, const Bundle& bundle,
+                          const PickOptions& pick,
+                          std::optional<bool>* bars_penalised) {
+  if (!HasSlot(worker, pick.redundant) || worker.id == pick.avoid) return false;
+  if (pick.copy_of != nullptr && HasHadCopy(worker, *pick.copy_of)) {
+    return false;
+  }
+  if (worker.penalised_until <= pick.now && !worker.ejected()) return true;
+  if (!*bars_penalised) *bars_penalised = BarsPenalised(bundle, pick.now);
+  return !**bars_penalised;
+}
+
 Worker* WorkerTable::Pick(Bundle& bundle, const PickOptions& pick) {
+  struct Candidate {
+    Worker* worker = nullptr;
+    size_t position = 0;
+    Rank rank{};
+    uint64_t ticket = 0;
+    // Keeping apart comes before the draw.
+    auto drawn_before(const Candidate& other) const {
+      return std::tie(rank.same_worker, rank.copy_in_domain, ticket) <
+             std::tie(other.rank.same_worker, other.rank.copy_in_domain,
+                      other.ticket);
+    }
+  };
   const size_t n = bundle.workers.size();
-  Worker* best = nullptr;
-  Rank best_rank{};
-  size_t best_position = 0;
+  const bool of_two = balancing_.choice == WorkerChoice::kPowerOfTwoChoices;
+  Candidate best;
+  Candidate second;                    // of the two that were drawn
   std::optional<bool> bars_penalised;  // found out when it matters
   for (size_t step = 0; step < n; ++step) {
     size_t position = bundle.rotation + step;
     if (position >= n) position -= n;
     Worker* const worker = bundle.workers[position];
-    if (!HasSlot(*worker, pick.redundant) || worker->id == pick.avoid) continue;
-    if (pick.copy_of != nullptr && HasHadCopy(*worker, *pick.copy_of)) continue;
-    if (worker->penalised_until > pick.now) {
-      if (!bars_penalised) bars_penalised = BarsPenalised(bundle, pick.now);
-      if (*bars_penalised) continue;
-    }
-    Rank rank = {
+    if (!MayTake(*worker, bundle, pick, &bars_penalised)) continue;
+    Candidate candidate = {.worker = worker, .position = position};
+    Rank& rank = candidate.rank;
+    rank = {
         .same_worker = false,
         .copy_in_domain =
             pick.copy_of != nullptr && SharesDomain(*worker, *pick.copy_of),
-        .wait = WaitOf(*worker, pick.redundant, pick.now),
+        .wait = CostOf(*worker, pick),
         .same_domain = false,
-        .load = LoadOf(*worker),
+        .load = balancing_.choice == WorkerChoice::kRoundRobin
+                    ? 0
+                    : LoadOf(*worker),
     };
     if (pick.group != nullptr) {
       rank.same_worker = HoldsPartOf(*worker, *pick.group);
       rank.same_domain = SharesDomain(*worker, *pick.group);
     }
-    if (best == nullptr || rank < best_rank) {
-      best = worker;
-      best_rank = rank;
-      best_position = position;
+    if (of_two) {
+      candidate.ticket = MixBits(++num_draws_);
+      if (best.worker == nullptr || candidate.drawn_before(best)) {
+        second = std::exchange(best, candidate);
+      } else if (second.worker == nullptr || candidate.drawn_before(second)) {
+        second = candidate;
+      }
+    } else if (best.worker == nullptr || rank < best.rank) {
+      best = candidate;
       if (rank == Rank{}) break;  // idle and apart: nobody beats it
     }
   }
-  if (best != nullptr) {
-    bundle.rotation = best_position + 1 == n ? 0 : best_position + 1;
+  if (second.worker != nullptr && second.rank < best.rank) best = second;
+  if (best.worker != nullptr) {
+    bundle.rotation = best.position + 1 == n ? 0 : best.position + 1;
   }
-  return best;
+  return best.worker;
 }
 
 }  // namespace parm::core

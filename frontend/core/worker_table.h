@@ -6,13 +6,17 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "absl/types/span.h"
 #include "base/ids.h"
 #include "base/time.h"
+#include "frontend/core/core_counters.h"
+#include "frontend/core/core_options.h"
 #include "frontend/core/event.h"
 #include "frontend/core/intrusive_list.h"
+#include "frontend/core/peak_ewma.h"
 #include "frontend/core/records.h"
 #include "frontend/core/worker_pace.h"
 
@@ -26,6 +30,24 @@ enum class WorkerState : uint8_t {
 };
 
 struct Worker;
+
+enum class EjectionStage : uint8_t {
+  kIn,
+  kOut,
+  kTrial,  // one task at a time
+};
+
+/// What worker_ejection.h keeps of a worker.
+struct EjectionState {
+  EjectionStage stage = EjectionStage::kIn;
+  EjectionCause cause{};
+  Time until{};   // kOut
+  int times = 0;  // ejected of late: how long it is the next time
+  uint32_t errors_in_row = 0;
+  uint32_t unreachable_in_row = 0;
+  uint32_t answers = 0;  // in this interval
+  uint32_t late = 0;     // of these
+};
 
 /// A bundle that some worker serves or served, and what waits for it.
 struct Bundle {
@@ -56,16 +78,20 @@ struct Worker {
   Time penalised_until{};  // refused or failed a task; see Pick
   Time last_answered{};
   WorkerPace pace;
+  PeakEwma ewma;  // kept for worker choice peak_ewma alone
+  EjectionState ejection;
   TimerHandle timer{};
   std::vector<Bundle*> bundles;
   IntrusiveList<Task, &Task::on_worker> tasks;
 
   bool takes_tasks() const { return state == WorkerState::kAlive && !draining; }
+  bool ejected() const { return ejection.stage == EjectionStage::kOut; }
 };
 
 class WorkerTable {
  public:
-  explicit WorkerTable(uint32_t num_workers);
+  explicit WorkerTable(uint32_t num_workers,
+                       const BalancingOptions& balancing = {});
 
   /// Needs: the id is below num_workers.
   Worker& at(WorkerId id);
@@ -113,12 +139,12 @@ class WorkerTable {
   };
 
   /// The worker that takes the next task of the bundle; nullptr if none has a
-  /// free slot. Least outstanding work, ties by rotation; a penalised worker
-  /// only if nobody else takes tasks of the bundle; a worker that holds a
-  /// part of the group comes after all others; among those with an idle lane
-  /// another fault domain comes first. So keeping apart never costs a task
-  /// waiting time, but for a second copy of a batch, which goes to another
-  /// fault domain than the first where it can.
+  /// free slot. Who is the best is as the options choose, ties by rotation; a
+  /// penalised or ejected worker only if nobody else takes tasks of the bundle;
+  /// a worker that holds a part of the group comes after all others; among
+  /// those with an idle lane another fault domain comes first. So keeping apart
+  /// never costs a task waiting time, but for a second copy of a batch, which
+  /// goes to another fault domain than the first where it can.
   /// Cost: O(workers of the bundle x size of the group).
   Worker* Pick(Bundle& bundle, const PickOptions& pick);
 
@@ -135,16 +161,27 @@ class WorkerTable {
   static bool MayTakePart(const Worker& worker, const Bundle& bundle,
                           const Group& group);
 
+  const BalancingOptions& balancing() const { return balancing_; }
+
  private:
-  /// Somebody takes tasks and is not penalised: penalised workers get nothing
-  /// of this bundle.
+  /// What speaks against a worker, by the choice of the options.
+  double CostOf(const Worker& worker, const PickOptions& pick) const;
+  /// `bars_penalised`: BarsPenalised, once it was asked for.
+  static bool MayTake(const Worker& worker, const Bundle& bundle,
+                      const PickOptions& pick,
+                      std::optional<bool>* bars_penalised);
+
+  /// Somebody takes tasks and is neither penalised nor ejected: those who are
+  /// get nothing of this bundle.
   static bool BarsPenalised(const Bundle& bundle, Time now);
   bool SharesDomain(const Worker& worker, const Group& group) const;
   bool SharesDomain(const Worker& worker, const Batch& copy) const;
   void Forget(Worker& worker);
 
+  const BalancingOptions balancing_;
   std::vector<Worker> workers_;
   std::vector<std::unique_ptr<Bundle>> bundles_;
+  uint64_t num_draws_ = 0;
 };
 
 }  // namespace parm::core

@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <ostream>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -205,6 +206,72 @@ TEST(FrontendConfigTest, HybridNeedsACodeAndNoNumbers) {
   EXPECT_THAT(ParseRedundancy("policy: hybrid"),
               StatusIs(absl::StatusCode::kInvalidArgument,
                        HasSubstr("policy hybrid needs a code")));
+}
+
+constexpr absl::string_view kOneModel =
+    "workers: [{endpoint: \"ipc:///a\"}]\nmodels: [{name: m}]\n";
+
+TEST(FrontendConfigTest, WorkerChoiceAndEjectionNeedNoNumbers) {
+  PARM_ASSERT_OK_AND_ASSIGN(const FrontendOptions plain,
+                            ParseFrontendConfig(kOneModel, "f.yaml"));
+  EXPECT_EQ(plain.core.balancing.choice, core::WorkerChoice::kExpectedWait);
+  const core::EjectionOptions& defaults = plain.core.ejection;
+  EXPECT_EQ(defaults.consecutive_5xx, 5U);
+  EXPECT_EQ(defaults.base_ejection_time, Milliseconds(30'000));
+  EXPECT_EQ(defaults.max_ejection_percent, 10U);
+  EXPECT_EQ(defaults.latency_factor, 0) << "off";
+}
+
+TEST(FrontendConfigTest, ResolvesWorkerChoiceAndEjection) {
+  PARM_ASSERT_OK_AND_ASSIGN(
+      const FrontendOptions options,
+      ParseFrontendConfig(
+          absl::StrCat(kOneModel,
+                       "balancing: {worker_choice: peak_ewma, decay_time: 2s, "
+                       "default_rtt: 3ms}\n"
+                       "outlier_detection: {consecutive_5xx: 0, "
+                       "consecutive_gateway_failure: 7, interval: 4s, "
+                       "base_ejection_time: 400s, max_ejection_percent: 20, "
+                       "latency_factor: 2.5, latency_request_volume: 9}\n"),
+          "f.yaml"));
+  const core::BalancingOptions& balancing = options.core.balancing;
+  EXPECT_EQ(balancing.choice, core::WorkerChoice::kPeakEwma);
+  EXPECT_EQ(balancing.decay_time, Milliseconds(2000));
+  EXPECT_EQ(balancing.default_rtt, Milliseconds(3));
+  const core::EjectionOptions& ejection = options.core.ejection;
+  EXPECT_EQ(ejection.consecutive_5xx, 0U) << "never";
+  EXPECT_EQ(ejection.consecutive_gateway_failure, 7U);
+  EXPECT_EQ(ejection.interval, Milliseconds(4000));
+  EXPECT_EQ(ejection.base_ejection_time, Milliseconds(400'000));
+  EXPECT_EQ(ejection.max_ejection_time, Milliseconds(400'000))
+      << "the default is not below the base";
+  EXPECT_EQ(ejection.max_ejection_percent, 20U);
+  EXPECT_EQ(ejection.latency_factor, 2.5);
+  EXPECT_EQ(ejection.latency_request_volume, 9U);
+}
+
+TEST(FrontendConfigTest, RefusesEjectionsThatMakeNoSense) {
+  const std::vector<std::pair<std::string, std::string>> mistakes = {
+      {"outlier_detection: {interval: 0s}", "interval must be above 0"},
+      {"outlier_detection: {base_ejection_time: 0s}",
+       "base_ejection_time must be above 0"},
+      {"outlier_detection: {max_ejection_time: 1s}",
+       "max_ejection_time is below base_ejection_time"},
+      {"outlier_detection: {latency_factor: 1}", "must be 0 (off) or at least"},
+      {"outlier_detection: {max_ejection_percent: 101}",
+       "max_ejection_percent"},
+      {"outlier_detection: {consecutive_errors: 3}", "consecutive_errors"},
+      {"balancing: {decay_time: 0s}", "decay_time must be above 0"},
+      {"balancing: {worker_choice: fastest}", "expected_wait|power_of_two"}};
+  for (const auto& [yaml, text] : mistakes) {
+    SCOPED_TRACE(yaml);
+    const absl::Status status =
+        ParseFrontendConfig(absl::StrCat(kOneModel, yaml, "\n"), "f.yaml")
+            .status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_THAT(std::string(status.message()), HasSubstr("f.yaml:3"));
+    EXPECT_THAT(std::string(status.message()), HasSubstr(text));
+  }
 }
 
 TEST(FrontendConfigTest, HybridsGateMustBeAGate) {

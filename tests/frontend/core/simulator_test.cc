@@ -138,6 +138,23 @@ TEST(SimulatorTest, ShortSeedsMeetEveryFateOfACopy) {
   EXPECT_GT(sum.shed_for_budget, 0U);
 }
 
+TEST(SimulatorTest, ShortSeedsEjectForEveryCause) {
+  core::EjectionCounters sum;
+  for (const SimResult& result : ShortRuns()) {
+    const core::EjectionCounters& ejections = result.counters.ejections;
+    for (size_t i = 0; i < sum.enforced.size(); ++i) {
+      sum.enforced[i] += ejections.enforced[i];
+    }
+    sum.overflow += ejections.overflow;
+    sum.braked += ejections.braked;
+    sum.readmitted += ejections.readmitted;
+  }
+  for (const uint64_t enforced : sum.enforced) EXPECT_GT(enforced, 0U);
+  EXPECT_GT(sum.overflow, 0U);
+  EXPECT_GT(sum.braked, 0U);
+  EXPECT_GT(sum.readmitted, 0U);
+}
+
 TEST(SimulatorTest, WorkerThatFailsAtOnceTakesFewTasks) {
   for (uint64_t seed = 1; seed <= 5; ++seed) {
     Scenario scenario = FailingWorkers(seed);

@@ -1,5 +1,6 @@
 #include "frontend/core/worker_table.h"
 
+#include <array>
 #include <memory>
 #include <set>
 #include <vector>
@@ -68,6 +69,82 @@ TEST_F(WorkerTableTest, TiesGoRound) {
   std::set<WorkerId> seen;
   for (int i = 0; i < 4; ++i) seen.insert(Pick()->id);
   EXPECT_EQ(seen.size(), 4U);
+}
+
+// How often each of four workers with 0, 1, 2 and 3 tasks is picked, in 400.
+std::array<int, 4> PicksBy(WorkerChoice choice) {
+  WorkerTable table(4, {.choice = choice});
+  for (uint32_t i = 0; i < 4; ++i) {
+    Worker& worker = table.at(WorkerId{i});
+    const std::vector<ServedBundle> bundles = {
+        {kDeployed, kModel, BundleRole::kDeployed, kDeployed}};
+    table.SetServed(
+        worker, {.worker = worker.id, .max_in_flight = 9, .bundles = bundles});
+    worker.state = WorkerState::kAlive;
+    worker.outstanding = i;
+    worker.outstanding_samples = i;
+  }
+  std::array<int, 4> picks{};
+  for (int i = 0; i < 400; ++i) {
+    ++picks[Raw(table.Pick(*table.Find(kDeployed), {})->id)];
+  }
+  return picks;
+}
+
+TEST(WorkerChoiceTest, RoundRobinTakesNoLookAtLoad) {
+  EXPECT_EQ(PicksBy(WorkerChoice::kRoundRobin),
+            (std::array{100, 100, 100, 100}));
+}
+
+TEST(WorkerChoiceTest, PowerOfTwoTakesTheBetterOfTwo) {
+  const std::array<int, 4> picks = PicksBy(WorkerChoice::kPowerOfTwoChoices);
+  // Of six pairs the four workers win three, two, one and none.
+  EXPECT_NEAR(picks[0], 200, 40);
+  EXPECT_NEAR(picks[1], 133, 40);
+  EXPECT_NEAR(picks[2], 67, 40);
+  EXPECT_EQ(picks[3], 0);
+}
+
+TEST(WorkerChoiceTest, ExpectedWaitTakesTheIdleOne) {
+  EXPECT_EQ(PicksBy(WorkerChoice::kExpectedWait), (std::array{400, 0, 0, 0}));
+}
+
+TEST_F(WorkerTableTest, PeakEwmaWeighsTimeByLoad) {
+  constexpr Duration kDecay = Milliseconds(1000);
+  WorkerTable ewma(8,
+                   {.choice = WorkerChoice::kPeakEwma, .decay_time = kDecay});
+  const Time start = Time{} + Milliseconds(1000);
+  for (uint32_t i = 0; i < 2; ++i) {
+    Worker& worker = ewma.at(WorkerId{i});
+    const std::vector<ServedBundle> bundles = {
+        {kDeployed, kModel, BundleRole::kDeployed, kDeployed}};
+    ewma.SetServed(
+        worker, {.worker = worker.id, .max_in_flight = 9, .bundles = bundles});
+    worker.state = WorkerState::kAlive;
+    worker.ewma.OnAnswer(start, Milliseconds(i == 0 ? 100 : 20), kDecay);
+  }
+  const auto pick = [&] {
+    return ewma.Pick(*ewma.Find(kDeployed), {.now = start})->id;
+  };
+  Load(ewma.at(WorkerId{1}), 3);
+  EXPECT_EQ(pick(), WorkerId{1}) << "4 x 20 ms";
+  Load(ewma.at(WorkerId{1}), 2);
+  EXPECT_EQ(pick(), WorkerId{0}) << "6 x 20 ms";
+}
+
+TEST(PeakEwmaTest, FollowsAPeakAtOnceAndForgetsIt) {
+  constexpr Duration kDecay = Milliseconds(1000);
+  PeakEwma ewma;
+  Time now = Time{} + Milliseconds(1000);
+  const auto value = [&] { return ewma.ValueAt(now, kDecay, Milliseconds(7)); };
+  EXPECT_DOUBLE_EQ(value(), 0.007) << "never measured";
+  ewma.OnAnswer(now, Milliseconds(20), kDecay);
+  ewma.OnAnswer(now, Milliseconds(100), kDecay);
+  EXPECT_DOUBLE_EQ(value(), 0.1);
+  now += kDecay;
+  EXPECT_NEAR(value(), 0.1 / 2.718, 1e-4);
+  ewma.OnAnswer(now, Milliseconds(20), kDecay);
+  EXPECT_NEAR(value(), 0.1 / 2.718 + 0.02 * (1 - 1 / 2.718), 1e-4);
 }
 
 TEST_F(WorkerTableTest, DeadSilentDrainingAndFullAreLeftOut) {
