@@ -136,6 +136,20 @@ absl::Status ResolvePortsTls(const config::FrontendConfig& config,
   return absl::OkStatus();
 }
 
+absl::Status ResolveAttemptHeaders(const config::AttemptHeaders& given,
+                                   const ConfigSource& source,
+                                   std::vector<AttemptHeader>* out) {
+  if (given.ignore() && given.headers_size() > 0) {
+    return source.Error({"attempt_headers", "ignore"},
+                        "ignore: headers are given too");
+  }
+  if (given.ignore() || given.headers_size() > 0) out->clear();
+  for (const config::AttemptHeader& header : given.headers()) {
+    out->push_back({.name = header.name(), .first = header.first()});
+  }
+  return absl::OkStatus();
+}
+
 absl::Status ResolveHttp(const config::Http& http, const ConfigSource& source,
                          FrontendOptions* out) {
   out->http.max_body_bytes =
@@ -246,6 +260,8 @@ absl::StatusOr<FrontendOptions> ParseFrontendConfig(absl::string_view yaml,
   PARM_RETURN_IF_ERROR(ResolveModels(config, source, &options));
   PARM_RETURN_IF_ERROR(ResolveLimits(config, source, &options));
   PARM_RETURN_IF_ERROR(ResolvePortsTls(config, source, &options.tls));
+  PARM_RETURN_IF_ERROR(ResolveAttemptHeaders(config.attempt_headers(), source,
+                                             &options.attempt_headers));
   return options;
 }
 

@@ -15,6 +15,7 @@
 #include "frontend/capture_options.h"
 #include "frontend/core/core_options.h"
 #include "frontend/model_catalog.h"
+#include "frontend/request_context.h"
 #include "frontend/serve/tls_context.h"
 #include "frontend/upstream/oip/oip_options.h"
 #include "frontend/upstream/zmq_upstream.h"
@@ -72,6 +73,7 @@ struct FrontendOptions {
   HttpLimits http;
   GrpcLimits grpc;
   PortsTls tls;
+  std::vector<AttemptHeader> attempt_headers = DefaultAttemptHeaders();
   Duration exit_timeout = Milliseconds(30'000);
 };
 

@@ -237,6 +237,8 @@ absl::Status Loop::Admit(QueryHandle handle, Time arrived,
                       .model = *model,
                       .bundle = bundle->key,
                       .deadline = options.deadline};
+  const bool further_attempt =
+      SaysFurtherAttempt(request.headers, options_.attempt_headers);
   std::shared_ptr<const oip::RequestContext> context;
   if (!options_.oip.servers.empty()) {
     PARM_ASSIGN_OR_RETURN(context, ContextOf(request, about.id));
@@ -286,7 +288,8 @@ absl::Status Loop::Admit(QueryHandle handle, Time arrived,
                            .samples = static_cast<uint32_t>(query->inputs.rows),
                            .bytes = query->bytes,
                            .deadline = arrived + query->deadline,
-                           .mode = query->mode};
+                           .mode = query->mode,
+                           .further_attempt = further_attempt};
   event.input = buffers_.Add(std::move(query->inputs));
   pending_[Raw(handle)] = {.done = std::move(done), .about = std::move(about)};
   Run(event);

@@ -76,6 +76,11 @@ void AddQueries(const MetricsInput& in, PrometheusText& out) {
              in.core.shed_bytes + in.loop.queries_over_memory);
   out.Gauge("parm_queries_in_flight", "Queries that wait for their answer.")
       .Value({}, in.queries_waiting);
+  out.Counter("parm_further_attempts_total",
+              "Queries that a proxy had sent before: they got no extra work.");
+  ForEachModel(in, [&](const std::string& model, const auto& counters) {
+    out.Value({{"model", model}}, counters.further_attempts);
+  });
   out.Counter("parm_late_originals_total",
               "Queries whose exact answer came after the decode trigger, or "
               "never.");

@@ -2,7 +2,10 @@
 
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_split.h"
 
 namespace parm {
 
@@ -24,6 +27,29 @@ absl::StatusOr<std::shared_ptr<const oip::RequestContext>> ContextOf(
     return std::shared_ptr<const oip::RequestContext>();
   }
   return std::make_shared<const oip::RequestContext>(std::move(context));
+}
+
+std::vector<AttemptHeader> DefaultAttemptHeaders() {
+  return {{.name = "x-envoy-attempt-count", .first = 1},
+          {.name = "grpc-previous-rpc-attempts", .first = 0}};
+}
+
+bool SaysFurtherAttempt(absl::string_view headers,
+                        absl::Span<const AttemptHeader> known) {
+  if (known.empty()) return false;
+  for (const absl::string_view line :
+       absl::StrSplit(headers, "\r\n", absl::SkipEmpty())) {
+    const size_t colon = line.find(':');
+    if (colon == absl::string_view::npos) continue;
+    for (const AttemptHeader& header : known) {
+      if (!absl::EqualsIgnoreCase(line.substr(0, colon), header.name)) continue;
+      const absl::string_view value =
+          absl::StripAsciiWhitespace(line.substr(colon + 1));
+      uint32_t count = 0;
+      if (!absl::SimpleAtoi(value, &count) || count > header.first) return true;
+    }
+  }
+  return false;
 }
 
 }  // namespace parm

@@ -5,8 +5,11 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 #include "proto/oip/messages.h"
 
 namespace parm {
@@ -16,5 +19,23 @@ namespace parm {
 /// server.
 absl::StatusOr<std::shared_ptr<const oip::RequestContext>> ContextOf(
     const oip::InferRequest& request, const std::string& id);
+
+/// A header by which a proxy says how often it has sent a request.
+struct AttemptHeader {
+  std::string name;
+  /// What the first attempt says at most: 1 where attempts are counted, 0 where
+  /// earlier ones are.
+  uint32_t first = 0;
+
+  bool operator==(const AttemptHeader&) const = default;
+};
+
+/// Those that are known: Envoy's, and gRPC's of retries and hedges.
+std::vector<AttemptHeader> DefaultAttemptHeaders();
+
+/// Whether one of these says that the request was sent before. `headers` as
+/// oip::InferRequest::headers. A value that is no number says so too.
+bool SaysFurtherAttempt(absl::string_view headers,
+                        absl::Span<const AttemptHeader> known);
 
 }  // namespace parm

@@ -63,6 +63,7 @@ void Batcher::Append(Batch& batch, Query& query) {
   batch.samples += query.samples;
   ++batch.num_open;
   batch.num_decodable += query.mode == AnswerMode::kExact ? 0 : 1;
+  batch.gets_extra |= !query.further_attempt;
 }
 
 void Batcher::ArmTimeout(const Turn& turn, Batch& batch, const Query& query) {

@@ -43,7 +43,8 @@ struct ModelCounters {
   std::array<LatencyHistogram, kNumSources> latency;  // arrival to answer
   LatencyHistogram dispatch_delay;  // arrival to first dispatch
   uint64_t abandoned = 0;
-  uint64_t late_originals = 0;  // exact answers after the trigger, or never
+  uint64_t further_attempts = 0;  // queries of another proxy's retry or hedge
+  uint64_t late_originals = 0;    // exact answers after the trigger, or never
   // Groups by outcome.
   uint64_t groups_closed_full = 0;
   uint64_t groups_closed_short = 0;

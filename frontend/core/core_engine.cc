@@ -96,6 +96,9 @@ void CoreEngine::On(const Turn& turn, const QueryArrived& event) {
   query->model = event.model;
   query->number = number;
   query->mode = event.mode;
+  query->further_attempt = event.further_attempt;
+  state_.model_counters(event.model).further_attempts +=
+      event.further_attempt ? 1 : 0;
   query->samples = event.samples;
   query->bytes = event.bytes;
   query->input = event.input;
@@ -380,11 +383,13 @@ void CoreEngine::OnBatchReady(const Turn& turn, Batch& batch) {
 }
 
 Group* CoreEngine::GroupToJoin(const Batch& batch) {
-  return PolicyOf(batch.model).JoinsGroup(batch, host_) ? builder_.Find(batch)
-                                                        : nullptr;
+  return batch.gets_extra && PolicyOf(batch.model).JoinsGroup(batch, host_)
+             ? builder_.Find(batch)
+             : nullptr;
 }
 
 void CoreEngine::OnFirstDispatch(const Turn& turn, Batch& batch) {
+  if (!batch.gets_extra) return;
   RedundancyPolicy& policy = PolicyOf(batch.model);
   if (policy.JoinsGroup(batch, host_)) {
     const Worker& worker = workers_.at(batch.worker);

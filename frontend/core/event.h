@@ -42,6 +42,8 @@ struct QueryArrived {
   BufferId input;
   Time deadline;
   AnswerMode mode = AnswerMode::kBalanced;
+  /// A proxy on the way has sent it before, or sends it twice: no extra work.
+  bool further_attempt = false;
 };
 
 /// The client has gone: nobody waits for the answer. No AnswerQuery follows if

@@ -39,6 +39,7 @@ struct Query : SlabItem {
   AnswerMode mode = AnswerMode::kBalanced;
   bool open = true;  // neither answered nor abandoned
   bool observed = false;
+  bool further_attempt = false;  // of a proxy's: no extra work
   uint32_t samples = 1;
   uint32_t first_sample = 0;  // in the batch, from its first dispatch on
   uint64_t bytes = 0;
@@ -93,7 +94,8 @@ struct Batch : SlabItem {
   uint64_t query_number = 0;  // of its first query; see luck.h
   uint32_t num_sent = 0;      // tasks that ever carried it
   BatchStage stage = BatchStage::kForming;
-  bool waiting = false;  // for a slot: the first time or with a retry
+  bool gets_extra = false;  // some query of it may cause extra work
+  bool waiting = false;     // for a slot: the first time or with a retry
   bool retried = false;
   bool refused = false;  // a worker's error is final: no further copy
   bool expired = false;  // a worker found its budget spent

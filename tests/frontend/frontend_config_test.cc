@@ -250,6 +250,18 @@ TEST(FrontendConfigTest, ResolvesWorkerChoiceAndEjection) {
   EXPECT_EQ(ejection.latency_request_volume, 9U);
 }
 
+TEST(FrontendConfigTest, AttemptHeadersAreReplacedOrIgnored) {
+  const auto headers = [](absl::string_view yaml) {
+    return ParseFrontendConfig(absl::StrCat(kOneModel, yaml), "f.yaml")
+        .value()
+        .attempt_headers;
+  };
+  EXPECT_EQ(headers(""), DefaultAttemptHeaders());
+  EXPECT_EQ(headers("attempt_headers: {headers: [{name: x-try, first: 1}]}\n"),
+            (std::vector<AttemptHeader>{{.name = "x-try", .first = 1}}));
+  EXPECT_TRUE(headers("attempt_headers: {ignore: true}\n").empty());
+}
+
 TEST(FrontendConfigTest, RefusesEjectionsThatMakeNoSense) {
   const std::vector<std::pair<std::string, std::string>> mistakes = {
       {"outlier_detection: {interval: 0s}", "interval must be above 0"},
@@ -261,6 +273,8 @@ TEST(FrontendConfigTest, RefusesEjectionsThatMakeNoSense) {
       {"outlier_detection: {max_ejection_percent: 101}",
        "max_ejection_percent"},
       {"outlier_detection: {consecutive_errors: 3}", "consecutive_errors"},
+      {"attempt_headers: {ignore: true, headers: [{name: a}]}",
+       "ignore: headers are given too"},
       {"balancing: {decay_time: 0s}", "decay_time must be above 0"},
       {"balancing: {worker_choice: fastest}", "expected_wait|power_of_two"}};
   for (const auto& [yaml, text] : mistakes) {
