@@ -32,6 +32,7 @@ class CoreHarness {
   struct UpOptions {
     bool deployed = true;
     bool parity = false;
+    bool backup = false;
     uint32_t domain = 0;
     uint32_t lanes = 1;
     uint32_t max_in_flight = 1;
@@ -44,6 +45,9 @@ class CoreHarness {
     }
     if (up.parity) {
       bundles.push_back({kParity, kModel, BundleRole::kParity, kDeployed});
+    }
+    if (up.backup) {
+      bundles.push_back({kParity, kModel, BundleRole::kBackup, kDeployed});
     }
     Handle(WorkerUp{.worker = WorkerId{worker},
                     .nonce = up.nonce,
@@ -59,6 +63,7 @@ class CoreHarness {
     Duration deadline = Milliseconds(500);
     AnswerMode mode = AnswerMode::kBalanced;
     uint64_t bytes = 100;
+    bool further_attempt = false;
   };
   QueryId Arrive() { return Arrive({}); }
   QueryId Arrive(QueryOptions query) {
@@ -73,7 +78,8 @@ class CoreHarness {
                         .bytes = query.bytes,
                         .input = input,
                         .deadline = now_ + query.deadline,
-                        .mode = query.mode});
+                        .mode = query.mode,
+                        .further_attempt = query.further_attempt});
     return id;
   }
   BufferId InputOf(QueryId query) const { return inputs_.at(query); }

@@ -2,7 +2,6 @@
 
 #include "frontend/core/policies/hedge_policy.h"
 
-#include "frontend/core/fixed_map.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/frontend/core/core_harness.h"
@@ -24,11 +23,6 @@ CoreHarness HedgingCore(CoreOptions options) {
     core.heard.push_back(i);
   }
   return core;
-}
-
-// Uniform in [0, 1), by the task.
-double Draw(const Sent& sent) {
-  return static_cast<double>(MixBits(Raw(sent.task.luck)) >> 11) * 0x1p-53;
 }
 
 TEST(HedgePolicyTest, LateQueryIsHedgedElsewhere) {
@@ -286,47 +280,6 @@ TEST(HedgePolicyTest, BrakeHoldsWhileMostWorkersAreSlow) {
   });
   world.Run(Milliseconds(1000), 1);
   EXPECT_GT(world.NumSent(AttemptType::kHedge), sent + 20) << "released";
-}
-
-TEST(HedgePolicyTest, AllWorkersDeadLeakNothing) {
-  ServedWorld world(HedgeOptionsFor(4, Milliseconds(30), kAmple), 100,
-                    [](const Sent&) { return std::nullopt; });
-  world.Run(Milliseconds(50), 1);
-  for (uint32_t i = 0; i < 4; ++i) {
-    world.core.Handle(WorkerDown{.worker = WorkerId{i}});
-  }
-  world.core.heard.clear();
-  world.Run(Milliseconds(600), 0);
-  world.ExpectAnsweredOnce();
-  EXPECT_EQ(world.core.sizes().tasks, 0U);
-  EXPECT_EQ(world.core.sizes().batches, 0U);
-}
-
-TEST(HedgePolicyTest, ClockJumpHedgesNothingThatIsOver) {
-  ServedWorld world(HedgeOptionsFor(4, Milliseconds(30), kAmple), 100,
-                    [](const Sent&) { return Milliseconds(10); });
-  world.Run(Milliseconds(100), 1);
-  for (int i = 0; i < 5; ++i) world.core.Arrive();
-  world.num_queries += 5;
-  const uint64_t before = world.NumSent(AttemptType::kHedge);
-  world.core.Jump(Milliseconds(10'000));
-  EXPECT_EQ(world.NumSent(AttemptType::kHedge), before);
-  world.Run(Milliseconds(500), 1);
-  world.Run(Milliseconds(600), 0);
-  world.ExpectAnsweredOnce();
-  EXPECT_LE(world.NumSent(AttemptType::kHedge), before + 5);
-}
-
-TEST(HedgePolicyTest, CancelledCopiesGiveTheirSlotsBack) {
-  ServedWorld world(
-      HedgeOptionsFor(4, Milliseconds(20), kAmple), 3,
-      [](const Sent& sent) { return Milliseconds(Draw(sent) < 0.2 ? 60 : 5); });
-  world.Run(Milliseconds(3000), 1);
-  world.Run(Milliseconds(1500), 0);
-  world.ExpectAnsweredOnce();
-  world.ExpectCopiesApart();
-  EXPECT_EQ(world.core.sizes().tasks, 0U);
-  EXPECT_EQ(world.core.sizes().timers, 0U);
 }
 
 }  // namespace

@@ -7,7 +7,6 @@
 #include <utility>
 #include <vector>
 
-#include "frontend/core/fixed_map.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/frontend/core/core_harness.h"
@@ -43,11 +42,6 @@ CoreHarness WarmCore(const CoreOptions& options) {
   core.out.sent.clear();
   core.out.answers.clear();
   return core;
-}
-
-// Uniform in [0, 1), by the task.
-double Draw(const Sent& sent) {
-  return static_cast<double>(MixBits(Raw(sent.task.luck)) >> 11) * 0x1p-53;
 }
 
 uint64_t NumErrors(const CoreHarness& core) {
@@ -350,48 +344,6 @@ TEST(HybridPolicyTest, LowRateAnswersEveryQueryInTime) {
                                   latency.CountAtOrBelow(Milliseconds(100)));
   }
   EXPECT_LT(slow, 8U) << "of the 40 that a single copy would leave";
-}
-
-TEST(HybridPolicyTest, AllWorkersDeadLeakNothing) {
-  ServedWorld world(HybridOptionsFor(4, SumOfTwo()), 100,
-                    [](const Sent&) { return std::nullopt; });
-  world.Run(Milliseconds(50), 1);
-  for (uint32_t i = 0; i < 4; ++i) {
-    world.core.Handle(WorkerDown{.worker = WorkerId{i}});
-  }
-  world.core.heard.clear();
-  world.Run(Milliseconds(600), 0);
-  world.ExpectAnsweredOnce();
-  EXPECT_EQ(world.core.sizes().tasks, 0U);
-  EXPECT_EQ(world.core.sizes().batches, 0U);
-  EXPECT_EQ(world.core.sizes().groups, 0U);
-}
-
-TEST(HybridPolicyTest, ClockJumpAnswersEveryQueryOnce) {
-  ServedWorld world(HybridOptionsFor(16, SumOfTwo()), 100,
-                    [](const Sent&) { return Milliseconds(10); });
-  world.Run(Milliseconds(100), 1);
-  world.core.Jump(Milliseconds(10'000));
-  world.Run(Milliseconds(500), 1);
-  world.Run(Milliseconds(600), 0);
-  world.ExpectAnsweredOnce();
-  world.ExpectCopiesApart();
-}
-
-TEST(HybridPolicyTest, CancelledWorkGivesItsSlotsBack) {
-  CoreOptions options = HybridOptionsFor(16, SumOfTwo());
-  options.feedback_horizon = Milliseconds(1000);
-  ServedWorld world(options, 3, [](const Sent& sent) {
-    return Milliseconds(Draw(sent) < 0.1 ? 60 : 5);
-  });
-  world.Run(Milliseconds(3000), 1);
-  world.Run(Milliseconds(3000), 0);
-  world.ExpectAnsweredOnce();
-  world.ExpectCopiesApart();
-  EXPECT_GT(world.NumSent(AttemptType::kParity), 500U);
-  EXPECT_EQ(world.core.sizes().tasks, 0U);
-  EXPECT_EQ(world.core.sizes().groups, 0U);
-  EXPECT_EQ(world.core.sizes().timers, 0U);
 }
 
 }  // namespace

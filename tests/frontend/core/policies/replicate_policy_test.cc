@@ -2,7 +2,6 @@
 
 #include "frontend/core/policies/replicate_policy.h"
 
-#include "frontend/core/fixed_map.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/frontend/core/core_harness.h"
@@ -26,11 +25,6 @@ CoreHarness ReplicatingCore(CancelLoser cancels, uint32_t num_workers = 3,
 
 void Start(CoreHarness& core, const Sent& sent) {
   core.Handle(TaskStarted{.task = sent.task.task, .worker = sent.task.worker});
-}
-
-// Uniform in [0, 1), by the task.
-double Draw(const Sent& sent) {
-  return static_cast<double>(MixBits(Raw(sent.task.luck)) >> 11) * 0x1p-53;
 }
 
 TEST(ReplicatePolicyTest, EveryQueryGoesToTwoWorkers) {
@@ -148,22 +142,6 @@ TEST(ReplicatePolicyTest, ObserveCountsAndSendsNothing) {
   EXPECT_EQ(core.model().hedge.observed, 1U);
 }
 
-TEST(ReplicatePolicyTest, WithdrawnCopiesGiveTheirSlotsBack) {
-  for (const CancelLoser cancels :
-       {CancelLoser::kAtStart, CancelLoser::kAtEnd}) {
-    ServedWorld world(ReplicateOptions(6, cancels), 3, [](const Sent& sent) {
-      return Milliseconds(Draw(sent) < 0.1 ? 60 : 3);
-    });
-    world.Run(Milliseconds(3000), 1);
-    world.Run(Milliseconds(1500), 0);
-    world.ExpectAnsweredOnce();
-    world.ExpectCopiesApart();
-    EXPECT_GT(world.NumSent(AttemptType::kHedge), 1000U);
-    EXPECT_EQ(world.core.sizes().tasks, 0U);
-    EXPECT_EQ(world.core.sizes().timers, 0U);
-  }
-}
-
 TEST(ReplicatePolicyTest, NeverReplyingWorkerDelaysNobody) {
   ServedWorld world(ReplicateOptions(4, CancelLoser::kAtEnd), 8,
                     [](const Sent& sent) -> std::optional<Duration> {
@@ -178,31 +156,6 @@ TEST(ReplicatePolicyTest, NeverReplyingWorkerDelaysNobody) {
     errors += answer.source == AnswerSource::kError ? 1 : 0;
   }
   EXPECT_EQ(errors, 0U);
-}
-
-TEST(ReplicatePolicyTest, AllWorkersDeadLeakNothing) {
-  ServedWorld world(ReplicateOptions(4, CancelLoser::kAtStart), 100,
-                    [](const Sent&) { return std::nullopt; });
-  world.Run(Milliseconds(50), 1);
-  for (uint32_t i = 0; i < 4; ++i) {
-    world.core.Handle(WorkerDown{.worker = WorkerId{i}});
-  }
-  world.core.heard.clear();
-  world.Run(Milliseconds(600), 0);
-  world.ExpectAnsweredOnce();
-  EXPECT_EQ(world.core.sizes().tasks, 0U);
-  EXPECT_EQ(world.core.sizes().batches, 0U);
-}
-
-TEST(ReplicatePolicyTest, ClockJumpAnswersEveryQueryOnce) {
-  ServedWorld world(ReplicateOptions(4, CancelLoser::kAtEnd), 100,
-                    [](const Sent&) { return Milliseconds(10); });
-  world.Run(Milliseconds(100), 1);
-  world.core.Jump(Milliseconds(10'000));
-  world.Run(Milliseconds(500), 1);
-  world.Run(Milliseconds(600), 0);
-  world.ExpectAnsweredOnce();
-  world.ExpectCopiesApart();
 }
 
 }  // namespace

@@ -11,9 +11,15 @@
 #include <utility>
 #include <vector>
 
+#include "frontend/core/fixed_map.h"
 #include "tests/frontend/core/core_harness.h"
 
 namespace parm::core {
+
+/// Uniform in [0, 1), by the task.
+inline double Draw(const Sent& sent) {
+  return static_cast<double>(MixBits(Raw(sent.task.luck)) >> 11) * 0x1p-53;
+}
 
 class ServedWorld {
  public:
@@ -23,11 +29,21 @@ class ServedWorld {
   /// Every worker is its own fault domain, and serves parity queries too.
   ServedWorld(const CoreOptions& options, uint32_t max_in_flight,
               Service service)
-      : core(options), service_(std::move(service)) {
-    for (uint32_t i = 0; i < options.num_workers; ++i) {
-      core.Up(i, {.parity = true, .domain = i, .max_in_flight = max_in_flight});
-      core.heard.push_back(i);
-    }
+      : core(options),
+        backup_(options.models[0].policy == PolicyKind::kBackup),
+        max_in_flight_(max_in_flight),
+        service_(std::move(service)) {
+    for (uint32_t i = 0; i < options.num_workers; ++i) Start(i, /*nonce=*/1);
+  }
+
+  /// It says hello, and that it lives from then on.
+  void Start(uint32_t worker, uint64_t nonce) {
+    core.Up(worker, {.parity = !backup_,
+                     .backup = backup_,
+                     .domain = worker,
+                     .max_in_flight = max_in_flight_,
+                     .nonce = nonce});
+    core.heard.push_back(worker);
   }
 
   void set_service(Service service) { service_ = std::move(service); }
@@ -103,6 +119,8 @@ class ServedWorld {
     }
   }
 
+  const bool backup_;
+  const uint32_t max_in_flight_;
   Service service_;
   size_t num_seen_ = 0;
   size_t num_encoded_ = 0;
