@@ -242,7 +242,7 @@ class StubTest(Checks):
         with self.assertRaises(grpc.RpcError) as caught:
             self.stub.ModelInfer(make_request(make_values(), typed=True))
         self.assertEqual(caught.exception.code(), grpc.StatusCode.INVALID_ARGUMENT)
-        self.assertIn("raw_input_contents", caught.exception.details())
+        self.assertIn("beside raw ones", caught.exception.details())
 
     def test_answers_are_labelled_in_metadata(self):
         response, call = self.stub.ModelInfer.with_call(make_request(make_values()))
