@@ -91,8 +91,11 @@ TEST_F(RouterSocketTest, TellsWhenAConnectionBeginsAndEnds) {
     EXPECT_EQ(event->kind, ConnectionEvent::Kind::kConnected);
   }
   const int descriptor = event->descriptor;
-  event = NextEvent();
-  ASSERT_TRUE(event.has_value());
+  // The worker may have gone before it shook hands, which is told first.
+  do {
+    event = NextEvent();
+    ASSERT_TRUE(event.has_value());
+  } while (event->kind == ConnectionEvent::Kind::kRefused);
   EXPECT_EQ(event->kind, ConnectionEvent::Kind::kEnded);
   EXPECT_EQ(event->descriptor, descriptor);
 }
