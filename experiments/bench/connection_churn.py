@@ -234,7 +234,7 @@ def measure(args):
         time.sleep(1)
         watch.look()
         before = watch.descriptors.pop()
-        watch.rss_mb.clear()
+        rss_mb_before = watch.rss_mb.pop()
         asyncio.run(churn(clients, watch, args))
         gone = await_metric(address["metrics"], "parm_http_connections", 0)
         time.sleep(1)
@@ -249,12 +249,25 @@ def measure(args):
             "growth_mb": watch.growth_mb(),
             "descriptors": {"before": before, "most": max(watch.descriptors),
                             "after": after.descriptors[0]},
+            "rss_mb_before": rss_mb_before,
             "rss_mb_after": after.rss_mb[0], "all_gone": gone,
             "accepted": metrics.total("parm_http_connections_total",
                                       event="accepted"),
             "abandoned": metrics.total("parm_http_abandoned_total"),
             "queries": metrics.total("parm_queries_total"),
             "left": metrics.total("parm_queries_in_flight")}
+
+
+def summary(record):
+    """Memory and descriptors in one line."""
+    descriptors = record["descriptors"]
+    return (f"{record['connections_at_once']} clients, "
+            f"{record['seconds']:g} s: memory {record['rss_mb_before']:.1f} MB "
+            f"before, {max(record['rss_mb']):.1f} at most, "
+            f"{record['rss_mb_after']:.1f} after, from the second third to the "
+            f"last {record['growth_mb']:+.1f}; descriptors "
+            f"{descriptors['before']} before, {descriptors['most']} at most, "
+            f"{descriptors['after']} after")
 
 
 def judge(record, args):
@@ -289,10 +302,7 @@ def main():
     write_json(os.path.join(args.out, "connection_churn.json"), record)
     print(json.dumps({key: value for key, value in record.items()
                       if key != "rss_mb"}, indent=2))
-    rss = record["rss_mb"]
-    print(f"memory: {rss[0]:.1f} MB at first, {max(rss):.1f} at most, "
-          f"{rss[-1]:.1f} at last; second third to last: "
-          f"{record['growth_mb']:+.1f} MB")
+    print(summary(record))
     wrong = judge(record, args)
     for sentence in wrong:
         print(f"connection_churn: {sentence}", file=sys.stderr)
