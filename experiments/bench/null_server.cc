@@ -29,6 +29,32 @@ constexpr uint64_t kMaxRequestBytes = uint64_t{64} << 20;
 
 }  // namespace
 
+oip::ModelMetadata NullModelMetadata(const NullServerOptions& options) {
+  return {.name = options.model,
+          .versions = {"1"},
+          .platform = "null",
+          .inputs = {options.input},
+          .outputs = {{.name = "output",
+                       .datatype = DataType::kFp32,
+                       .shape = {-1, options.num_classes}}}};
+}
+
+oip::InferResponse NullResponse(const NullServerOptions& options,
+                                int predicted_class) {
+  std::vector<float> row(static_cast<size_t>(options.num_classes), 0.0F);
+  row[static_cast<size_t>(predicted_class)] = 1.0F;
+  const auto bytes =
+      absl::MakeConstSpan(reinterpret_cast<const std::byte*>(row.data()),
+                          row.size() * sizeof(float));
+  oip::InferResponse response{.model_name = options.model,
+                              .model_version = "1"};
+  response.outputs.push_back({.spec = {.name = "output",
+                                       .datatype = DataType::kFp32,
+                                       .shape = {1, options.num_classes}},
+                              .data = Buffer::CopyOf(bytes)});
+  return response;
+}
+
 class NullServer::Impl {
  public:
   explicit Impl(NullServerOptions options) : options_(std::move(options)) {}
@@ -74,20 +100,9 @@ class NullServer::Impl {
 
   /// The body of an answer does not depend on the query beyond its class.
   void WriteReplies() {
-    const auto num_classes = static_cast<size_t>(options_.num_classes);
-    for (size_t best = 0; best < num_classes; ++best) {
-      std::vector<float> row(num_classes, 0.0F);
-      row[best] = 1.0F;
-      const auto bytes =
-          absl::MakeConstSpan(reinterpret_cast<const std::byte*>(row.data()),
-                              row.size() * sizeof(float));
-      oip::InferResponse response{.model_name = options_.model,
-                                  .model_version = "1"};
-      response.outputs.push_back({.spec = {.name = "output",
-                                           .datatype = DataType::kFp32,
-                                           .shape = {1, options_.num_classes}},
-                                  .data = Buffer::CopyOf(bytes)});
-      replies_.push_back(*oip::WriteInferResponse(response, {}, true));
+    for (int best = 0; best < options_.num_classes; ++best) {
+      replies_.push_back(
+          *oip::WriteInferResponse(NullResponse(options_, best), {}, true));
     }
   }
 
@@ -117,14 +132,10 @@ class NullServer::Impl {
     session->reply.version(11);
     if (request.method() == http::verb::get) {
       session->reply.result(http::status::ok);
-      session->reply.body() = oip::WriteModelMetadata(
-          {.name = options_.model,
-           .versions = {"1"},
-           .platform = "null",
-           .inputs = {options_.input},
-           .outputs = {{.name = "output",
-                        .datatype = DataType::kFp32,
-                        .shape = {-1, options_.num_classes}}}});
+      session->reply.body() =
+          request.target() == "/v2"
+              ? oip::WriteServerMetadata("null", "1", {"binary_tensor_data"})
+              : oip::WriteModelMetadata(NullModelMetadata(options_));
     } else {
       const auto length = request["Inference-Header-Content-Length"];
       uint64_t json_bytes = 0;

@@ -2,7 +2,7 @@
 
 // A model server without a model: it answers Open Inference Protocol requests
 // at once, as a function says. Against it the load generator is tested and its
-// own ceiling is measured.
+// own ceiling is measured, and proxies are measured before it.
 
 #include <cstddef>
 #include <cstdint>
@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "base/tensor.h"
+#include "proto/oip/messages.h"
 
 namespace parm {
 
@@ -35,6 +36,11 @@ struct NullServerOptions {
   std::function<NullAnswer(absl::Span<const std::byte> tensor)> answer =
       [](absl::Span<const std::byte>) { return NullAnswer{}; };
 };
+
+/// What the server says, whatever the protocol.
+oip::ModelMetadata NullModelMetadata(const NullServerOptions& options);
+oip::InferResponse NullResponse(const NullServerOptions& options,
+                                int predicted_class);
 
 /// Runs on a thread of its own from Create to the destructor.
 class NullServer {
