@@ -16,8 +16,8 @@ packages=(
   libboost1.81-dev libsimdjson-dev libyaml-cpp-dev libcli11-dev libspdlog-dev
   prometheus-cpp-dev libhwy-dev libgtest-dev libgmock-dev libbenchmark-dev
   zlib1g-dev libssl-dev openssl libgloo-dev
-  # The rival from outside, of the live comparison and the hop's cost.
-  haproxy
+  # The rivals from outside, of the live comparison and what a hop costs.
+  haproxy nginx
   # Clients that the tests drive the frontend with; libb64 is perf_analyzer's.
   curl hey wrk libb64-0d
   # Data for the demo, Python for its pictures and for the client tests.
@@ -34,6 +34,10 @@ if ((${#missing[@]} > 0)); then
   echo "bootstrap: installing ${missing[*]}"
   sudo=()
   [[ $(id -u) == 0 ]] || sudo=(sudo)
+  # Its package would start it on port 80; the benches have their own.
+  if [[ " ${missing[*]} " == *" nginx "* && -d /run/systemd/system ]]; then
+    "${sudo[@]}" systemctl mask --quiet nginx.service
+  fi
   "${sudo[@]}" apt-get update -qq
   "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive \
     apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null

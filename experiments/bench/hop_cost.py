@@ -10,25 +10,26 @@ range of the repeats' own ratios. CPU is that of the hop's own process, all
 its threads, by /proc/PID/task/*/schedstat. `direct` is the load at one worker's
 HTTP port without a hop: its p50 is what the others' is compared with.
 
-Writes OUT/hop_cost.json, a run record, and a Markdown table, hop_cost.md. Exit status:
-0 done, 1 failed, 3 every run of a figure was refused.
+Writes OUT/hop_cost.json, a run record, and a Markdown table, hop_cost.md. Exit
+status: 0 done, 1 failed, 3 every run of a figure was refused, and its size left
+out.
 """
 
 import argparse
-import json
 import os
 import statistics
-import subprocess
 import sys
+from functools import partial
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
 sys.path.insert(0, ROOT)
 
 from experiments.bench import stub_bundles  # noqa: E402
+from experiments.bench.hop_runs import (  # noqa: E402
+    cpu_ratio, in_turns, run_frontend_load, run_load, table, text)
 from experiments.harness import driver  # noqa: E402
-from experiments.harness.frontend import (  # noqa: E402
-    Metrics, wait_until_ready)
+from experiments.harness.frontend import wait_until_ready  # noqa: E402
 from experiments.harness.haproxy import HaProxy  # noqa: E402
 from experiments.harness.processes import ProcessSet  # noqa: E402
 from experiments.harness.record import RunRecord  # noqa: E402
@@ -109,97 +110,55 @@ class SizeBench:
     def run(self, candidate, repeat):
         """One run's entry of the record."""
         name, address, metrics = self._hops[candidate]
-        out = os.path.join(self._folder, "load.json")
-        command = [
-            self._binary("parm-load"), "--url", address, "--model", MODEL,
-            "--data", f"idx:{self._data}", "--rate", str(self._rate),
-            "--duration", f"{self._args.seconds}s", "--warmup", "1s",
-            "--seed", str(repeat + 1), "--repeat", str(repeat),
-            "--policy", candidate, "--scenario", self._name,
-            "--workers", str(NUM_WORKERS), "--out", out]
-        if name is not None:
-            command += ["--process", str(self._processes.pid(name))]
-        before = metrics and Metrics.scrape(metrics)
-        status = self._processes.run("load", command,
-                                     stdout=subprocess.DEVNULL)
-        if status not in (0, 3):
-            raise RuntimeError(f"parm-load ended with status {status}")
-        with open(out, encoding="utf-8") as file:
-            entry = json.load(file)["runs"][0]
-        if metrics:
-            after = Metrics.scrape(metrics)
-            count = lambda what: after.total(what) - before.total(what)  # noqa: E731
-            queries = count("parm_queries_total")
-            entry["extra_jobs_per_query"] = max(
-                0, count("parm_tasks_total") - queries) / queries
-        return entry
-
-
-def _text(values, digits=0):
-    return (f"{statistics.median(values):.{digits}f} "
-            f"({min(values):.{digits}f} .. {max(values):.{digits}f})")
+        run = partial(run_frontend_load, metrics) if metrics else run_load
+        return run(
+            self._processes, self._args.bin, self._folder, address,
+            name and self._processes.pid(name), model=MODEL,
+            data=f"idx:{self._data}", rate=self._rate,
+            duration=f"{self._args.seconds}s", seed=repeat + 1, repeat=repeat,
+            policy=candidate, scenario=self._name, workers=NUM_WORKERS)
 
 
 def summary_rows(name, runs, record):
     """Table rows of one size; `runs`: candidate -> entries, not refused."""
     rows = []
-    cpu = {candidate: [run["cpu_us_per_query"] for run in entries]
-           for candidate, entries in runs.items() if candidate != "direct"}
     direct_ms = statistics.median(
         run["latency_from_send_ms"]["p50"] for run in runs["direct"])
-    proxy_us = statistics.median(cpu["haproxy"])
     for candidate, entries in runs.items():
         p50_us = [run["latency_from_send_ms"]["p50"] * 1e3 for run in entries]
-        row = [name, candidate, str(len(entries)),
-               _text(cpu[candidate], 1) if candidate in cpu else "-"]
+        cpu = ("-" if candidate == "direct" else
+               text([run["cpu_us_per_query"] for run in entries], 1))
         ratio = "-"
         if candidate in GOALS:
-            value = statistics.median(cpu[candidate]) / proxy_us
+            value, least, largest = cpu_ratio(entries, runs["haproxy"])
             record.add_to_config(f"{name}: {candidate} over haproxy", value)
             reached = "reached" if value <= GOALS[candidate] else "missed"
-            # Of the same repeat, minutes apart at most.
-            proxy = {run["repeat"]: run["cpu_us_per_query"]
-                     for run in runs["haproxy"]}
-            each = [run["cpu_us_per_query"] / proxy[run["repeat"]]
-                    for run in entries if run["repeat"] in proxy]
-            ratio = (f"{value:.2f} ({min(each):.2f} .. {max(each):.2f}); goal "
+            ratio = (f"{value:.2f} ({least:.2f} .. {largest:.2f}); goal "
                      f"{GOALS[candidate]:g}: {reached}")
-        row += [ratio, _text(p50_us),
-                f"{statistics.median(p50_us) - direct_ms * 1e3:.0f}"]
         extra = [run["extra_jobs_per_query"] for run in entries
                  if run["extra_jobs_per_query"] is not None]
-        row.append(f"{statistics.median(extra):.2f}" if extra else "-")
-        rows.append("| " + " | ".join(row) + " |")
+        rows.append([
+            name, candidate, str(len(entries)), cpu, ratio, text(p50_us),
+            f"{statistics.median(p50_us) - direct_ms * 1e3:.0f}",
+            f"{statistics.median(extra):.2f}" if extra else "-"])
     return rows
 
 
 def measure(args, record):
-    heading = ["query", "hop", "runs", "CPU-us per query", "over HAProxy",
-               "p50 us", "added p50 us", "extra jobs"]
-    rows = ["| " + " | ".join(heading) + " |",
-            "| " + " | ".join("---" for _ in heading) + " |"]
+    rows = [["query", "hop", "runs", "CPU-us per query", "over HAProxy",
+             "p50 us", "added p50 us", "extra jobs"]]
+    status = 0
     for name in args.size or SIZES:
         folder = os.path.join(args.out, name.replace(" ", ""))
         with ProcessSet(folder) as processes:
             bench = SizeBench(args, name, processes, folder)
-            runs = {candidate: [] for candidate in CANDIDATES}
-            for repeat in range(args.repeats):
-                turn = repeat % len(CANDIDATES)
-                for candidate in CANDIDATES[turn:] + CANDIDATES[:turn]:
-                    entry = bench.run(candidate, repeat)
-                    record.add(entry)
-                    if entry["refused"]:
-                        print(f"hop_cost: {name}, {candidate}: left out: "
-                              f"{entry['refused']}", file=sys.stderr)
-                    else:
-                        runs[candidate].append(entry)
-        if not all(runs.values()):
-            print(f"hop_cost: {name}: every run of "
-                  f"{[c for c in runs if not runs[c]]} was refused",
-                  file=sys.stderr)
-            return rows, 3
-        rows += summary_rows(name, runs, record)
-    return rows, 0
+            runs = in_turns("hop_cost", name, CANDIDATES, args.repeats,
+                            bench.run, record)
+        if runs is None:
+            status = 3
+        else:
+            rows += summary_rows(name, runs, record)
+    return rows, status
 
 
 def main():
@@ -226,10 +185,10 @@ def main():
         record.add_to_config("load_average_at_end", os.getloadavg()[0])
         record.write(os.path.join(args.out, "hop_cost.json"),
                      os.path.join(args.bin, "parm-load"))
-    print("\n".join(rows))
+    print(table(rows))
     with open(os.path.join(args.out, "hop_cost.md"), "w",
               encoding="utf-8") as file:
-        file.write("\n".join(rows) + "\n")
+        file.write(table(rows) + "\n")
     return status
 
 

@@ -1,5 +1,6 @@
-"""HAProxy before the workers' HTTP ports: the rival from outside, that people
-run today. It retries a query elsewhere when a worker does not answer in time.
+"""HAProxy before the workers' HTTP ports, or unchanged model servers: the rival
+from outside, that people run today. It retries a query elsewhere when a worker
+does not answer in time, unless it is to pass queries on and no more.
 """
 
 import os
@@ -12,7 +13,6 @@ from experiments.harness.frontend import http_get
 READY_S = 60
 
 # One thread, as the frontend has one loop; connections are kept and shared.
-# Only a query that is here as a whole, and fits a buffer of 16 KB, is retried.
 _CONFIG = """\
 global
     nbthread 1
@@ -26,16 +26,19 @@ defaults
     option http-keep-alive
     http-reuse always
     balance leastconn
-    retries {retries}
-    option redispatch 1
-    option http-buffer-request
-    retry-on conn-failure empty-response response-timeout 503
+{retry}
 frontend in
-    bind fd@{fd}
+    bind fd@{fd}{protocol}
     default_backend workers
 backend workers
 {servers}
 """
+# Only a query that is here as a whole, and fits a buffer of 16 KB, is retried.
+_RETRY = """\
+    retries {retries}
+    option redispatch 1
+    option http-buffer-request
+    retry-on conn-failure empty-response response-timeout 503"""
 
 
 def program():
@@ -55,19 +58,23 @@ class HaProxy:
         self._stats = os.path.join(folder, "haproxy.sock")
         self.address = None
 
-    def start(self, endpoints, path, server_timeout_ms=10000, retries=2):
+    def start(self, endpoints, path=None, server_timeout_ms=10000, retries=2,
+              grpc=False):
         """Its address, once `path` answers 200 through it.
 
         A worker that has not answered after `server_timeout_ms` is given up,
-        and the query goes to another, `retries` times.
+        and the query goes to another, `retries` times; without retries queries
+        are passed on as they come, and not kept. With `grpc` both sides speak
+        HTTP/2 in the clear, and nothing is asked.
         """
         command = program()
         if command is None:
             raise RuntimeError(
                 "haproxy is not installed: apt-get install haproxy, or name "
                 "the program in PARM_HAPROXY")
+        protocol = " proto h2" if grpc else ""
         servers = "\n".join(
-            f"    server w{index} {endpoint}"
+            f"    server w{index} {endpoint}{protocol}"
             for index, endpoint in enumerate(endpoints))
         with socket.socket() as listener:
             listener.bind(("127.0.0.1", 0))
@@ -77,12 +84,14 @@ class HaProxy:
             with open(config, "w", encoding="utf-8") as file:
                 file.write(_CONFIG.format(
                     stats=self._stats, fd=listener.fileno(), servers=servers,
-                    server_timeout_ms=server_timeout_ms, retries=retries))
+                    server_timeout_ms=server_timeout_ms, protocol=protocol,
+                    retry=_RETRY.format(retries=retries) if retries else
+                    "    retries 0"))
             self._processes.start(
                 self.NAME, [command, "-db", "-q", "-f", config],
                 pass_fds=[listener.fileno()])
         deadline = time.monotonic() + READY_S
-        while http_get(self.address, path)[0] != 200:
+        while path is not None and http_get(self.address, path)[0] != 200:
             self._processes.check_alive()
             if time.monotonic() > deadline:
                 raise RuntimeError(

@@ -1,0 +1,227 @@
+"""What a proxy costs before model servers that nobody changed.
+
+    proxy_cost.py [--repeats 5] [--seconds 5]
+
+Four servers without a model (parm-null-server) stand behind everybody: HAProxy,
+nginx, the frontend with `none`, which only passes on, and with `hybrid` (sum,
+k = 2, parity on the same servers). `direct` is the load at the first server.
+For each size of query the candidates take turns (A B C, B C A, ...); every
+figure is the median of the repeats with the least and the largest beside it;
+what is added is the difference to `direct` of the same repeat; a ratio is that
+of the medians, with the range of the repeats' own. CPU is that of the proxy's
+process, all its threads, by /proc/PID/task/*/schedstat. HAProxy and nginx have
+one thread, keep their connections and write no log; they retry nothing.
+
+Writes OUT/proxy_cost.json, a run record, and a Markdown table, proxy_cost.md.
+Exit status: 0 done, 1 failed, 3 every run of a figure was refused, and its size
+left out.
+"""
+
+import argparse
+import os
+import sys
+from functools import partial
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
+    os.path.abspath(__file__))))
+sys.path.insert(0, ROOT)
+
+from experiments.bench import stub_bundles  # noqa: E402
+from experiments.bench.hop_runs import (  # noqa: E402
+    cpu_ratio, in_turns, of_same_repeat, run_frontend_load, run_load, table,
+    text)
+from experiments.harness import driver  # noqa: E402
+from experiments.harness.frontend import wait_until_ready  # noqa: E402
+from experiments.harness.haproxy import HaProxy  # noqa: E402
+from experiments.harness.nginx import Nginx  # noqa: E402
+from experiments.harness.processes import ProcessSet  # noqa: E402
+from experiments.harness.record import RunRecord  # noqa: E402
+from experiments.harness.served_load import write_json  # noqa: E402
+
+MODEL = stub_bundles.MODEL
+NUM_SERVERS = 4
+SHAPES = {"3 KB": (1, 28, 28), "12 KB": (3, 32, 32), "602 KB": (3, 224, 224)}
+# Queries a second that two cores can serve beside the load.
+RATES = {"http": {"3 KB": 2000, "12 KB": 2000, "602 KB": 150}}
+CANDIDATES = {"http": ("haproxy", "nginx", "none", "hybrid", "direct")}
+RIVAL = {"http": "haproxy"}
+# Most CPU time of the frontend, in that of the protocol's rival.
+GOALS = {("http", "12 KB", "none"): 1.5, ("http", "602 KB", "none"): 1.2}
+
+
+class SizeBench:
+    """One protocol and size of query: its servers, proxies, data."""
+
+    def __init__(self, args, protocol, size, processes, folder):
+        self._args = args
+        self._protocol = protocol
+        self._size = size
+        self._processes = processes
+        self._folder = folder
+        self._shape = SHAPES[size]
+        os.makedirs(folder, exist_ok=True)
+        num_floats = 1
+        for dimension in self._shape:
+            num_floats *= dimension
+        self._data = stub_bundles.write_data(
+            os.path.join(folder, "data"), num_floats)
+        self._servers = [self._start_server(index)
+                         for index in range(NUM_SERVERS)]
+        # Candidate -> its process, its address, where it tells metrics.
+        self._hops = {"direct": (None, self._servers[0], None),
+                      "haproxy": self._start_haproxy(),
+                      "nginx": self._start_nginx()}
+        for policy in ("none", "hybrid"):
+            self._hops[policy] = self._start_frontend(policy)
+
+    def _binary(self, name):
+        return os.path.join(self._args.bin, name)
+
+    def _start_server(self, index):
+        name = f"server{index}"
+        self._processes.start(name, [
+            self._binary("parm-null-server"), "--model", MODEL, "--input-name",
+            "x", "--shape", ",".join(map(str, self._shape)), "--classes", "2"])
+        return self._processes.wait_ready(name)["http"]
+
+    def _start_haproxy(self):
+        address = HaProxy(self._processes, self._folder).start(
+            self._servers, "/v2/health/ready", retries=0)
+        return HaProxy.NAME, address, None
+
+    def _start_nginx(self):
+        address = Nginx(self._processes, self._folder).start(
+            self._servers, "/v2/health/ready")
+        return Nginx.NAME, address, None
+
+    def _start_frontend(self, policy):
+        serves = {}
+        redundancy = {"policy": policy}
+        if policy != "none":
+            deployed, parity = stub_bundles.write_bundles(self._folder,
+                                                          self._shape)
+            serves = {"serves": [
+                {"name": MODEL, "bundle": deployed},
+                {"name": MODEL, "model": MODEL + "-parity",
+                 "bundle": parity}]}
+            redundancy["code"] = {"scheme": "sum", "k": 2}
+        config = write_json(
+            os.path.join(self._folder, f"frontend-{policy}.yaml"), {
+                "workers": [{"endpoint": f"{self._protocol}://{each}",
+                             **serves} for each in self._servers],
+                "models": [{"name": MODEL, "deadline": "5s",
+                            "redundancy": redundancy}]})
+        name = f"frontend-{policy}"
+        self._processes.start(name, [
+            self._binary("parm-frontend"), "--config", config,
+            "--http-port", "0", "--allow-grpc=false", "--metrics-port", "0"])
+        ready = self._processes.wait_ready(name)
+        wait_until_ready(ready["http"], MODEL)
+        return name, ready["http"], ready["metrics"]
+
+    def run(self, candidate, repeat):
+        """One run's entry of the record."""
+        name, address, metrics = self._hops[candidate]
+        rate = self._args.rate or RATES[self._protocol][self._size]
+        run = partial(run_frontend_load, metrics) if metrics else run_load
+        return run(
+            self._processes, self._args.bin, self._folder, address,
+            name and self._processes.pid(name), model=MODEL,
+            data=f"idx:{self._data}", rate=rate,
+            duration=f"{self._args.seconds}s", seed=repeat + 1, repeat=repeat,
+            policy=candidate, scenario=f"{self._protocol}, {self._size}",
+            workers=NUM_SERVERS)
+
+
+def latency_cells(entries, direct):
+    """p50, added p50, p99, added p99."""
+    cells = []
+    for name in ("p50", "p99"):
+        value = lambda run: run["latency_from_send_ms"][name] * 1e3  # noqa: E731, B023
+        added = of_same_repeat(entries, direct,
+                               lambda a, b: value(a) - value(b))
+        cells += [text([value(run) for run in entries]),
+                  text(added) if added and entries is not direct else "-"]
+    return cells
+
+
+def summary_rows(protocol, size, runs, record):
+    """Table rows of one size; `runs`: candidate -> entries, not refused."""
+    rows = []
+    rival = RIVAL[protocol]
+    for candidate, entries in runs.items():
+        cpu = ratio = verdict = "-"
+        if candidate != "direct":
+            cpu = text([run["cpu_us_per_query"] for run in entries], 1)
+            value, least, largest = cpu_ratio(entries, runs[rival])
+            ratio = f"{value:.2f} ({least:.2f} .. {largest:.2f})"
+            record.add_to_config(
+                f"{protocol}, {size}: {candidate} over {rival}", value)
+            goal = GOALS.get((protocol, size, candidate))
+            if goal is not None:
+                reached = "reached" if value <= goal else "missed"
+                verdict = f"{goal:g} {rival}: {reached}"
+        rows.append([protocol, size, candidate, str(len(entries)), cpu, ratio,
+                     verdict, *latency_cells(entries, runs["direct"])])
+    return rows
+
+
+def measure(args, record):
+    rows = [["protocol", "query", "proxy", "runs", "CPU-us per query",
+             "over haproxy", "goal", "p50 us", "added p50 us",
+             "p99 us", "added p99 us"]]
+    status = 0
+    for protocol in args.protocol or RATES:
+        for size in args.size or SHAPES:
+            folder = os.path.join(args.out, protocol, size.replace(" ", ""))
+            with ProcessSet(folder) as processes:
+                bench = SizeBench(args, protocol, size, processes, folder)
+                runs = in_turns("proxy_cost", f"{protocol}, {size}",
+                                CANDIDATES[protocol], args.repeats, bench.run,
+                                record)
+                processes.check_alive()
+            if runs is None:
+                status = 3
+            else:
+                rows += summary_rows(protocol, size, runs, record)
+    return rows, status
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--protocol", action="append", choices=list(RATES),
+                        help="instead of all")
+    parser.add_argument("--size", action="append", choices=list(SHAPES),
+                        help="instead of all")
+    parser.add_argument("--rate", type=float,
+                        help="queries per second, instead of each size's own")
+    parser.add_argument("--seconds", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--bin", default=os.path.join(ROOT,
+                                                      "build/release/bin"))
+    parser.add_argument("--out", default=os.path.join(ROOT,
+                                                      "build/bench/proxy"))
+    args = parser.parse_args()
+    for name in ("out", "bin"):
+        setattr(args, name, os.path.abspath(getattr(args, name)))
+    os.makedirs(args.out, exist_ok=True)
+    record = RunRecord("proxy_cost", 1, {
+        "seconds": args.seconds, "repeats": args.repeats,
+        "rates": args.rate or RATES,
+        "load_average_at_start": os.getloadavg()[0]})
+    try:
+        rows, status = measure(args, record)
+    finally:
+        record.add_to_config("load_average_at_end", os.getloadavg()[0])
+        record.write(os.path.join(args.out, "proxy_cost.json"),
+                     os.path.join(args.bin, "parm-load"))
+    print(table(rows))
+    with open(os.path.join(args.out, "proxy_cost.md"), "w",
+              encoding="utf-8") as file:
+        file.write(table(rows) + "\n")
+    return status
+
+
+if __name__ == "__main__":
+    driver.run("proxy_cost", main)

@@ -1,0 +1,124 @@
+"""The bench of proxies, run once and briefly: every candidate passes every query
+on. Skipped, visibly, where haproxy or nginx is not installed.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import unittest
+
+ROOT = os.environ["PARM_SOURCE"]
+BIN = os.environ["PARM_BIN"]
+sys.path.insert(0, ROOT)
+
+from experiments.bench import hop_runs  # noqa: E402
+from experiments.harness import haproxy, nginx  # noqa: E402
+from experiments.harness.processes import ProcessSet  # noqa: E402
+from experiments.harness.record import RunRecord  # noqa: E402
+
+
+class HopRunsTest(unittest.TestCase):
+
+    @staticmethod
+    def entry(repeat, cpu):
+        return {"repeat": repeat, "cpu_us_per_query": cpu, "refused": None}
+
+    def test_ratio_is_of_medians_and_range_of_repeats(self):
+        ours = [self.entry(0, 30), self.entry(1, 20), self.entry(2, 50)]
+        theirs = [self.entry(0, 10), self.entry(1, 20), self.entry(3, 30)]
+        self.assertEqual(hop_runs.cpu_ratio(ours, theirs), (1.5, 1, 3))
+
+    def test_ratio_without_a_common_repeat_has_no_range(self):
+        ours, theirs = [self.entry(0, 30)], [self.entry(1, 10)]
+        self.assertEqual(hop_runs.cpu_ratio(ours, theirs), (3, 3, 3))
+
+    def in_turns(self, refused):
+        made = []
+
+        def run(candidate, repeat):
+            made.append(candidate)
+            why = "late" if (candidate, repeat) in refused else None
+            return {**self.entry(repeat, 1), "refused": why}
+
+        record = RunRecord("test", 1, {})
+        return made, hop_runs.in_turns("test", "x", ("a", "b"), 2, run, record)
+
+    def test_candidates_take_turns_in_being_first(self):
+        made, runs = self.in_turns(refused=())
+        self.assertEqual(made, ["a", "b", "b", "a"])
+        self.assertEqual([run["repeat"] for run in runs["a"]], [0, 1])
+
+    def test_refused_runs_are_left_out_of_figures(self):
+        _, runs = self.in_turns(refused=(("b", 0),))
+        self.assertEqual([run["repeat"] for run in runs["b"]], [1])
+        _, runs = self.in_turns(refused=(("b", 0), ("b", 1)))
+        self.assertIsNone(runs)
+
+
+@unittest.skipUnless(haproxy.program() and nginx.program(),
+                     "haproxy or nginx is not installed")
+class ProxyCostTest(unittest.TestCase):
+
+    def run_bench(self, protocol, candidates):
+        with tempfile.TemporaryDirectory() as folder:
+            done = subprocess.run(
+                [sys.executable,
+                 os.path.join(ROOT, "experiments/bench/proxy_cost.py"),
+                 "--bin", BIN, "--out", folder, "--protocol", protocol,
+                 "--size", "12 KB", "--rate", "40", "--seconds", "1",
+                 "--repeats", "1"],
+                capture_output=True, text=True, timeout=280, check=False)
+            # A slow machine may send late; then the record says so.
+            self.assertIn(done.returncode, (0, 3), done.stderr)
+            path = os.path.join(folder, "proxy_cost.json")
+            with open(path, encoding="utf-8") as file:
+                runs = json.load(file)["runs"]
+            with open(os.path.join(folder, "proxy_cost.md"),
+                      encoding="utf-8") as file:
+                num_rows = len(file.readlines()) - 2
+        self.assertEqual({run["policy"] for run in runs}, candidates)
+        for run in runs:
+            self.assertGreater(run["queries"], 0)
+            self.assertEqual(run["answers"]["error"], 0, run)
+            self.assertEqual(run["answers"]["lost"], 0, run)
+            self.assertEqual(run["policy"] == "direct",
+                             run["cpu_us_per_query"] is None)
+        self.assertEqual(num_rows,
+                         len(candidates) if done.returncode == 0 else 0)
+        return {run["policy"]: run for run in runs}
+
+    def test_every_proxy_passes_http_on(self):
+        runs = self.run_bench("http", {"haproxy", "nginx", "none", "hybrid",
+                                       "direct"})
+        self.assertEqual(runs["none"]["extra_jobs_per_query"], 0)
+        # The coded path is what its figure is of.
+        self.assertGreater(runs["hybrid"]["extra_jobs_per_query"], 0)
+
+
+@unittest.skipUnless(nginx.program(), "nginx is not installed")
+class NginxTest(unittest.TestCase):
+
+    def setUp(self):
+        self._scratch = tempfile.TemporaryDirectory()
+        self.addCleanup(self._scratch.cleanup)
+        self.processes = ProcessSet(self._scratch.name)
+        self.addCleanup(self.processes.stop_all)
+        self.nginx = nginx.Nginx(self.processes, self._scratch.name)
+
+    def test_says_that_it_could_not_start(self):
+        with self.assertRaisesRegex(RuntimeError, "nginx"):
+            self.nginx.start(["non sense"], "/")
+
+    def test_that_is_missing_is_said_in_a_sentence(self):
+        found, nginx.program = nginx.program, lambda: None
+        try:
+            with self.assertRaisesRegex(RuntimeError, "is not installed"):
+                self.nginx.start([], "/")
+        finally:
+            nginx.program = found
+
+
+if __name__ == "__main__":
+    unittest.main()
