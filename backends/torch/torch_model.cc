@@ -123,6 +123,17 @@ absl::Status LoadCuda() {
   return absl::OkStatus();
 }
 
+// How many threads an operation may use is each thread's own setting, and all
+// cores until it is set: MKL and oneDNN would wake a thread per core for every
+// query, which spin for milliseconds when they are done.
+void KeepToIntraOpThreads() {
+  thread_local const bool is_set = [] {
+    at::init_num_threads();  // to what at::set_num_threads said last
+    return true;
+  }();
+  static_cast<void>(is_set);
+}
+
 class TorchModel : public Model {
  public:
   TorchModel(torch::jit::Module module, at::Device device)
@@ -131,6 +142,7 @@ class TorchModel : public Model {
   absl::StatusOr<std::vector<ModelTensor>> Run(
       absl::Span<const ModelTensor> inputs) const override {
     try {
+      KeepToIntraOpThreads();
       const c10::InferenceMode no_gradients;
       std::vector<c10::IValue> arguments;
       arguments.reserve(inputs.size());

@@ -2,6 +2,8 @@
 
 #include <array>
 #include <cstring>
+#include <filesystem>
+#include <iterator>
 #include <memory>
 #include <string>
 #include <thread>
@@ -39,6 +41,12 @@ std::vector<float> FloatsOfTensor(const ModelTensor& tensor) {
   std::vector<float> values(tensor.bytes.size() / sizeof(float));
   std::memcpy(values.data(), tensor.bytes.bytes().data(), tensor.bytes.size());
   return values;
+}
+
+// Of this process.
+size_t NumThreads() {
+  const std::filesystem::directory_iterator threads("/proc/self/task");
+  return static_cast<size_t>(std::distance(begin(threads), end(threads)));
 }
 
 class TorchModelTest : public ::testing::Test {
@@ -90,6 +98,22 @@ TEST_F(TorchModelTest, AnswersWithTheModulesNumbers) {
     EXPECT_THAT(outputs[0].shape, ElementsAre(2, 3));
     EXPECT_THAT(FloatsOfTensor(outputs[0]), ElementsAre(0, 1, 2, 7, 10, 13));
   }
+}
+
+// On a machine with one core there is nothing to see.
+TEST_F(TorchModelTest, RunsInTheCallersThreadAlone) {
+  SaveModule(path_, "  return torch.matmul(x, x)\n");
+  PARM_ASSERT_OK_AND_ASSIGN(const auto model,
+                            LoadTorchModel(FileOf(DataType::kFp32, {-1, 256})));
+  std::thread lane([&] {
+    const size_t before = NumThreads();
+    const std::vector<float> values(size_t{256} * 256, 1);
+    EXPECT_THAT(
+        model->Run({TensorOf<float>(DataType::kFp32, {256, 256}, values)}),
+        IsOk());
+    EXPECT_EQ(NumThreads(), before);
+  });
+  lane.join();
 }
 
 TEST_F(TorchModelTest, TakesEachDatatypeOfTheWire) {
