@@ -5,6 +5,7 @@
 #include <functional>
 
 #include "gtest/gtest.h"
+#include "tests/support/run_loop.h"
 #include "tests/support/scratch_directory.h"
 
 namespace parm {
@@ -23,13 +24,7 @@ class FileWatcherTest : public ::testing::Test {
   void Look() { loop_.run_for(std::chrono::milliseconds(30)); }
 
   bool RunUntil(const std::function<bool()>& done) {
-    const auto give_up =
-        std::chrono::steady_clock::now() + std::chrono::seconds(60);
-    while (!done()) {
-      if (std::chrono::steady_clock::now() > give_up) return false;
-      loop_.run_one_for(std::chrono::milliseconds(2));
-    }
-    return true;
+    return RunLoopUntil(loop_, done);
   }
 
   ScratchDirectory scratch_;

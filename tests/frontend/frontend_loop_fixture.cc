@@ -1,6 +1,5 @@
 #include "tests/frontend/frontend_loop_fixture.h"
 
-#include <chrono>
 #include <cstring>
 #include <optional>
 
@@ -8,6 +7,7 @@
 #include "gmock/gmock.h"
 #include "tests/support/infer_client.h"
 #include "tests/support/matchers.h"
+#include "tests/support/run_loop.h"
 
 namespace parm {
 namespace {
@@ -136,13 +136,7 @@ bool FrontendLoopFixture::IsUp(size_t worker) {
 }
 
 bool FrontendLoopFixture::RunUntil(const std::function<bool()>& done) {
-  const auto give_up =
-      std::chrono::steady_clock::now() + std::chrono::seconds(60);
-  while (!done()) {
-    if (std::chrono::steady_clock::now() > give_up) return false;
-    loop_.run_one_for(std::chrono::milliseconds(2));
-  }
-  return true;
+  return RunLoopUntil(loop_, done);
 }
 
 FakeWorker::Message FrontendLoopFixture::Next(size_t worker) {

@@ -1,7 +1,6 @@
 // The loop in front of model servers that are not ours, alone and beside a
 // worker of ours: which answers leave, and what a server may do to them.
 
-#include <chrono>
 #include <cstring>
 #include <functional>
 #include <map>
@@ -20,6 +19,7 @@
 #include "tests/support/infer_client.h"
 #include "tests/support/linear_model.h"
 #include "tests/support/matchers.h"
+#include "tests/support/run_loop.h"
 #include "tests/support/scratch_directory.h"
 
 namespace parm {
@@ -120,13 +120,7 @@ class ModelServersTest : public ::testing::Test {
   }
 
   bool RunUntil(const std::function<bool()>& done) {
-    const auto give_up =
-        std::chrono::steady_clock::now() + std::chrono::seconds(60);
-    while (!done()) {
-      if (std::chrono::steady_clock::now() > give_up) return false;
-      loop_.run_one_for(std::chrono::milliseconds(2));
-    }
-    return true;
+    return RunLoopUntil(loop_, done);
   }
 
   void Ask(const std::string& name, const std::vector<float>& values) {

@@ -11,6 +11,7 @@
 #include "gtest/gtest.h"
 #include "tests/frontend/upstream/fake_worker.h"
 #include "tests/support/matchers.h"
+#include "tests/support/run_loop.h"
 #include "tests/support/scratch_directory.h"
 
 namespace parm {
@@ -103,13 +104,7 @@ class ZmqUpstreamTest : public ::testing::Test {
 
   // Runs the loop until `done` says so; false after a generous while.
   bool RunUntil(const std::function<bool()>& done) {
-    const auto give_up =
-        std::chrono::steady_clock::now() + std::chrono::seconds(60);
-    while (!done()) {
-      if (std::chrono::steady_clock::now() > give_up) return false;
-      loop_.run_one_for(std::chrono::milliseconds(2));
-    }
-    return true;
+    return RunLoopUntil(loop_, done);
   }
 
   // The next message that the worker gets.

@@ -12,7 +12,7 @@
 #include "gtest/gtest.h"
 #include "proto/oip/grpc_service.pb.h"
 #include "tests/frontend/upstream/oip/fake_grpc_server.h"
-#include "tests/frontend/upstream/oip/recording_listener.h"
+#include "tests/frontend/upstream/oip/one_server_fixture.h"
 #include "tests/support/matchers.h"
 
 namespace parm {
@@ -22,45 +22,12 @@ using ::testing::Contains;
 using ::testing::HasSubstr;
 using ::testing::Pair;
 
-class GrpcUpstreamTest : public ::testing::Test {
+class GrpcUpstreamTest : public OneServerFixture {
  protected:
-  void Start() {
-    options_.first_worker = 3;
-    options_.heartbeat_interval = Milliseconds(2);
-    OipServerOptions server{.endpoint = server_->url(),
-                            .url = *ParseServerUrl(server_->url()),
-                            .max_in_flight = 4,
-                            .lanes = 1,
-                            .serves = {{.name = "ours", .server_name = "m"}}};
-    options_.servers = {server};
-    PARM_ASSERT_OK_AND_ASSIGN(upstream_,
-                              OipUpstream::Create(loop_, options_, &listener_));
-  }
-
+  void Start() { StartBefore({.endpoint = server_->url(), .lanes = 1}); }
   void StartAndMeet() {
     Start();
     ASSERT_TRUE(RunUntil([&] { return !listener_.hellos.empty(); }));
-  }
-
-  bool RunUntil(const std::function<bool()>& done) {
-    return RunLoopUntil(loop_, done);
-  }
-
-  absl::Status Send(uint64_t task, Duration budget = Milliseconds(60'000),
-                    const std::string& values = Bytes(1, 2),
-                    const oip::RequestContext* context = nullptr) {
-    const oip::Tensor input{
-        .spec = {.name = "x",
-                 .datatype = DataType::kFp32,
-                 .shape = {1, static_cast<int64_t>(values.size() / 4)}},
-        .data = Buffer::FromString(values)};
-    return upstream_->SendInfer(
-        WorkerId{3},
-        {.task = TaskId{task},
-         .bundle_sha256 = listener_.hellos.back().bundles(0).sha256(),
-         .budget = budget,
-         .context = context},
-        absl::MakeConstSpan(&input, 1));
   }
 
   void AnswerWith(FakeGrpcServer::Answer answer) {
@@ -73,12 +40,7 @@ class GrpcUpstreamTest : public ::testing::Test {
 
   WorkerReply Exchange(FakeGrpcServer::Answer answer) {
     AnswerWith(std::move(answer));
-    const size_t before = listener_.replies.size();
-    EXPECT_THAT(Send(++last_task_), IsOk());
-    EXPECT_TRUE(RunUntil([&] { return listener_.replies.size() > before; }));
-    if (listener_.replies.size() == before) return {};
-    EXPECT_EQ(listener_.replies.back().task, TaskId{last_task_});
-    return listener_.replies.back();
+    return SendNext();
   }
 
   static FakeGrpcServer::Answer Good(const std::string& values = Bytes(5, 6),
@@ -86,17 +48,7 @@ class GrpcUpstreamTest : public ::testing::Test {
     return {.bytes = RawAnswer(values, version).SerializeAsString()};
   }
 
-  const OipCounters& counters() { return upstream_->counters(); }
-  uint64_t Ended(ExchangeEnd end) {
-    return counters().connections.exchanges[static_cast<size_t>(end)];
-  }
-
-  boost::asio::io_context loop_;
   std::unique_ptr<FakeGrpcServer> server_ = std::make_unique<FakeGrpcServer>();
-  RecordingListener listener_;
-  OipOptions options_;
-  std::unique_ptr<OipUpstream> upstream_;
-  uint64_t last_task_ = 0;
 };
 
 TEST_F(GrpcUpstreamTest, SaysHelloFromTheServersMetadata) {

@@ -9,7 +9,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/frontend/upstream/oip/fake_model_server.h"
-#include "tests/frontend/upstream/oip/recording_listener.h"
+#include "tests/frontend/upstream/oip/one_server_fixture.h"
 #include "tests/support/matchers.h"
 
 namespace parm {
@@ -17,58 +17,25 @@ namespace {
 
 using ::testing::HasSubstr;
 
-// One server, which is worker 3.
-class OipUpstreamTest : public ::testing::Test {
+class OipUpstreamTest : public OneServerFixture {
  protected:
   void Start() {
-    options_.first_worker = 3;
-    options_.heartbeat_interval = Milliseconds(2);
-    OipServerOptions server{.endpoint = server_->url(),
-                            .url = *ParseServerUrl(server_->url()),
-                            .kind = kind_,
-                            .max_in_flight = 4,
-                            .lanes = 2,
-                            .serves = {{.name = "ours", .server_name = "m"}}};
-    options_.servers = {server};
-    PARM_ASSERT_OK_AND_ASSIGN(upstream_,
-                              OipUpstream::Create(loop_, options_, &listener_));
+    StartBefore({.endpoint = server_->url(), .kind = kind_, .lanes = 2});
   }
-
   void StartAndMeet() {
     Start();
     ASSERT_TRUE(RunUntil([&] { return !listener_.hellos.empty(); }));
   }
 
-  bool RunUntil(const std::function<bool()>& done) {
-    return RunLoopUntil(loop_, done);
-  }
-
-  absl::Status Send(uint64_t task, Duration budget = Milliseconds(60'000)) {
-    const oip::Tensor input{
-        .spec = {.name = "x", .datatype = DataType::kFp32, .shape = {1, 2}},
-        .data = Buffer::FromString(Bytes(1, 2))};
-    return upstream_->SendInfer(
-        WorkerId{3},
-        {.task = TaskId{task},
-         .bundle_sha256 = listener_.hellos.back().bundles(0).sha256(),
-         .budget = budget},
-        absl::MakeConstSpan(&input, 1));
-  }
-
   // Sends a task, and answers it with `bytes` and the connection's end if
   // `close`.
   WorkerReply Exchange(const std::string& bytes, bool close = false) {
-    const size_t before = listener_.replies.size();
     server_->on_infer = [&](const FakeModelServer::Request&,
                             const FakeModelServer::Peer& peer) {
       if (!bytes.empty()) peer.Send(bytes);
       if (close) peer.Close();
     };
-    EXPECT_THAT(Send(++last_task_), IsOk());
-    EXPECT_TRUE(RunUntil([&] { return listener_.replies.size() > before; }));
-    if (listener_.replies.size() == before) return {};
-    EXPECT_EQ(listener_.replies.back().task, TaskId{last_task_});
-    return listener_.replies.back();
+    return SendNext();
   }
 
   std::string Reply(int status, const std::string& body) {
@@ -77,19 +44,9 @@ class OipUpstreamTest : public ::testing::Test {
                         body);
   }
 
-  const OipCounters& counters() { return upstream_->counters(); }
-  uint64_t Ended(ExchangeEnd end) {
-    return counters().connections.exchanges[static_cast<size_t>(end)];
-  }
-
-  boost::asio::io_context loop_;
   std::unique_ptr<FakeModelServer> server_ =
       std::make_unique<FakeModelServer>(loop_);
-  RecordingListener listener_;
-  OipOptions options_;
   ServerKind kind_ = ServerKind::kAuto;
-  std::unique_ptr<OipUpstream> upstream_;
-  uint64_t last_task_ = 0;
 };
 
 TEST_F(OipUpstreamTest, SaysHelloFromTheServersMetadata) {
