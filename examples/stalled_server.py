@@ -27,6 +27,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "examples")]
 from experiments.demo import bundles as demo_bundles  # noqa: E402
 from experiments.harness import driver, report  # noqa: E402
 from experiments.harness.processes import ProcessSet  # noqa: E402
+from experiments.harness.record import RunRecord  # noqa: E402
 from experiments.harness.served_load import ServedLoad  # noqa: E402
 
 MODEL = demo_bundles.MODEL
@@ -46,11 +47,15 @@ RECIPE = {
     "parity": ["--scheme", CODE["scheme"], "--k", str(CODE["k"]), "--seed", "1"],
 }
 POLICIES = {
+    "round_robin": {"policy": "none"},
     "none": {"policy": "none"},
     "hedge": {"policy": "hedge"},
     "coded": {"policy": "coded", "code": CODE},
     "hybrid": {"policy": "hybrid", "code": CODE},
 }
+# What a balancer does that looks at connections alone.
+BALANCER = {"balancing": {"worker_choice": "round_robin"},
+            "health": {"heartbeat_timeout": "60s"}}
 
 
 @dataclasses.dataclass
@@ -119,7 +124,8 @@ def frontend_config(args, paths, servers, parity_servers, parity_workers, policy
                  "serves": [{"name": MODEL, "model": PARITY, "bundle": paths["parity"]}]}
                 for server in parity_servers]
     workers += [{"endpoint": worker} for worker in parity_workers]
-    return {"workers": workers,
+    return {**(BALANCER if policy == "round_robin" else {}),
+            "workers": workers,
             "models": [{"name": MODEL, "deadline": f"{DEADLINE_MS}ms",
                         "redundancy": POLICIES[policy]}]}
 
@@ -154,9 +160,9 @@ def ask_with_tritonclient(http, data, spec):
     return right / len(pictures)
 
 
-def run_policy(kind, args, paths, servers, parity_servers, policy):
-    """The run record's entry of one policy."""
-    folder = os.path.join(args.out, policy)
+def run_policy(kind, args, paths, servers, parity_servers, policy, repeat):
+    """What parm-load wrote of one run of a policy."""
+    folder = os.path.join(args.out, f"{policy}.{repeat}")
     with ProcessSet(folder) as processes:
         served = ServedLoad(processes, args.bin, folder)
         workers = [] if parity_servers else served.start_workers(
@@ -169,7 +175,8 @@ def run_policy(kind, args, paths, servers, parity_servers, policy):
               flush=True)
         arguments = ["--model", MODEL, "--data", args.data,
                      "--reference-logits", paths["logits"], "--rate", str(RATE_QPS),
-                     "--deadline", f"{DEADLINE_MS}ms", "--seed", str(args.seed),
+                     "--deadline", f"{DEADLINE_MS}ms", "--seed", str(args.seed + repeat),
+                     "--repeat", str(repeat),
                      "--name", kind.name, "--policy", policy, "--scenario", args.scenario,
                      "--load", str(RATE_QPS * SERVICE_MS / 1000 / NUM_SERVERS),
                      "--workers", str(NUM_SERVERS)]
@@ -185,7 +192,7 @@ def run_policy(kind, args, paths, servers, parity_servers, policy):
             finally:
                 servers[0].resume()
             stall_at += STALL_EVERY_S
-        return served.finish()["runs"][0]
+        return served.finish()
 
 
 def parse_args(kind):
@@ -193,7 +200,9 @@ def parse_args(kind):
     parser.add_argument("--seconds", type=int, default=40,
                         help="measured part of each policy's run")
     parser.add_argument("--policies", default=",".join(POLICIES),
-                        help="which ones, in this order")
+                        help="which ones, in this order, by turns")
+    parser.add_argument("--repeats", type=int, default=1,
+                        help="runs of each policy; the table has medians and ranges")
     parser.add_argument("--protocol", choices=kind.protocols, default=kind.protocols[0],
                         help="between frontend and servers")
     parser.add_argument("--parity-on", choices=("workers", "servers"), default=kind.parity_on,
@@ -204,6 +213,8 @@ def parse_args(kind):
     parser.add_argument("--data", default="idx:/usr/share/datasets/fashion-mnist")
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
+    if args.repeats < 1:
+        parser.error(f"--repeats: got {args.repeats}, want at least 1")
     args.policies = args.policies.split(",")
     unknown = set(args.policies) - set(POLICIES)
     if unknown:
@@ -215,11 +226,8 @@ def parse_args(kind):
     return args
 
 
-def run_all(kind):
-    args = parse_args(kind)
-    shutil.rmtree(args.out, ignore_errors=True)
-    os.makedirs(args.out)
-    paths = demo_bundles.ensure_bundles(args.bin, args.data, args.cache, RECIPE)
+def run_loads(kind, args, paths):
+    """What parm-load wrote of each run, in order."""
     started = []
     try:
         for server in start_servers(kind, args, MODEL, paths["deployed"], SERVICE_MS, NUM_SERVERS):
@@ -233,19 +241,41 @@ def run_all(kind):
             server.wait_ready(MODEL)
         for server in parity_servers:
             server.wait_ready(PARITY)
-        runs = [run_policy(kind, args, paths, servers, parity_servers, policy)
-                for policy in args.policies]
+        return [run_policy(kind, args, paths, servers, parity_servers, policy, repeat)
+                for repeat in range(args.repeats) for policy in args.policies]
     finally:
         for server in started:
             server.stop()
-    text = report.table(runs)
-    (pathlib.Path(args.out) / "table.txt").write_text(text + "\n")
+
+
+def run_all(kind):
+    args = parse_args(kind)
+    shutil.rmtree(args.out, ignore_errors=True)
+    os.makedirs(args.out)
+    paths = demo_bundles.ensure_bundles(args.bin, args.data, args.cache, RECIPE)
+    record = RunRecord(f"{kind.name} example", args.seed, {
+        "scenario": args.scenario, "protocol": args.protocol, "parity_on": args.parity_on,
+        "servers": NUM_SERVERS, "parity_servers": NUM_PARITY, "policies": args.policies,
+        "service": f"paced {SERVICE_MS} ms (parity: times its measured cost)",
+        "deadline_ms": DEADLINE_MS, "recipe": RECIPE})
+    loads = run_loads(kind, args, paths)
+    runs = [load["runs"][0] for load in loads]
+    for run in runs:
+        record.add(run)
+    record.add_to_config("load", loads[0]["config"])
+    out = pathlib.Path(args.out)
+    record.write(out / "record.json", os.path.join(args.bin, "parm-load"))
+    refused = [run for run in runs if run["refused"]]
+    measured = [run for run in runs if not run["refused"]]
+    text = report.table(measured)
+    (out / "table.txt").write_text(text + "\n")
     where = "parm-workers" if args.parity_on == "workers" else f"{kind.name} servers"
     print(f"\n{args.scenario}, {args.protocol} to them; {RATE_QPS} queries/s, {SERVICE_MS} ms paced "
-          f"service; parity on {NUM_PARITY} {where} (coded, hybrid)\n\n{text}\n")
-    refused = [run for run in runs if run["refused"]]
+          f"service; parity on {NUM_PARITY} {where} (coded, hybrid)\n\n{text}\n\n"
+          f"run record  {out / 'record.json'}")
     for run in refused:
-        print(f"{run['policy']} is refused: {run['refused']}", file=sys.stderr)
+        print(f"{run['policy']}, repeat {run['repeat']}, is refused: {run['refused']}",
+              file=sys.stderr)
     return 3 if refused else 0
 
 

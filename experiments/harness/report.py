@@ -1,6 +1,7 @@
 """Table and picture of runs side by side."""
 
 import csv
+import statistics
 
 # Of the policies, in every picture.
 COLOURS = {"none": "#4C566A", "hedge": "#4C72B0", "replicate": "#8172B3",
@@ -8,50 +9,71 @@ COLOURS = {"none": "#4C566A", "hedge": "#4C72B0", "replicate": "#8172B3",
            "hybrid": "#55A868", "haproxy": "#937860"}
 
 
-def _number(value, digits=1):
-    return "-" if value is None else f"{value:.{digits}f}"
+def median_range(values, digits=1, unit=""):
+    """The median of repeats, their least and largest beside it; None is left
+    out.
+    """
+    values = [value for value in values if value is not None]
+    if not values:
+        return "-"
+    text = f"{statistics.median(values):.{digits}f}"
+    if len(values) > 1:
+        text += f" ({min(values):.{digits}f} .. {max(values):.{digits}f})"
+    return text + unit
 
 
-def _percent(value):
-    return "-" if value is None else f"{100 * value:.2f} %"
+def _percents(shares):
+    return median_range([None if share is None else 100 * share
+                         for share in shares], 2, " %")
 
 
 def table(runs):
-    """Rows are figures, columns are policies."""
-    rows = [("", [run["policy"] for run in runs])]
+    """Rows are figures, columns are policies. Of a policy's repeats counts are
+    added up, all else is the median with the range.
+    """
+    of_policy = {}
+    for run in runs:
+        of_policy.setdefault(run["policy"], []).append(run)
+    rows = [("", list(of_policy))]
 
-    def add(label, text_of):
-        rows.append((label, [text_of(run) for run in runs]))
+    def add(label, text_of, figure_of):
+        rows.append((label, [text_of([figure_of(run) for run in repeats])
+                             for repeats in of_policy.values()]))
 
-    add("queries", lambda run: str(run["queries"]))
-    add("offered qps", lambda run: _number(run["offered_qps"]))
-    add("achieved qps", lambda run: _number(run["achieved_qps"]))
+    def count(values):
+        return str(sum(values))
+
+    add("queries", count, lambda run: run["queries"])
+    add("offered qps", median_range, lambda run: run["offered_qps"])
+    add("achieved qps", median_range, lambda run: run["achieved_qps"])
     for key, label in (("p50", "p50 ms"), ("p99", "p99 ms"),
                        ("p99_9", "p99.9 ms"), ("max", "max ms")):
-        add(label, lambda run, key=key: _number(run["latency_ms"][key]))
-    add("p99.9 95 % interval ms", lambda run: "{} .. {}".format(
-        _number(run["latency_ms"]["p99_9_low"]),
-        _number(run["latency_ms"]["p99_9_high"])))
-    add("reconstructed", lambda run: _percent(
-        run["answers"]["reconstructed"] / max(1, run["queries"])))
-    add("late originals", lambda run: _percent(run["late_share"]))
-    add("extra jobs per query",
-        lambda run: _number(run["extra_jobs_per_query"], 3))
+        add(label, median_range, lambda run, key=key: run["latency_ms"][key])
+    for key, label in (("low", "p99.9 ms, 95 % from"),
+                       ("high", "p99.9 ms, 95 % to")):
+        add(label, median_range,
+            lambda run, key=key: run["latency_ms"][f"p99_9_{key}"])
+    add("reconstructed", _percents, lambda run:
+        run["answers"]["reconstructed"] / max(1, run["queries"]))
+    add("late originals", _percents, lambda run: run["late_share"])
+    add("extra jobs per query", lambda values: median_range(values, 3),
+        lambda run: run["extra_jobs_per_query"])
     for key, label in (("deployed", "accuracy, deployed model"),
                        ("exact", "accuracy, exact answers"),
                        ("reconstructed", "accuracy, reconstructed"),
                        ("delivered", "accuracy, delivered")):
-        add(label, lambda run, key=key: _percent(run["accuracy"][key]))
-    add("errors", lambda run: str(run["answers"]["error"]))
-    add("defaults", lambda run: str(run["answers"]["default"]))
-    add("lost", lambda run: str(run["answers"]["lost"]))
-    add("frontend CPU-us per query",
-        lambda run: _number(run["cpu_us_per_query"], 0))
-    add("send lag p99 ms", lambda run: _number(run["send_lag_ms"]["p99"], 3))
+        add(label, _percents, lambda run, key=key: run["accuracy"][key])
+    for key, label in (("error", "errors"), ("default", "defaults"),
+                       ("lost", "lost")):
+        add(label, count, lambda run, key=key: run["answers"][key])
+    add("frontend CPU-us per query", lambda values: median_range(values, 0),
+        lambda run: run["cpu_us_per_query"])
+    add("send lag p99 ms", lambda values: median_range(values, 3),
+        lambda run: run["send_lag_ms"]["p99"])
 
     label_width = max(len(label) for label, _ in rows)
     widths = [max(len(cells[i]) for _, cells in rows)
-              for i in range(len(runs))]
+              for i in range(len(of_policy))]
     lines = []
     for index, (label, cells) in enumerate(rows):
         lines.append(label.ljust(label_width) + "  " + "  ".join(

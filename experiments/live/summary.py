@@ -2,24 +2,13 @@
 claims as intervals on paired differences.
 """
 
-import statistics
-
+from experiments.harness.report import median_range
 from experiments.live import latencies
 
 TAIL_MULTIPLES = (2, 3, 5)
 QUANTILES = {"p50": 0.5, "p99": 0.99, "p99.9": 0.999, "p99.99": 0.9999}
 # MLPerf's bound on the sample for any confidence at all in a quantile.
 _LEAST_QUERIES = {"p99": 459, "p99.9": 4_600, "p99.99": 46_000}
-
-
-def _median_range(values, digits=1):
-    values = [value for value in values if value is not None]
-    if not values:
-        return "-"
-    text = f"{statistics.median(values):.{digits}f}"
-    if len(values) > 1:
-        text += f" ({min(values):.{digits}f} .. {max(values):.{digits}f})"
-    return text
 
 
 def _interval_text(figure, digits=1):
@@ -124,20 +113,20 @@ def table(cells, made):
         runs = [run for run, _ in repeats]
         row = [policy]
         row += [_interval_text(each.get(f"{name}_ms")) for name in quantiles]
-        row += [_median_range([100 * share for share in
-                               each[f"above_{multiple}_service"]], 2)
+        row += [median_range([100 * share for share in
+                              each[f"above_{multiple}_service"]], 2)
                 for multiple in TAIL_MULTIPLES]
-        row += [_median_range(_share(runs, source), 2)
+        row += [median_range(_share(runs, source), 2)
                 for source in ("hedged", "reconstructed")]
-        row += [_median_range(_percent(runs, key), 2)
+        row += [median_range(_percent(runs, key), 2)
                 for key in ("delivered", "exact")]
-        row.append(_median_range(
+        row.append(median_range(
             [run["extra_jobs_per_query"] for run in runs], 3))
         row += [str(sum(run["answers"][source] for run in runs))
                 for source in ("error", "lost")]
-        row.append(_median_range([run["achieved_qps"] for run in runs], 0))
+        row.append(median_range([run["achieved_qps"] for run in runs], 0))
         if recovery:
             times = each["recovery_s"]
-            row.append("never" if None in times else _median_range(times))
+            row.append("never" if None in times else median_range(times))
         lines.append("| " + " | ".join(row) + " |")
     return "\n".join(lines)

@@ -42,6 +42,17 @@ class ReportTest(unittest.TestCase):
         self.assertEqual(rows["accuracy, reconstructed"], ["-", "85.00", "%"])
         self.assertEqual(rows["frontend CPU-us per query"], ["-", "-"])
 
+    def test_table_gives_the_median_and_range_of_repeats(self):
+        lines = report.table([run_of("none", 0), run_of("coded", 4),
+                              run_of("coded", 2), run_of("coded", 6)]
+                             ).splitlines()
+        self.assertEqual(lines[0].split(), ["none", "coded"])
+        rows = {line[:26].strip(): line[26:].split() for line in lines[2:]}
+        self.assertEqual(rows["queries"], ["200", "600"])
+        self.assertEqual(
+            " ".join(rows["reconstructed"]),
+            "0.00 % 2.00 (1.00 .. 3.00) %")
+
     def test_picture_is_drawn_from_the_distributions(self):
         with tempfile.TemporaryDirectory() as folder:
             cdf = os.path.join(folder, "cdf.csv")
