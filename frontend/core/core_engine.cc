@@ -160,6 +160,18 @@ void CoreEngine::On(const Turn& turn, const WorkerDown& event) {
   ArmWorkerTimer(worker, turn.now + state_.options.probe_interval);
 }
 
+void CoreEngine::On(const Turn& turn, const WorkerLeft& event) {
+  Worker& worker = workers_.at(event.worker);
+  if (worker.state == WorkerState::kUnknown) return;
+  // Not alive while tasks that it still had look for another worker.
+  worker.state = WorkerState::kDown;
+  resolver_.OnWorkerLost(turn, worker);
+  ejection_.OnRestart(worker);
+  dispatcher_.NoteRoomBeside(worker);
+  worker_timers_.Disarm(&worker.timer);
+  workers_.Vacate(worker);
+}
+
 void CoreEngine::NoteHeard(const Turn& turn, WorkerId id) {
   Worker& worker = workers_.at(id);
   if (worker.state == WorkerState::kUnknown) return;

@@ -44,6 +44,7 @@ class CoreEngine final : public FrontendCore,
   void On(const Turn& turn, const QueryAbandoned& event);
   void On(const Turn& turn, const WorkerUp& event);
   void On(const Turn& turn, const WorkerDown& event);
+  void On(const Turn& turn, const WorkerLeft& event);
   void On(const Turn& turn, const WorkerHeard& event);
   void On(const Turn& turn, const WorkerDraining& event);
   void On(const Turn& turn, const TaskStarted& event);

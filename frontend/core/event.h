@@ -81,6 +81,12 @@ struct WorkerDown {
   WorkerId worker;
 };
 
+/// Its place is vacant, and may get another worker later: nothing is known of
+/// it any more. Tasks that it still had are lost.
+struct WorkerLeft {
+  WorkerId worker;
+};
+
 /// Any sign of life; heartbeats carry the depths. A worker that holds nothing
 /// (has_depths, both 0) has lost what it should have had for long.
 struct WorkerHeard {
@@ -159,7 +165,7 @@ struct TimerFired {};
 struct DrainRequested {};
 
 using Event =
-    std::variant<QueryArrived, QueryAbandoned, WorkerUp, WorkerDown,
+    std::variant<QueryArrived, QueryAbandoned, WorkerUp, WorkerDown, WorkerLeft,
                  WorkerHeard, WorkerDraining, TaskStarted, TaskReplied,
                  TaskNotSent, ParityEncoded, MemberDecoded, OutputsCompared,
                  TimerFired, DrainRequested>;

@@ -145,6 +145,19 @@ void WorkerTable::SetServed(Worker& worker, const WorkerUp& hello) {
   }
 }
 
+void WorkerTable::Vacate(Worker& worker) {
+  Forget(worker);
+  worker.state = WorkerState::kUnknown;
+  worker.draining = false;
+  worker.unreachable = false;
+  worker.nonce = 0;
+  worker.penalised_until = Time{};
+  worker.last_answered = Time{};
+  worker.pace = {};
+  worker.ewma = {};
+  worker.ejection = {};
+}
+
 Bundle* WorkerTable::Find(BundleKey key) const {
   for (const std::unique_ptr<Bundle>& bundle : bundles_) {
     if (bundle->served.bundle == key) return bundle.get();

@@ -101,6 +101,10 @@ class WorkerTable {
   /// are forgotten once nothing waits for them.
   void SetServed(Worker& worker, const WorkerUp& hello);
 
+  /// The worker is as if it had never said hello.
+  /// Needs: it has no tasks, and its timer is not armed.
+  void Vacate(Worker& worker);
+
   /// nullptr if no known worker serves it.
   Bundle* Find(BundleKey key) const;
   Bundle& FindOrAdd(BundleKey key);

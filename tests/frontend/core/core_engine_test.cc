@@ -171,6 +171,47 @@ TEST(CoreEngineTest, WorkerThatStaysAwayGivesNoWorker) {
   core.ExpectEmpty();
 }
 
+TEST(CoreEngineTest, WorkerThatLeftIsMissedByNobody) {
+  CoreHarness core(PlainOptions(2));
+  core.Up(0, {});
+  core.Up(1, {});
+  core.Arrive({.deadline = Milliseconds(5000)});
+  const WorkerId leaving = core.out.sent.at(0).task.worker;
+  core.Handle(WorkerLeft{.worker = leaving});
+  ASSERT_THAT(core.out.sent, SizeIs(2)) << "its task goes to the other";
+  EXPECT_NE(core.out.sent[1].task.worker, leaving);
+  core.Reply(core.out.sent[1]);
+  EXPECT_EQ(core.out.answers.at(0).source, AnswerSource::kExact);
+  core.heard = {Raw(leaving) == 0 ? 1U : 0U};
+  core.Advance(Milliseconds(5000));
+  EXPECT_EQ(core.counters().probes, 0U);
+  EXPECT_EQ(core.counters().workers_silent, 0U);
+  EXPECT_EQ(core.counters().workers_lost, 0U);
+  // Whoever has its place next is no restart of it.
+  core.Up(Raw(leaving), {.nonce = 9});
+  EXPECT_EQ(core.counters().workers_restarted, 0U);
+  core.Arrive();
+  core.Arrive();
+  ASSERT_THAT(core.out.sent, SizeIs(4));
+  EXPECT_NE(core.out.sent[2].task.worker, core.out.sent[3].task.worker);
+}
+
+TEST(CoreEngineTest, LastWorkerMayLeaveBehindAWaitingQuery) {
+  CoreHarness core(PlainOptions(2));
+  core.Up(0, {});
+  core.Arrive({.deadline = Milliseconds(5000)});
+  core.Arrive({.deadline = Milliseconds(5000)});
+  core.Handle(WorkerLeft{.worker = WorkerId{0}});
+  core.Handle(WorkerLeft{.worker = WorkerId{0}});
+  core.heard = {1};
+  core.Up(1, {.max_in_flight = 2});
+  ASSERT_THAT(core.out.sent, SizeIs(3));
+  core.Reply(core.out.sent[1]);
+  core.Reply(core.out.sent[2]);
+  EXPECT_THAT(core.out.answers, SizeIs(2));
+  core.ExpectEmpty();
+}
+
 TEST(CoreEngineTest, DrainingCoreTakesNothingAndFinishes) {
   CoreHarness core(PlainOptions(1));
   core.Up(0, {});
