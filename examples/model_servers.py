@@ -180,21 +180,27 @@ def start_mlserver(folder, log):
     return started
 
 
-def start_kserve(script, log):
-    """A script that starts kserve.ModelServer, on HTTP alone.
+# The SDK listens on all addresses whatever it is told.
+_ON_LOOPBACK = """
+import runpy, sys, grpc.aio._server, uvicorn
+config = uvicorn.Config.__init__
+def on_loopback(self, *args, **options):
+    config(self, *args, **{**options, "host": "127.0.0.1"})
+uvicorn.Config.__init__ = on_loopback
+add_port = grpc.aio._server.Server.add_insecure_port
+grpc.aio._server.Server.add_insecure_port = (
+    lambda self, address: add_port(self, address.replace("[::]", "127.0.0.1")))
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
 
-    The SDK listens on all addresses whatever it is told; here on loopback.
-    """
+
+def start_kserve(script, log):
+    """A script that starts kserve.ModelServer, HTTP and gRPC on loopback."""
     folder = environment("kserve")
-    http = free_port()
-    on_loopback = (
-        "import runpy, sys, uvicorn\n"
-        "config = uvicorn.Config.__init__\n"
-        "def on_loopback(self, *args, **options):\n"
-        "    config(self, *args, **{**options, 'host': '127.0.0.1'})\n"
-        "uvicorn.Config.__init__ = on_loopback\n"
-        "sys.argv = sys.argv[1:]\n"
-        "runpy.run_path(sys.argv[0], run_name='__main__')\n")
-    return Server(
-        [folder / "bin" / "python", "-c", on_loopback, script, f"--http_port={http}",
-         "--enable_grpc=false", "--workers=1"], http, log)
+    http, grpc = free_port(), free_port()
+    started = Server(
+        [folder / "bin" / "python", "-c", _ON_LOOPBACK, script, f"--http_port={http}",
+         f"--grpc_port={grpc}", "--workers=1"], http, log)
+    started.grpc = f"127.0.0.1:{grpc}"
+    return started

@@ -1,5 +1,5 @@
 """stalled_server.py with KServe's SDK: parity on servers of the same kind, from
-the TorchScript file that `parm-train export` writes; binary tensors over HTTP.
+the TorchScript file that `parm-train export` writes; binary tensors over HTTP, or gRPC.
 """
 
 import json
@@ -28,4 +28,4 @@ def start(folder, log):
 
 if __name__ == "__main__":
     stalled_server.run(stalled_server.Kind(
-        "kserve", write, start, protocols=("http",), parity_on="servers"))
+        "kserve", write, start, protocols=("http", "grpc"), parity_on="servers"))

@@ -89,10 +89,14 @@ uint64_t OipHandler::Handle(HttpRequest request, ReplySlot slot) {
 HttpReply OipHandler::Inform(const HttpRequest& request,
                              const oip::Route& route) {
   switch (route.endpoint) {
+    // KServe's client reads the bodies; Triton's are empty, and its client does
+    // not look.
     case Endpoint::kLive:
-      return {.endpoint = route.endpoint};
+      return JsonReply(route.endpoint, R"({"live":true})");
     case Endpoint::kReady:
-      if (service_->Ready()) return {.endpoint = route.endpoint};
+      if (service_->Ready()) {
+        return JsonReply(route.endpoint, R"({"ready":true})");
+      }
       return ErrorReply(route.endpoint, 503,
                         "not ready: a model has no live worker, or the "
                         "frontend is draining");

@@ -10,6 +10,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "examples"))
 
+import grpc_transparency  # noqa: E402
 import model_servers  # noqa: E402
 import transparency  # noqa: E402
 
@@ -67,28 +68,40 @@ def in_front_of(servers, models, folder, protocol="http"):
         yield frontend.wait_ready()
 
 
-def check_tolerant(kind, start, write_models, last, count, seed, protocols=("http",)):
-    """For servers that check less than the frontend does and take less than its
-    clients may say: whatever the form, the answer is that of plain JSON.
+def check_tolerant(kind, start, write_models, last, count, seed, only_grpc=(), ids=None,
+                   also=None):
+    """For servers that check less than the frontend does and take less over HTTP than
+    its clients may say: whatever the form, the answer is that of plain JSON; over gRPC
+    it is the server's own.
 
     start(folder, log) starts one over what write_models(folder) wrote; `last` is
-    the model that is ready last.
+    the model that is ready last. only_grpc: models that JSON has no words for.
+    ids: what a request may be called directly; None: anything. also(server,
+    frontend) checks more.
     """
     with tempfile.TemporaryDirectory(prefix=f"parm_{kind}") as name:
         folder = pathlib.Path(name)
         (folder / "models").mkdir()
         models = [{"name": model, "inputs": [("x" + d, d) for d in datatypes],
                    "outputs": [("y" + d, d) for d in datatypes],
-                   "binary": False, "compress": False, "spoil": False}
+                   "binary": False, "compress": False, "spoil": False, "makes_up": True,
+                   **({} if ids is None else {"ids": ids})}
                   for model, datatypes in write_models(folder / "models").items()]
+        for_http = [model for model in models if model["name"] not in only_grpc]
         with ended(start(folder / "models", folder / f"{kind}.log")) as (server,):
             server.wait_ready(last)
-            for protocol in protocols:
-                with in_front_of([server], models, folder, protocol) as frontend:
-                    answered = transparency.check(server.http, frontend.http, models, count, seed)
-                print(f"{kind} over {protocol}: {answered} of {count} requests, half of them "
-                      "binary, answered alike")
-                assert answered == count
+            for protocol in ("http", "grpc"):
+                served = for_http if protocol == "http" else models
+                with in_front_of([server], served, folder, protocol) as frontend:
+                    over_http = transparency.check(server.http, frontend.http, for_http, count,
+                                                   seed)
+                    over_grpc = grpc_transparency.check(server.grpc, frontend.grpc, served, count,
+                                                        seed)
+                    if also is not None:
+                        also(server, frontend)
+                print(f"{kind} over {protocol}: {over_http} of {count} HTTP requests, half of "
+                      f"them binary, and {over_grpc} of {count} gRPC requests answered alike")
+                assert over_http == count and over_grpc == count
 
 
 def run(main):

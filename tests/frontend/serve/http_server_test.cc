@@ -57,8 +57,8 @@ TEST(HttpServerTest, AnswersEveryGetEndpoint) {
   const std::pair<const char*, const char*> cases[] = {
       {"/v2", R"({"name":"parm","version":"0.1.0","extensions":[)"
               R"("binary_tensor_data","parameters","model_configuration"]})"},
-      {"/v2/health/live", ""},
-      {"/v2/health/ready", ""},
+      {"/v2/health/live", R"({"live":true})"},
+      {"/v2/health/ready", R"({"ready":true})"},
       {"/v2/models", R"({"models":["echo"]})"},
       {"/v2/models/echo/ready", ""},
       {"/v2/models/echo/versions/1/ready", ""},
