@@ -6,7 +6,6 @@
 #include <utility>
 #include <variant>
 
-#include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "boost/asio/post.hpp"
 #include "frontend/action_performer.h"
@@ -18,11 +17,8 @@
 #include "frontend/loop_counters.h"
 #include "frontend/model_directory.h"
 #include "frontend/model_notices.h"
-#include "frontend/query_capture.h"
-#include "frontend/query_validation.h"
+#include "frontend/query_admission.h"
 #include "frontend/reply_checker.h"
-#include "frontend/request_context.h"
-#include "frontend/tensor_rows.h"
 #include "frontend/upstream/oip/oip_upstream.h"
 #include "frontend/wake_timer.h"
 #include "frontend/worker_board.h"
@@ -55,12 +51,17 @@ class Loop final : public FrontendLoop,
        QueryCapture* capture)
       : options_(std::move(options)),
         loop_(loop),
-        capture_(capture),
         timer_(loop, [this] { Run(core::TimerFired{}); }),
         catalog_(options_.catalog),
         workers_(EndpointsOf(options_), options_.core.heartbeat_timeout),
         directory_(options_.core.models, catalog_, workers_),
-        notices_(options_.core.models, options_.default_answers) {}
+        notices_(options_.core.models, options_.default_answers),
+        admission_({.options = &options_,
+                    .directory = &directory_,
+                    .catalog = &catalog_,
+                    .buffers = &buffers_,
+                    .capture = capture,
+                    .counters = &counters_}) {}
   ~Loop() override { *alive_ = false; }
 
   absl::Status Start();
@@ -74,6 +75,8 @@ class Loop final : public FrontendLoop,
   absl::StatusOr<ModelMetadata> Metadata(
       const std::string& model, const std::string& version) const override;
   std::vector<std::string> ModelNames() const override;
+  absl::StatusOr<std::vector<oip::ModelStatistics>> Statistics(
+      const std::string& model, const std::string& version) const override;
   std::string MetricsText() override;
 
   // FrontendLoop.
@@ -114,7 +117,6 @@ class Loop final : public FrontendLoop,
   // Constant after Start.
   const FrontendOptions options_;
   boost::asio::io_context& loop_;
-  QueryCapture* const capture_;  // null: nothing is captured
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 
   WakeTimer timer_;
@@ -142,6 +144,7 @@ class Loop final : public FrontendLoop,
 
   LoopCounters counters_;
   ErrorTexts error_texts_;
+  const QueryAdmission admission_;
   ReplyChecker checker_{{.ledger = &ledger_,
                          .catalog = &catalog_,
                          .buffers = &buffers_,
@@ -169,6 +172,7 @@ absl::Status Loop::Start() {
     parts.codes.push_back(model.code);
   }
   counters_.uncoded.resize(options_.core.models.size());
+  counters_.use.resize(options_.core.models.size());
   performer_ = std::make_unique<ActionPerformer>(std::move(parts));
   return absl::OkStatus();
 }
@@ -219,79 +223,21 @@ QueryHandle Loop::Infer(oip::InferRequest request, Done done) {
 
 absl::Status Loop::Admit(QueryHandle handle, Time arrived,
                          oip::InferRequest request, Done& done) {
-  const absl::StatusOr<ModelId> model =
-      directory_.Find(request.model_name, request.model_version);
-  if (!model.ok()) {
-    ++counters_.queries_not_found;
-    return model.status();
-  }
-  const CatalogBundle* bundle = catalog_.Current(*model);
-  if (bundle == nullptr) {
-    ++counters_.queries_without_worker;
-    return absl::UnavailableError(
-        absl::StrCat("parm-frontend: no worker serves model '",
-                     request.model_name, "' yet"));
-  }
-  const core::ModelOptions& options = options_.core.models[Raw(*model)];
-  AnsweredQuery about{.id = std::move(request.id),
-                      .model = *model,
-                      .bundle = bundle->key,
-                      .deadline = options.deadline};
-  const bool further_attempt =
-      SaysFurtherAttempt(request.headers, options_.attempt_headers);
-  std::shared_ptr<const oip::RequestContext> context;
-  if (!options_.oip.servers.empty()) {
-    PARM_ASSIGN_OR_RETURN(context, ContextOf(request, about.id));
-  }
-  absl::StatusOr<ValidQuery> query = ValidateQuery(
-      std::move(request), *bundle, options.max_batch_size, options.deadline);
-  if (!query.ok()) {
-    ++counters_.queries_invalid;
-    return query.status();
-  }
-  // The core counts inputs alone; outputs wait for siblings and decodes too.
-  if (buffers_.bytes() + query->bytes > options_.core.max_buffered_bytes) {
-    ++counters_.queries_over_memory;
-    return absl::ResourceExhaustedError(
-        "parm-frontend: too many bytes of queries and answers are held");
-  }
-  const absl::Status sendable =
-      directory_.CheckTensorBytes(*model, LargestTensor(query->inputs.tensors));
-  if (!sendable.ok()) {
-    ++counters_.queries_too_large;
-    return sendable;
-  }
-  if (capture_ != nullptr) {
-    capture_->Offer(*model, *bundle, query->inputs, arrived);
-  }
-  about.rows = query->inputs.rows;
-  about.deadline = query->deadline;
-  Layout layout = catalog_.LayoutOf(*bundle, query->inputs.tensors);
-  // Whatever they mean to the server: such a query goes alone, uncoded.
-  if (context != nullptr && !context->parameters.empty()) {
-    layout = {.uncoded = options.code == nullptr ? UncodedReason::kNone
-                                                 : UncodedReason::kParameters};
-  }
-  query->inputs.context = std::move(context);
-  // One such input would spoil the parity answer of its siblings.
-  if (options.code != nullptr && layout.uncoded == UncodedReason::kNone &&
-      !AllFinite(query->inputs.tensors[0])) {
-    ++counters_.inputs_not_finite;
-    layout = {.signature = layout.signature | core::kUncodedLayout,
-              .uncoded = UncodedReason::kNotFinite};
-  }
-  ++counters_.uncoded[Raw(*model)][static_cast<size_t>(layout.uncoded)];
+  PARM_ASSIGN_OR_RETURN(AdmittedQuery admitted,
+                        admission_.Admit(std::move(request), arrived));
+  ValidQuery& query = admitted.query;
   core::QueryArrived event{.query = QueryId{Raw(handle)},
-                           .model = *model,
-                           .deployed = bundle->key,
-                           .signature = layout.signature,
-                           .samples = static_cast<uint32_t>(query->inputs.rows),
-                           .bytes = query->bytes,
-                           .deadline = arrived + query->deadline,
-                           .mode = query->mode,
-                           .further_attempt = further_attempt};
-  event.input = buffers_.Add(std::move(query->inputs));
-  pending_[Raw(handle)] = {.done = std::move(done), .about = std::move(about)};
+                           .model = admitted.about.model,
+                           .deployed = admitted.about.bundle,
+                           .signature = admitted.layout.signature,
+                           .samples = static_cast<uint32_t>(query.inputs.rows),
+                           .bytes = query.bytes,
+                           .deadline = arrived + query.deadline,
+                           .mode = query.mode,
+                           .further_attempt = admitted.further_attempt};
+  event.input = buffers_.Add(std::move(query.inputs));
+  pending_[Raw(handle)] = {.done = std::move(done),
+                           .about = std::move(admitted.about)};
   Run(event);
   return absl::OkStatus();
 }
@@ -335,6 +281,7 @@ absl::StatusOr<QueryReply> Loop::BuildReply(const AnsweredQuery& about,
     return DefaultReply(model.name, about, bundle,
                         options_.default_answers[Raw(about.model)]);
   }
+  counters_.use[Raw(about.model)].samples += static_cast<uint64_t>(about.rows);
   return OutputReply(model.name, about, bundle, answer,
                      buffers_.Get(answer.output));
 }
@@ -461,6 +408,11 @@ absl::StatusOr<ModelMetadata> Loop::Metadata(const std::string& model,
 }
 
 std::vector<std::string> Loop::ModelNames() const { return directory_.Names(); }
+
+absl::StatusOr<std::vector<oip::ModelStatistics>> Loop::Statistics(
+    const std::string& model, const std::string& version) const {
+  return directory_.Statistics(model, version, core_->counters(), counters_);
+}
 
 std::string Loop::MetricsText() {
   std::string text =

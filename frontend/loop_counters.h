@@ -7,11 +7,20 @@
 #include <cstdint>
 #include <vector>
 
+#include "base/time.h"
 #include "frontend/model_catalog.h"
 
 namespace parm {
 
+/// What the extension `statistics` tells of a model beside the core's counters.
+struct ModelUse {
+  uint64_t samples = 0;     // answered from outputs
+  uint64_t executions = 0;  // replies of deployed bundles that have outputs
+  Time last_query{};        // when the latest arrived
+};
+
 struct LoopCounters {
+  std::vector<ModelUse> use;            // by ModelId
   uint64_t queries_invalid = 0;         // answered 400
   uint64_t queries_not_found = 0;       // 404: model or version
   uint64_t queries_without_worker = 0;  // 503 at admission

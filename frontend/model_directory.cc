@@ -1,9 +1,11 @@
 #include "frontend/model_directory.h"
 
+#include <chrono>
 #include <optional>
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "frontend/model_statistics.h"
 
 namespace parm {
 
@@ -65,6 +67,30 @@ absl::StatusOr<ModelMetadata> ModelDirectory::Metadata(
           bundle->batched ? models_[Raw(found)].max_batch_size : 0};
   if (!bundle->version.empty()) metadata.versions.push_back(bundle->version);
   return metadata;
+}
+
+absl::StatusOr<std::vector<oip::ModelStatistics>> ModelDirectory::Statistics(
+    const std::string& model, const std::string& version,
+    const core::CoreCounters& core, const LoopCounters& loop) const {
+  size_t first = 0;
+  size_t end = models_.size();
+  if (!model.empty()) {
+    PARM_ASSIGN_OR_RETURN(const ModelId found, Find(model, version));
+    first = Raw(found);
+    end = first + 1;
+  }
+  const uint64_t now_ms = static_cast<uint64_t>(
+      std::chrono::system_clock::now().time_since_epoch() / Milliseconds(1));
+  std::vector<oip::ModelStatistics> out;
+  for (size_t i = first; i < end; ++i) {
+    out.push_back(StatisticsOf(core.models.at(i), loop.use.at(i),
+                               std::chrono::steady_clock::now(), now_ms));
+    out.back().name = models_[i].name;
+    const CatalogBundle* bundle =
+        catalog_.LastKnown(ModelId{static_cast<uint32_t>(i)});
+    if (bundle != nullptr) out.back().version = bundle->version;
+  }
+  return out;
 }
 
 absl::Status ModelDirectory::CheckTensorBytes(ModelId model,

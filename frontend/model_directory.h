@@ -13,7 +13,9 @@
 #include "absl/status/statusor.h"
 #include "base/ids.h"
 #include "base/time.h"
+#include "frontend/core/core_counters.h"
 #include "frontend/core/core_options.h"
+#include "frontend/loop_counters.h"
 #include "frontend/model_catalog.h"
 #include "frontend/serve/query_service.h"
 #include "frontend/worker_board.h"
@@ -41,6 +43,12 @@ class ModelDirectory {
   /// Errors: as Find; kUnavailable before any worker served the model.
   absl::StatusOr<ModelMetadata> Metadata(const std::string& model,
                                          const std::string& version) const;
+
+  /// `model` empty: of all. As StatisticsOf.
+  /// Errors: as Find.
+  absl::StatusOr<std::vector<oip::ModelStatistics>> Statistics(
+      const std::string& model, const std::string& version,
+      const core::CoreCounters& core, const LoopCounters& loop) const;
 
   /// Whether every worker of the model takes a tensor of so many bytes: one
   /// that does not would end the connection over it.

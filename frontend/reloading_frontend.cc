@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "frontend/frontend_metrics.h"
+#include "frontend/model_statistics.h"
 #include "spdlog/spdlog.h"
 
 namespace parm {
@@ -136,6 +137,9 @@ void ReloadingFrontend::Ended(uint64_t number) {
       [number](const Generation& each) { return each.number == number; });
   if (old == draining_.end()) return;
   carry_.Add(old->loop->MetricsText());
+  if (const auto models = old->loop->Statistics("", ""); models.ok()) {
+    CarryOn(*models, &carried_);
+  }
   draining_.erase(old);
 }
 
@@ -182,6 +186,18 @@ void ReloadingFrontend::Abandon(QueryHandle handle) {
   }
   const auto old = std::find_if(draining_.begin(), draining_.end(), is_of);
   if (old != draining_.end()) old->loop->Abandon(inner);
+}
+
+absl::StatusOr<std::vector<oip::ModelStatistics>> ReloadingFrontend::Statistics(
+    const std::string& model, const std::string& version) const {
+  PARM_ASSIGN_OR_RETURN(auto models, serving_.loop->Statistics(model, version));
+  AddEarlier(carried_, &models);
+  for (const Generation& old : draining_) {
+    if (const auto before = old.loop->Statistics("", ""); before.ok()) {
+      AddEarlier(*before, &models);
+    }
+  }
+  return models;
 }
 
 std::string ReloadingFrontend::MetricsText() {

@@ -87,6 +87,8 @@ class ReloadingFrontend : public QueryService {
   std::vector<std::string> ModelNames() const override {
     return serving_.loop->ModelNames();
   }
+  absl::StatusOr<std::vector<oip::ModelStatistics>> Statistics(
+      const std::string& model, const std::string& version) const override;
   std::string MetricsText() override;
 
  private:
@@ -134,7 +136,8 @@ class ReloadingFrontend : public QueryService {
   uint64_t last_number_ = 0;
   Time give_up_{};
   boost::asio::steady_timer timer_;
-  CounterCarry carry_;  // of the loops that have ended
+  CounterCarry carry_;                         // of the loops that have ended
+  std::vector<oip::ModelStatistics> carried_;  // likewise, by name
   ReloadCounters counters_;
   bool shutting_down_ = false;
 };

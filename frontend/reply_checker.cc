@@ -56,6 +56,10 @@ void ReplyChecker::TakeOutputs(const TaskRecord& record, WorkerReply reply,
       std::all_of(outputs->tensors.begin(), outputs->tensors.end(), AllFinite);
   if (!finite) ++parts_.counters->outputs_not_finite;
   event->decodable = finite && reply.decodable && outputs->tensors.size() == 1;
+  const CatalogBundle& bundle = parts_.catalog->Get(record.bundle);
+  if (bundle.role == core::BundleRole::kDeployed) {
+    ++parts_.counters->use.at(Raw(bundle.model)).executions;
+  }
   outputs->bundle = record.bundle;
   event->output = parts_.buffers->Add(*std::move(outputs));
 }

@@ -64,6 +64,10 @@ class ScoresService final : public QueryService {
     return absl::UnavailableError("not needed here");
   }
   std::vector<std::string> ModelNames() const override { return {}; }
+  absl::StatusOr<std::vector<oip::ModelStatistics>> Statistics(
+      const std::string&, const std::string&) const override {
+    return std::vector<oip::ModelStatistics>();
+  }
   std::string MetricsText() override { return ""; }
 
  private:

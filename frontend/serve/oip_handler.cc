@@ -14,8 +14,8 @@
 namespace parm {
 namespace {
 
-constexpr absl::string_view kExtensions[] = {"binary_tensor_data", "parameters",
-                                             "model_configuration"};
+constexpr absl::string_view kExtensions[] = {
+    "binary_tensor_data", "parameters", "model_configuration", "statistics"};
 
 HttpReply StatusReply(Endpoint endpoint, const absl::Status& status) {
   return ErrorReply(
@@ -112,6 +112,8 @@ HttpReply OipHandler::Inform(const HttpRequest& request,
       return ModelReady(route);
     case Endpoint::kRepositoryIndex:
       return RepositoryIndex(request);
+    case Endpoint::kModelStatistics:
+      return Statistics(route);
     default:
       return ModelDocument(route);
   }
@@ -134,6 +136,13 @@ HttpReply OipHandler::ModelDocument(const oip::Route& route) const {
   return JsonReply(route.endpoint, route.endpoint == Endpoint::kModelConfig
                                        ? oip::WriteModelConfig(*model)
                                        : oip::WriteModelMetadata(*model));
+}
+
+HttpReply OipHandler::Statistics(const oip::Route& route) const {
+  const absl::StatusOr<std::vector<oip::ModelStatistics>> models =
+      service_->Statistics(route.model, route.version);
+  if (!models.ok()) return StatusReply(route.endpoint, models.status());
+  return JsonReply(route.endpoint, oip::WriteStatistics(*models));
 }
 
 HttpReply OipHandler::RepositoryIndex(const HttpRequest& request) const {

@@ -52,6 +52,7 @@ class OipHandler final : public HttpHandler {
   HttpReply Inform(const HttpRequest& request, const oip::Route& route);
   HttpReply ModelReady(const oip::Route& route) const;
   HttpReply ModelDocument(const oip::Route& route) const;
+  HttpReply Statistics(const oip::Route& route) const;
   HttpReply RepositoryIndex(const HttpRequest& request) const;
   size_t TakePending();
 

@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "base/tensor.h"
 #include "proto/oip/messages.h"
+#include "proto/oip/model_statistics.h"
 
 namespace parm {
 
@@ -65,6 +66,11 @@ class QueryService {
       const std::string& model, const std::string& version) const = 0;
 
   virtual std::vector<std::string> ModelNames() const = 0;
+
+  /// What was counted of one model since the start; `model` empty: of each.
+  /// Errors: kNotFound for an unknown model or version.
+  virtual absl::StatusOr<std::vector<oip::ModelStatistics>> Statistics(
+      const std::string& model, const std::string& version) const = 0;
 
   /// The Prometheus text exposition of everything counted.
   virtual std::string MetricsText() = 0;

@@ -51,6 +51,14 @@ void WriteConfigTensors(absl::string_view key,
   writer->EndArray();
 }
 
+void WriteTotal(absl::string_view key, const DurationTotal& total,
+                JsonWriter* writer) {
+  writer->Key(key).BeginObject();
+  writer->Key("count").Uint(total.count);
+  writer->Key("ns").Uint(total.ns);
+  writer->EndObject();
+}
+
 absl::Status ReadStrings(const element& value, absl::string_view what,
                          const CodecLimits& limits,
                          std::vector<std::string>* out) {
@@ -242,6 +250,37 @@ std::string WriteModelNames(absl::Span<const std::string> names) {
   for (const std::string& name : names) writer.String(name);
   writer.EndArray().EndObject();
   return json;
+}
+
+std::string WriteStatistics(absl::Span<const ModelStatistics> models) {
+  std::string out;
+  JsonWriter writer(&out);
+  writer.BeginObject().Key("model_stats").BeginArray();
+  for (const ModelStatistics& model : models) {
+    writer.BeginObject();
+    writer.Key("name").String(model.name);
+    writer.Key("version").String(model.version);
+    writer.Key("last_inference").Uint(model.last_inference_ms);
+    writer.Key("inference_count").Uint(model.inferences);
+    writer.Key("execution_count").Uint(model.executions);
+    writer.Key("inference_stats").BeginObject();
+    WriteTotal("success", model.success, &writer);
+    WriteTotal("fail", model.fail, &writer);
+    WriteTotal("queue", model.queue, &writer);
+    WriteTotal("compute_input", model.compute_input, &writer);
+    WriteTotal("compute_infer", model.compute_infer, &writer);
+    WriteTotal("compute_output", model.compute_output, &writer);
+    // Nothing is cached.
+    WriteTotal("cache_hit", {}, &writer);
+    WriteTotal("cache_miss", {}, &writer);
+    writer.EndObject();
+    writer.Key("batch_stats").BeginArray().EndArray();
+    writer.Key("memory_usage").BeginArray().EndArray();
+    writer.Key("response_stats").BeginObject().EndObject();
+    writer.EndObject();
+  }
+  writer.EndArray().EndObject();
+  return out;
 }
 
 std::string ToUtf8(absl::string_view text) {

@@ -12,6 +12,7 @@
 #include "absl/types/span.h"
 #include "proto/oip/body.h"
 #include "proto/oip/messages.h"
+#include "proto/oip/model_statistics.h"
 
 namespace parm::oip {
 
@@ -40,6 +41,10 @@ std::string WriteRepositoryIndex(absl::Span<const RepositoryEntry> entries);
 
 /// GET /v2/models, as the KServe SDK has it.
 std::string WriteModelNames(absl::Span<const std::string> names);
+
+/// GET /v2/models[/{m}]/stats: {"model_stats":[...]}, with every field that
+/// Triton's tools read.
+std::string WriteStatistics(absl::Span<const ModelStatistics> models);
 
 /// `text`, in which '?' stands for bytes beyond ASCII if it is not UTF-8: a
 /// message may quote what a client sent.

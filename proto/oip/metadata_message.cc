@@ -58,6 +58,11 @@ void WriteConfigTensor(const TensorSpec& spec, bool batched,
   }
 }
 
+void WriteTotal(const DurationTotal& total, inference::StatisticDuration* out) {
+  out->set_count(total.count);
+  out->set_ns(total.ns);
+}
+
 }  // namespace
 
 void WriteModelMetadata(const ModelMetadata& model,
@@ -93,6 +98,25 @@ void WriteModelConfig(const ModelMetadata& model, inference::ModelConfig* out) {
     WriteConfigTensor(spec, batched, out->add_output());
   }
   out->mutable_model_transaction_policy()->set_decoupled(false);
+}
+
+void WriteStatistics(const ModelStatistics& model,
+                     inference::ModelStatistics* out) {
+  out->set_name(model.name);
+  out->set_version(model.version);
+  out->set_last_inference(model.last_inference_ms);
+  out->set_inference_count(model.inferences);
+  out->set_execution_count(model.executions);
+  inference::InferStatistics& stats = *out->mutable_inference_stats();
+  WriteTotal(model.success, stats.mutable_success());
+  WriteTotal(model.fail, stats.mutable_fail());
+  WriteTotal(model.queue, stats.mutable_queue());
+  WriteTotal(model.compute_input, stats.mutable_compute_input());
+  WriteTotal(model.compute_infer, stats.mutable_compute_infer());
+  WriteTotal(model.compute_output, stats.mutable_compute_output());
+  // Nothing is cached.
+  WriteTotal({}, stats.mutable_cache_hit());
+  WriteTotal({}, stats.mutable_cache_miss());
 }
 
 }  // namespace parm::oip

@@ -5,10 +5,12 @@
 #include "absl/status/statusor.h"
 #include "proto/oip/body.h"
 #include "proto/oip/messages.h"
+#include "proto/oip/model_statistics.h"
 
 namespace inference {
 class ModelConfig;
 class ModelMetadataResponse;
+class ModelStatistics;
 }  // namespace inference
 
 namespace parm::oip {
@@ -23,5 +25,8 @@ absl::StatusOr<ModelMetadata> ReadModelMetadata(
 
 /// As WriteModelConfig of metadata_json.h.
 void WriteModelConfig(const ModelMetadata& model, inference::ModelConfig* out);
+
+void WriteStatistics(const ModelStatistics& model,
+                     inference::ModelStatistics* out);
 
 }  // namespace parm::oip

@@ -82,6 +82,8 @@ Route ParseModelTarget(const Segments& segments) {
     route.endpoint = Endpoint::kModelReady;
   } else if (what == "config") {
     route.endpoint = Endpoint::kModelConfig;
+  } else if (what == "stats") {
+    route.endpoint = Endpoint::kModelStatistics;
   } else {
     return {};
   }
@@ -106,6 +108,8 @@ const char* EndpointName(Endpoint endpoint) {
       return "model_ready";
     case Endpoint::kModelConfig:
       return "model_config";
+    case Endpoint::kModelStatistics:
+      return "model_statistics";
     case Endpoint::kInfer:
       return "infer";
     case Endpoint::kRepositoryIndex:
@@ -146,6 +150,10 @@ Route ParseTarget(absl::string_view target) {
   if (segments.count == 1) return Found(Endpoint::kServerMetadata);
   if (segments[1] == "models") {
     if (segments.count == 2) return Found(Endpoint::kModelNames);
+    // As Triton has it: a model of that name has no metadata.
+    if (segments.count == 3 && segments[2] == "stats") {
+      return Found(Endpoint::kModelStatistics);
+    }
     return ParseModelTarget(segments);
   }
   if (segments[1] == "health" && segments.count == 3) {

@@ -22,12 +22,13 @@ enum class Endpoint : uint8_t {
   kModelMetadata,
   kModelReady,
   kModelConfig,
+  kModelStatistics,  // no model named: of all
   kInfer,
   kRepositoryIndex,
   kMetrics,
   kOther,  // unknown paths, and requests that could not be read
 };
-inline constexpr size_t kNumEndpoints = 11;
+inline constexpr size_t kNumEndpoints = 12;
 
 /// "live", "infer" and so on: label `endpoint` of the metrics.
 const char* EndpointName(Endpoint endpoint);

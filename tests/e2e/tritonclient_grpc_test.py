@@ -136,6 +136,44 @@ class SyncTest(Checks):
         states = {entry.name: entry.state for entry in index.models}
         self.assertEqual(states[OPTIONS.model], "READY")
 
+    def test_statistics_count_what_was_answered(self):
+        if OPTIONS.start:
+            self.skipTest("an echo server counts nothing")
+
+        def ask():
+            return self.client.get_inference_statistics(OPTIONS.model).model_stats[0]
+
+        before = ask()
+        self.check_result(self.infer())
+        with self.assertRaises(InferenceServerException):
+            self.infer(parameters={"parm_deadline_us": 1})
+        after = ask()
+        self.assertEqual(after.name, OPTIONS.model)
+        for name in ("success", "queue"):
+            old = getattr(before.inference_stats, name)
+            new = getattr(after.inference_stats, name)
+            self.assertGreater(new.count, old.count)
+        # A query that is dispatched at once spends no time in the queue.
+        self.assertGreater(
+            after.inference_stats.success.ns, before.inference_stats.success.ns
+        )
+        self.assertGreater(
+            after.inference_stats.fail.count, before.inference_stats.fail.count
+        )
+        self.assertEqual(after.inference_count, before.inference_count + BATCH)
+        self.assertGreater(after.execution_count, before.execution_count)
+        self.assertGreaterEqual(after.last_inference, before.last_inference)
+        self.assertGreater(after.last_inference, 0)
+        names = [
+            model.name for model in self.client.get_inference_statistics().model_stats
+        ]
+        self.assertIn(OPTIONS.model, names)
+        self.check_error(
+            "NOT_FOUND",
+            lambda: self.client.get_inference_statistics("no such model"),
+        )
+        self.assertIn("statistics", self.client.get_server_metadata().extensions)
+
     def test_id_is_echoed_iff_given(self):
         self.assertEqual(self.infer(request_id="my id").get_response().id, "my id")
         self.assertEqual(self.infer().get_response().id, "")

@@ -136,6 +136,22 @@ class HttpTest(Checks):
         states = {entry["name"]: entry["state"] for entry in index}
         self.assertEqual(states[OPTIONS.model], "READY")
 
+    def test_statistics_tell_of_one_model_or_all(self):
+        self.check_result(self.infer(True))
+        for stats in (
+            self.client.get_inference_statistics(OPTIONS.model),
+            self.client.get_inference_statistics(),
+        ):
+            model = {entry["name"]: entry for entry in stats["model_stats"]}[
+                OPTIONS.model
+            ]
+            self.assertGreater(model["inference_count"], 0)
+            self.assertGreater(model["inference_stats"]["success"]["ns"], 0)
+            self.assertEqual(model["inference_stats"]["cache_hit"]["count"], 0)
+        with self.assertRaises(InferenceServerException) as caught:
+            self.client.get_inference_statistics("no such model")
+        self.check_error(caught.exception, "404")
+
     def test_json_and_binary_answers_agree(self):
         names = [output.name for output in OPTIONS.output]
         results = []

@@ -71,6 +71,44 @@ TEST_F(ModelDirectoryTest, FindsModelsByNameAndVersion) {
               StatusIs(absl::StatusCode::kNotFound, HasSubstr("model 'n'")));
 }
 
+TEST_F(ModelDirectoryTest, AddsUpWhatWasCountedOfAModel) {
+  core::CoreCounters core;
+  core.models.resize(2);
+  const auto exact = static_cast<size_t>(core::AnswerSource::kExact);
+  const auto hedged = static_cast<size_t>(core::AnswerSource::kHedged);
+  const auto error = static_cast<size_t>(core::AnswerSource::kError);
+  core.models[0].latency[exact].Record(Milliseconds(2), 3);
+  core.models[0].latency[hedged].Record(Milliseconds(5));
+  core.models[0].latency[error].Record(Milliseconds(7));
+  core.models[0].dispatch_delay.Record(Milliseconds(1), 5);
+  LoopCounters loop;
+  loop.use.resize(2);
+  loop.use[0] = {.samples = 9, .executions = 4};
+  PARM_ASSERT_OK_AND_ASSIGN(auto models,
+                            directory_.Statistics("", "", core, loop));
+  ASSERT_EQ(models.size(), 2U);
+  EXPECT_EQ(models[0].name, "m");
+  EXPECT_EQ(models[0].version, "") << "nobody said one yet";
+  EXPECT_EQ(models[0].success.count, 4U);
+  EXPECT_EQ(models[0].success.ns, 11'000'000U);
+  EXPECT_EQ(models[0].fail.count, 1U);
+  EXPECT_EQ(models[0].queue.count, 5U);
+  EXPECT_EQ(models[0].queue.ns, 5'000'000U);
+  EXPECT_EQ(models[0].inferences, 9U);
+  EXPECT_EQ(models[0].executions, 4U);
+  EXPECT_EQ(models[0].last_inference_ms, 0U);
+  EXPECT_EQ(models[1].success.count, 0U);
+  Serve({"m"});
+  loop.use[0].last_query = Time{} + Milliseconds(1);
+  PARM_ASSERT_OK_AND_ASSIGN(models,
+                            directory_.Statistics("m", "1", core, loop));
+  ASSERT_EQ(models.size(), 1U);
+  EXPECT_EQ(models[0].version, "1");
+  EXPECT_GT(models[0].last_inference_ms, 0U);
+  EXPECT_THAT(directory_.Statistics("n", "", core, loop),
+              StatusIs(absl::StatusCode::kNotFound, HasSubstr("model 'n'")));
+}
+
 TEST_F(ModelDirectoryTest, IsReadyWhenEveryModelHasALiveWorker) {
   Serve({"m"});
   EXPECT_TRUE(directory_.HasLiveWorker(kModel, kNow));

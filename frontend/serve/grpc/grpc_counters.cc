@@ -16,6 +16,8 @@ const char* GrpcMethodName(GrpcMethod method) {
       return "ModelMetadata";
     case GrpcMethod::kModelConfig:
       return "ModelConfig";
+    case GrpcMethod::kModelStatistics:
+      return "ModelStatistics";
     case GrpcMethod::kRepositoryIndex:
       return "RepositoryIndex";
     case GrpcMethod::kModelInfer:

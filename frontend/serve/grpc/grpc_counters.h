@@ -17,12 +17,13 @@ enum class GrpcMethod : uint8_t {
   kServerMetadata,
   kModelMetadata,
   kModelConfig,
+  kModelStatistics,
   kRepositoryIndex,
   kModelInfer,
   kModelStreamInfer,
   kOther,  // what this server does not do
 };
-inline constexpr size_t kNumGrpcMethods = 10;
+inline constexpr size_t kNumGrpcMethods = 11;
 /// Status codes of gRPC are 0 to 16.
 inline constexpr size_t kNumGrpcCodes = 17;
 

@@ -37,12 +37,13 @@ using WithServerMethods =
 template <typename Base>
 using WithModelMethods = Stubs::WithCallbackMethod_ModelReady<
     Stubs::WithCallbackMethod_ModelMetadata<
-        Stubs::WithCallbackMethod_ModelConfig<Base>>>;
+        Stubs::WithCallbackMethod_ModelConfig<
+            Stubs::WithCallbackMethod_ModelStatistics<Base>>>>;
 using Methods =
     WithInference<WithServerMethods<WithModelMethods<Stubs::Service>>>;
 
 constexpr const char* kExtensions[] = {"binary_tensor_data", "parameters",
-                                       "model_configuration"};
+                                       "model_configuration", "statistics"};
 
 class InferenceService final : public Methods {
  public:
@@ -138,6 +139,24 @@ class InferenceService final : public Methods {
               const oip::ModelMetadata model,
               shared_->service->Metadata(request->name(), request->version()));
           oip::WriteModelConfig(model, response->mutable_config());
+          return absl::OkStatus();
+        });
+  }
+
+  using Methods::ModelStatistics;
+  ServerUnaryReactor* ModelStatistics(
+      CallbackServerContext* context,
+      const inference::ModelStatisticsRequest* request,
+      inference::ModelStatisticsResponse* response) override {
+    return AnswerOnLoop(
+        context, GrpcMethod::kModelStatistics,
+        [this, request, response]() -> absl::Status {
+          PARM_ASSIGN_OR_RETURN(const auto models,
+                                shared_->service->Statistics(
+                                    request->name(), request->version()));
+          for (const oip::ModelStatistics& model : models) {
+            oip::WriteStatistics(model, response->add_model_stats());
+          }
           return absl::OkStatus();
         });
   }

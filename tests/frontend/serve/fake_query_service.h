@@ -97,6 +97,20 @@ class FakeQueryService final : public QueryService {
   }
 
   std::vector<std::string> ModelNames() const override { return {"echo"}; }
+
+  absl::StatusOr<std::vector<oip::ModelStatistics>> Statistics(
+      const std::string& model, const std::string& version) const override {
+    if (!model.empty()) PARM_RETURN_IF_ERROR(CheckModel(model, version));
+    return std::vector<oip::ModelStatistics>{
+        {.name = "echo",
+         .version = "1",
+         .last_inference_ms = 1000,
+         .inferences = 5,
+         .executions = 3,
+         .success = {.count = 4, .ns = 400},
+         .fail = {.count = 2, .ns = 20},
+         .queue = {.count = 6, .ns = 60}}};
+  }
   std::string MetricsText() override { return metrics_text; }
 
  private:

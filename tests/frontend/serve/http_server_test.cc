@@ -56,7 +56,8 @@ TEST(HttpServerTest, AnswersEveryGetEndpoint) {
   RawHttpClient client(harness.port());
   const std::pair<const char*, const char*> cases[] = {
       {"/v2", R"({"name":"parm","version":"0.1.0","extensions":[)"
-              R"("binary_tensor_data","parameters","model_configuration"]})"},
+              R"("binary_tensor_data","parameters","model_configuration",)"
+              R"("statistics"]})"},
       {"/v2/health/live", R"({"live":true})"},
       {"/v2/health/ready", R"({"ready":true})"},
       {"/v2/models", R"({"models":["echo"]})"},
@@ -97,6 +98,19 @@ TEST(HttpServerTest, SaysWhenItIsNotReady) {
   }
   harness.OnLoop([&] { harness.service().told = false; });
   EXPECT_EQ(client.Ask(Request("GET", "/v2/models/echo")).status, 503);
+}
+
+TEST(HttpServerTest, TellsStatisticsOfOneModelOrAll) {
+  ServerHarness harness;
+  RawHttpClient client(harness.port());
+  for (const char* target : {"/v2/models/stats", "/v2/models/echo/stats",
+                             "/v2/models/echo/versions/1/stats"}) {
+    const RawReply reply = client.Ask(Request("GET", target));
+    EXPECT_EQ(reply.status, 200) << target;
+    EXPECT_THAT(reply.body, HasSubstr(R"("inference_count":5)"));
+    EXPECT_THAT(reply.body, HasSubstr(R"("success":{"count":4,"ns":400})"));
+  }
+  EXPECT_EQ(client.Ask(Request("GET", "/v2/models/other/stats")).status, 404);
 }
 
 TEST(HttpServerTest, ListsModelsInTheRepositoryIndex) {

@@ -46,6 +46,28 @@ TEST(MetadataJsonTest, LeavesOutTheBatchInConfigDims) {
               ::testing::HasSubstr(R"("dims":[-1,28,28])"));
 }
 
+TEST(MetadataJsonTest, WritesEveryStatisticThatTritonHas) {
+  const ModelStatistics model = {.name = "m",
+                                 .version = "1",
+                                 .last_inference_ms = 2,
+                                 .inferences = 3,
+                                 .executions = 4,
+                                 .success = {.count = 5, .ns = 6},
+                                 .fail = {.count = 7, .ns = 8},
+                                 .queue = {.count = 9, .ns = 10}};
+  EXPECT_EQ(
+      WriteStatistics({model}),
+      R"({"model_stats":[{"name":"m","version":"1","last_inference":2,)"
+      R"("inference_count":3,"execution_count":4,"inference_stats":{)"
+      R"("success":{"count":5,"ns":6},"fail":{"count":7,"ns":8},)"
+      R"("queue":{"count":9,"ns":10},"compute_input":{"count":0,"ns":0},)"
+      R"("compute_infer":{"count":0,"ns":0},)"
+      R"("compute_output":{"count":0,"ns":0},)"
+      R"("cache_hit":{"count":0,"ns":0},"cache_miss":{"count":0,"ns":0}},)"
+      R"("batch_stats":[],"memory_usage":[],"response_stats":{}}]})");
+  EXPECT_EQ(WriteStatistics({}), R"({"model_stats":[]})");
+}
+
 TEST(MetadataJsonTest, RefusesMalformedMetadata) {
   const char* cases[] = {
       "",

@@ -140,6 +140,36 @@ TEST(GrpcServerTest, GivesStatusCodesForEveryError) {
   }
 }
 
+TEST(GrpcServerTest, TellsStatisticsOfOneModelOrAll) {
+  GrpcHarness harness;
+  for (const char* name : {"", "echo"}) {
+    grpc::ClientContext context;
+    inference::ModelStatisticsRequest request;
+    request.set_name(name);
+    inference::ModelStatisticsResponse response;
+    ASSERT_TRUE(
+        harness.stub().ModelStatistics(&context, request, &response).ok());
+    ASSERT_EQ(response.model_stats_size(), 1);
+    const inference::ModelStatistics& model = response.model_stats(0);
+    EXPECT_EQ(model.name(), "echo");
+    EXPECT_EQ(model.version(), "1");
+    EXPECT_EQ(model.last_inference(), 1000U);
+    EXPECT_EQ(model.inference_count(), 5U);
+    EXPECT_EQ(model.execution_count(), 3U);
+    EXPECT_EQ(model.inference_stats().success().ns(), 400U);
+    EXPECT_EQ(model.inference_stats().fail().count(), 2U);
+    EXPECT_EQ(model.inference_stats().queue().ns(), 60U);
+    EXPECT_TRUE(model.inference_stats().has_cache_miss());
+  }
+  grpc::ClientContext context;
+  inference::ModelStatisticsRequest request;
+  request.set_name("other");
+  inference::ModelStatisticsResponse response;
+  EXPECT_EQ(
+      harness.stub().ModelStatistics(&context, request, &response).error_code(),
+      grpc::StatusCode::NOT_FOUND);
+}
+
 TEST(GrpcServerTest, SurvivesBytesThatAreNoRequest) {
   GrpcHarness harness;
   std::string reply;

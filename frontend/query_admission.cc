@@ -1,0 +1,97 @@
+#include "frontend/query_admission.h"
+
+#include <memory>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+#include "frontend/core/event.h"
+#include "frontend/request_context.h"
+#include "frontend/tensor_rows.h"
+
+namespace parm {
+
+absl::Status QueryAdmission::CheckSize(ModelId model,
+                                       const ValidQuery& query) const {
+  // The core counts inputs alone; outputs wait for siblings and decodes too.
+  if (parts_.buffers->bytes() + query.bytes >
+      parts_.options->core.max_buffered_bytes) {
+    ++parts_.counters->queries_over_memory;
+    return absl::ResourceExhaustedError(
+        "parm-frontend: too many bytes of queries and answers are held");
+  }
+  const absl::Status sendable = parts_.directory->CheckTensorBytes(
+      model, LargestTensor(query.inputs.tensors));
+  if (!sendable.ok()) ++parts_.counters->queries_too_large;
+  return sendable;
+}
+
+Layout QueryAdmission::LayoutOf(const CatalogBundle& bundle, bool coded,
+                                const TensorSet& inputs) const {
+  // Whatever they mean to the server: such a query goes alone, uncoded.
+  if (inputs.context != nullptr && !inputs.context->parameters.empty()) {
+    return {.uncoded =
+                coded ? UncodedReason::kParameters : UncodedReason::kNone};
+  }
+  const Layout layout = parts_.catalog->LayoutOf(bundle, inputs.tensors);
+  // One such input would spoil the parity answer of its siblings.
+  if (coded && layout.uncoded == UncodedReason::kNone &&
+      !AllFinite(inputs.tensors[0])) {
+    ++parts_.counters->inputs_not_finite;
+    return {.signature = layout.signature | core::kUncodedLayout,
+            .uncoded = UncodedReason::kNotFinite};
+  }
+  return layout;
+}
+
+absl::StatusOr<AdmittedQuery> QueryAdmission::Admit(oip::InferRequest request,
+                                                    Time arrived) const {
+  const FrontendOptions& options = *parts_.options;
+  LoopCounters& counters = *parts_.counters;
+  const absl::StatusOr<ModelId> model =
+      parts_.directory->Find(request.model_name, request.model_version);
+  if (!model.ok()) {
+    ++counters.queries_not_found;
+    return model.status();
+  }
+  counters.use[Raw(*model)].last_query = arrived;
+  const CatalogBundle* bundle = parts_.catalog->Current(*model);
+  if (bundle == nullptr) {
+    ++counters.queries_without_worker;
+    return absl::UnavailableError(
+        absl::StrCat("parm-frontend: no worker serves model '",
+                     request.model_name, "' yet"));
+  }
+  const core::ModelOptions& configured = options.core.models[Raw(*model)];
+  AdmittedQuery admitted{.about = {.id = std::move(request.id),
+                                   .model = *model,
+                                   .bundle = bundle->key},
+                         .bundle = bundle,
+                         .further_attempt = SaysFurtherAttempt(
+                             request.headers, options.attempt_headers)};
+  std::shared_ptr<const oip::RequestContext> context;
+  if (!options.oip.servers.empty()) {
+    PARM_ASSIGN_OR_RETURN(context, ContextOf(request, admitted.about.id));
+  }
+  absl::StatusOr<ValidQuery> query =
+      ValidateQuery(std::move(request), *bundle, configured.max_batch_size,
+                    configured.deadline);
+  if (!query.ok()) {
+    ++counters.queries_invalid;
+    return query.status();
+  }
+  PARM_RETURN_IF_ERROR(CheckSize(*model, *query));
+  if (parts_.capture != nullptr) {
+    parts_.capture->Offer(*model, *bundle, query->inputs, arrived);
+  }
+  query->inputs.context = std::move(context);
+  admitted.query = *std::move(query);
+  admitted.about.rows = admitted.query.inputs.rows;
+  admitted.about.deadline = admitted.query.deadline;
+  admitted.layout =
+      LayoutOf(*bundle, configured.code != nullptr, admitted.query.inputs);
+  ++counters.uncoded[Raw(*model)][static_cast<size_t>(admitted.layout.uncoded)];
+  return admitted;
+}
+
+}  // namespace parm
