@@ -170,12 +170,12 @@ class Client : public HttpClient::Listener {
   explicit Client(size_t num_queries) : sent_(num_queries) {}
 
   void OnSent(HttpClient::Token, Time) override {}
-  void OnReply(HttpClient::Token, Time, HttpReply reply) override {
-    if (reply.status == 200) ++num_answered_;
+  void OnReply(HttpClient::Token, Time, ServerReply reply) override {
+    if (reply.error.empty()) ++num_answered_;
   }
   void OnNoReply(HttpClient::Token, Time, const absl::Status&) override {}
 
-  absl::Status Run(const HttpClientOptions& options, double rate,
+  absl::Status Run(const LoadClientOptions& options, double rate,
                    const InferWire& wire) {
     PARM_ASSIGN_OR_RETURN(const auto client, HttpClient::Create(options, this));
     PARM_ASSIGN_OR_RETURN(
@@ -259,10 +259,10 @@ absl::Status Measure(const Flags& flags) {
   if (parts.size() != 2 || !absl::SimpleAtoi(parts[1], &port)) {
     return absl::InvalidArgumentError("stdin wants ADDRESS:PORT");
   }
-  const HttpClientOptions options{.host = parts[0],
+  const LoadClientOptions options{.host = parts[0],
                                   .port = static_cast<uint16_t>(port)};
   PARM_ASSIGN_OR_RETURN(
-      HttpReply reply,
+      ServerReply reply,
       HttpGet(options, absl::StrCat("/v2/models/", flags.model)));
   PARM_ASSIGN_OR_RETURN(
       const oip::ModelMetadata metadata,

@@ -146,8 +146,11 @@ class NullServer::Impl {
       const auto body = absl::MakeConstSpan(
           reinterpret_cast<const std::byte*>(request.body().data()),
           request.body().size());
-      const NullAnswer answer = options_.answer(
-          body.subspan(std::min<size_t>(json_bytes, body.size())));
+      NullAnswer answer;
+      if (options_.answer != nullptr) {
+        answer = options_.answer(
+            body.subspan(std::min<size_t>(json_bytes, body.size())));
+      }
       if (answer.kind == NullAnswer::Kind::kHangUp) return;
       if (answer.kind == NullAnswer::Kind::kSilence) {
         // Open until the client gives up, as with a server that hangs.

@@ -18,11 +18,12 @@
 namespace parm {
 
 struct NullAnswer {
+  /// Over gRPC nobody hangs up: the call is CANCELLED.
   enum class Kind : uint8_t { kReply, kSilence, kHangUp };
 
   Kind kind = Kind::kReply;
-  int status = 200;
-  std::string source;  // x-parm-source; empty: no such header
+  int status = 200;    // of HTTP; over gRPC 503 is UNAVAILABLE, others INTERNAL
+  std::string source;  // x-parm-source; empty: there is none
   int predicted_class = 0;
 };
 
@@ -32,9 +33,9 @@ struct NullServerOptions {
   TensorSpec input{
       .name = "input", .datatype = DataType::kFp32, .shape = {-1, 1, 28, 28}};
   int num_classes = 10;
-  /// Gets the bytes behind the JSON part. Called on the server's thread.
-  std::function<NullAnswer(absl::Span<const std::byte> tensor)> answer =
-      [](absl::Span<const std::byte>) { return NullAnswer{}; };
+  /// Gets the tensor's bytes. Called on the server's thread, over gRPC on the
+  /// library's, several at once. None: class 0, and nobody looks at the query.
+  std::function<NullAnswer(absl::Span<const std::byte> tensor)> answer;
 };
 
 /// What the server says, whatever the protocol.

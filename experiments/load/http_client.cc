@@ -26,6 +26,8 @@ using boost::system::error_code;
 using Clock = std::chrono::steady_clock;
 
 constexpr size_t kReadBytes = 16384;
+/// Of what a server says with an error.
+constexpr size_t kMaxErrorBytes = 300;
 /// Well under the idle time after which servers close: a request never meets a
 /// connection that is just being closed.
 constexpr Duration kMaxIdle = Milliseconds(10'000);
@@ -40,7 +42,7 @@ absl::string_view ToAbsl(boost::beast::string_view text) {
 
 class HttpClient::Pool {
  public:
-  Pool(const HttpClientOptions& options, asio::ip::tcp::endpoint endpoint,
+  Pool(const LoadClientOptions& options, asio::ip::tcp::endpoint endpoint,
        Listener* listener)
       : options_(options), endpoint_(endpoint), listener_(listener) {}
   ~Pool() {
@@ -92,7 +94,7 @@ class HttpClient::Pool {
   void Close(Connection& connection);
   void Sweep(Time now);
 
-  const HttpClientOptions options_;
+  const LoadClientOptions options_;
   const asio::ip::tcp::endpoint endpoint_;
   Listener* listener_;
   // One thread, so the context's own locks can go.
@@ -265,7 +267,13 @@ void HttpClient::Pool::Finish(Connection& connection) {
   const Time now = Clock::now();
   auto message = connection.parser->release();
   connection.parser.reset();
-  HttpReply reply{.status = static_cast<int>(message.result_int())};
+  ServerReply reply{.shed =
+                        message.result() == http::status::service_unavailable};
+  if (message.result() != http::status::ok) {
+    reply.error = absl::StrCat(
+        "HTTP ", message.result_int(), ": ",
+        absl::string_view(message.body()).substr(0, kMaxErrorBytes));
+  }
   reply.source = std::string(ToAbsl(message["x-parm-source"]));
   uint64_t json_bytes = 0;
   if (absl::SimpleAtoi(ToAbsl(message["Inference-Header-Content-Length"]),
@@ -347,7 +355,7 @@ HttpClient::HttpClient(std::unique_ptr<Pool> pool) : pool_(std::move(pool)) {}
 HttpClient::~HttpClient() = default;
 
 absl::StatusOr<std::unique_ptr<HttpClient>> HttpClient::Create(
-    const HttpClientOptions& options, Listener* listener) {
+    const LoadClientOptions& options, Listener* listener) {
   error_code error;
   const auto address = asio::ip::make_address(options.host, error);
   if (error) {
@@ -367,17 +375,17 @@ int HttpClient::num_in_flight() const { return pool_->num_in_flight(); }
 void HttpClient::RunUntil(Time until) { pool_->RunUntil(until); }
 void HttpClient::Poll() { pool_->Poll(); }
 
-absl::StatusOr<HttpReply> HttpGet(const HttpClientOptions& options,
-                                  absl::string_view target) {
+absl::StatusOr<ServerReply> HttpGet(const LoadClientOptions& options,
+                                    absl::string_view target) {
   struct One : HttpClient::Listener {
     void OnSent(HttpClient::Token, Time) override {}
-    void OnReply(HttpClient::Token, Time, HttpReply got) override {
+    void OnReply(HttpClient::Token, Time, ServerReply got) override {
       reply = std::move(got);
     }
     void OnNoReply(HttpClient::Token, Time, const absl::Status& why) override {
       reply = why;
     }
-    std::optional<absl::StatusOr<HttpReply>> reply;
+    std::optional<absl::StatusOr<ServerReply>> reply;
   } one;
   PARM_ASSIGN_OR_RETURN(const std::unique_ptr<HttpClient> client,
                         HttpClient::Create(options, &one));

@@ -5,7 +5,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "google/protobuf/io/zero_copy_stream_impl_lite.h"
 #include "proto/oip/infer_request_codec.h"
+#include "proto/oip/infer_request_message.h"
+#include "proto/oip/infer_response_message.h"
 
 namespace parm {
 namespace {
@@ -34,6 +37,35 @@ absl::StatusOr<TensorSpec> FindInput(const oip::ModelMetadata& model,
   return absl::InvalidArgumentError(
       absl::StrCat("model has no such input: got \"", name, "\", it has ",
                    model.inputs.size(), " inputs"));
+}
+
+absl::StatusOr<std::string> HttpHead(const oip::InferRequest& request,
+                                     const InferWire::Options& options,
+                                     size_t tensor_bytes) {
+  PARM_ASSIGN_OR_RETURN(
+      const oip::EncodedBody encoded,
+      oip::WriteInferRequest(request, /*binary_inputs=*/true));
+  return absl::StrCat("POST /v2/models/", options.model,
+                      "/infer HTTP/1.1\r\nHost: ", options.host_header,
+                      "\r\nContent-Type: application/octet-stream"
+                      "\r\nInference-Header-Content-Length: ",
+                      encoded.json.size(), "\r\nContent-Length: ",
+                      encoded.json.size() + tensor_bytes, "\r\n\r\n",
+                      encoded.json);
+}
+
+// The only raw tensor is the last field of the message.
+absl::StatusOr<std::string> GrpcHead(const oip::InferRequest& request,
+                                     size_t tensor_bytes) {
+  PARM_ASSIGN_OR_RETURN(const oip::MessagePieces pieces,
+                        oip::WriteInferRequestMessage(request));
+  std::string message;
+  for (const Buffer& piece : pieces) {
+    message.append(reinterpret_cast<const char*>(piece.bytes().data()),
+                   piece.size());
+  }
+  message.resize(message.size() - tensor_bytes);
+  return message;
 }
 
 }  // namespace
@@ -72,23 +104,31 @@ absl::StatusOr<InferWire> InferWire::Create(const Options& options,
   request.binary_outputs = true;
   request.inputs.push_back(
       {.spec = input, .data = Buffer::FromString(std::string(wire.body(0)))});
-  PARM_ASSIGN_OR_RETURN(
-      const oip::EncodedBody encoded,
-      oip::WriteInferRequest(request, /*binary_inputs=*/true));
-  wire.head_ = absl::StrCat("POST /v2/models/", options.model,
-                            "/infer HTTP/1.1\r\nHost: ", options.host_header,
-                            "\r\nContent-Type: application/octet-stream"
-                            "\r\nInference-Header-Content-Length: ",
-                            encoded.json.size(), "\r\nContent-Length: ",
-                            encoded.json.size() + wire.sample_bytes_,
-                            "\r\n\r\n", encoded.json);
+  wire.protocol_ = options.protocol;
+  if (options.protocol == LoadProtocol::kGrpc) {
+    request.model_name = options.model;
+    PARM_ASSIGN_OR_RETURN(wire.head_, GrpcHead(request, wire.sample_bytes_));
+  } else {
+    PARM_ASSIGN_OR_RETURN(wire.head_,
+                          HttpHead(request, options, wire.sample_bytes_));
+  }
   return wire;
 }
 
-absl::StatusOr<int> InferWire::PredictedClass(HttpReply reply) {
+absl::StatusOr<oip::InferResponse> InferWire::Read(ServerReply reply) {
+  if (protocol_ == LoadProtocol::kGrpc) {
+    google::protobuf::io::ArrayInputStream in(
+        reply.body.data(), static_cast<int>(reply.body.size()));
+    return oip::ReadInferReply(&in, reply.body.size());
+  }
   oip::Body body = oip::BodyOf(std::move(reply.body));
   body.json_bytes = reply.json_bytes;
-  PARM_ASSIGN_OR_RETURN(const oip::InferResponse response, parser_.Parse(body));
+  return parser_.Parse(body);
+}
+
+absl::StatusOr<int> InferWire::PredictedClass(ServerReply reply) {
+  PARM_ASSIGN_OR_RETURN(const oip::InferResponse response,
+                        Read(std::move(reply)));
   if (response.outputs.empty() ||
       response.outputs[0].spec.datatype != DataType::kFp32) {
     return absl::DataLossError("answer holds no FP32 output");

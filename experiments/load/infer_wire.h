@@ -1,7 +1,7 @@
 #pragma once
 
 // What the load generator writes and reads: one binary Open Inference Protocol
-// request per image, and the class that an answer names.
+// request per image, for HTTP or gRPC, and the class that an answer names.
 
 #include <cstdint>
 #include <string>
@@ -9,7 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "experiments/load/http_client.h"
+#include "experiments/load/load_client.h"
 #include "experiments/load/test_data.h"
 #include "proto/oip/infer_response_codec.h"
 #include "proto/oip/messages.h"
@@ -20,6 +20,7 @@ namespace parm {
 class InferWire {
  public:
   struct Options {
+    LoadProtocol protocol = LoadProtocol::kHttp;
     std::string host_header;  // "127.0.0.1:8000"
     std::string model;
     std::string input;        // empty: the model's only one
@@ -35,7 +36,8 @@ class InferWire {
                                           const oip::ModelMetadata& model,
                                           const TestData& data);
 
-  /// Request line, headers and the JSON part: the same for every image.
+  /// What stands before the tensor, the same for every image: request line,
+  /// headers and the JSON part; over gRPC the message but for its last bytes.
   absl::string_view head() const { return head_; }
   /// The tensor of one image.
   absl::string_view body(size_t sample) const {
@@ -46,11 +48,13 @@ class InferWire {
   /// The class with the largest value of the first output.
   /// Errors: kDataLoss for whatever is not a reply with one FP32 row that has
   /// a largest value.
-  absl::StatusOr<int> PredictedClass(HttpReply reply);
+  absl::StatusOr<int> PredictedClass(ServerReply reply);
 
  private:
   InferWire() = default;
+  absl::StatusOr<oip::InferResponse> Read(ServerReply reply);
 
+  LoadProtocol protocol_ = LoadProtocol::kHttp;
   std::string head_;
   std::string tensors_;
   size_t sample_bytes_ = 0;

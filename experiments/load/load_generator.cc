@@ -10,6 +10,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "experiments/load/grpc_client.h"
+#include "experiments/load/http_client.h"
 #include "experiments/load/process_usage.h"
 #include "experiments/seeded_random.h"
 
@@ -46,7 +48,15 @@ class SampleOrder {
   size_t next_ = 0;
 };
 
-class Run : public HttpClient::Listener {
+absl::StatusOr<std::unique_ptr<LoadClient>> CreateClient(
+    const LoadClientOptions& options, LoadClient::Listener* listener) {
+  if (options.protocol == LoadProtocol::kGrpc) {
+    return GrpcClient::Create(options, listener);
+  }
+  return HttpClient::Create(options, listener);
+}
+
+class Run : public LoadClient::Listener {
  public:
   Run(const LoadOptions& options, const TestData& data,
       const std::vector<int>& reference, InferWire* wire,
@@ -61,9 +71,9 @@ class Run : public HttpClient::Listener {
 
   absl::StatusOr<LoadReport> Execute();
 
-  void OnSent(HttpClient::Token token, Time now) override;
-  void OnReply(HttpClient::Token token, Time now, HttpReply reply) override;
-  void OnNoReply(HttpClient::Token token, Time now,
+  void OnSent(LoadClient::Token token, Time now) override;
+  void OnReply(LoadClient::Token token, Time now, ServerReply reply) override;
+  void OnNoReply(LoadClient::Token token, Time now,
                  const absl::Status& why) override;
 
  private:
@@ -79,7 +89,7 @@ class Run : public HttpClient::Listener {
   void Advance();
   void End(const Query& query, Time now, Outcome outcome, bool right,
            bool shed);
-  Outcome Judge(const Query& query, HttpReply reply, bool* right);
+  Outcome Judge(const Query& query, ServerReply reply, bool* right);
   void NoteSend(Duration offset);
   void FinishReport();
 
@@ -91,12 +101,12 @@ class Run : public HttpClient::Listener {
   SampleOrder samples_;
   LoadReport report_;
 
-  std::unique_ptr<HttpClient> client_;
+  std::unique_ptr<LoadClient> client_;
   Time start_{};
   std::optional<Query> next_;  // the query that is due next
-  HttpClient::Token next_token_ = 1;
-  // Bounded by the pool's connections.
-  std::unordered_map<HttpClient::Token, Query> in_flight_;
+  LoadClient::Token next_token_ = 1;
+  // Bounded by max_connections.
+  std::unordered_map<LoadClient::Token, Query> in_flight_;
   int64_t num_measured_ = 0;
   Time last_end_{};
   std::optional<ProcessUsage> usage_at_start_;
@@ -120,7 +130,7 @@ void Run::Advance() {
 
 bool Run::SendNext(Time now) {
   const Query query = *next_;
-  const HttpClient::Token token = next_token_++;
+  const LoadClient::Token token = next_token_++;
   in_flight_.emplace(token, query);
   if (!client_->Send(token, wire_->head(), wire_->body(query.sample))) {
     in_flight_.erase(token);
@@ -153,19 +163,16 @@ void Run::NoteSend(Duration offset) {
   last_expected_ = expected;
 }
 
-void Run::OnSent(HttpClient::Token token, Time now) {
+void Run::OnSent(LoadClient::Token token, Time now) {
   Query& query = in_flight_.at(token);
   query.sent = now;
   NoteSend(now - start_);
   if (query.measured) report_.tally.RecordSend(now - query.due);
 }
 
-Outcome Run::Judge(const Query& query, HttpReply reply, bool* right) {
-  if (reply.status != 200) {
-    if (report_.first_error.empty()) {
-      report_.first_error =
-          absl::StrCat("HTTP ", reply.status, ": ", reply.body.substr(0, 300));
-    }
+Outcome Run::Judge(const Query& query, ServerReply reply, bool* right) {
+  if (!reply.error.empty()) {
+    if (report_.first_error.empty()) report_.first_error = reply.error;
     return Outcome::kError;
   }
   const std::optional<Outcome> source = ParseSource(reply.source);
@@ -182,16 +189,16 @@ Outcome Run::Judge(const Query& query, HttpReply reply, bool* right) {
   return *source;
 }
 
-void Run::OnReply(HttpClient::Token token, Time now, HttpReply reply) {
+void Run::OnReply(LoadClient::Token token, Time now, ServerReply reply) {
   const Query query = in_flight_.at(token);
   in_flight_.erase(token);
-  const bool shed = reply.status == 503;
+  const bool shed = reply.shed;
   bool right = false;
   const Outcome outcome = Judge(query, std::move(reply), &right);
   End(query, now, outcome, right, shed);
 }
 
-void Run::OnNoReply(HttpClient::Token token, Time now,
+void Run::OnNoReply(LoadClient::Token token, Time now,
                     const absl::Status& why) {
   const Query query = in_flight_.at(token);
   in_flight_.erase(token);
@@ -234,7 +241,7 @@ void Run::End(const Query& query, Time now, Outcome outcome, bool right,
 }
 
 absl::StatusOr<LoadReport> Run::Execute() {
-  PARM_ASSIGN_OR_RETURN(client_, HttpClient::Create(options_.client, this));
+  PARM_ASSIGN_OR_RETURN(client_, CreateClient(options_.client, this));
   if (!client_->Connect(Clock::now() + kConnectTimeout)) {
     return absl::UnavailableError(
         absl::StrCat("server takes no connection: ", options_.client.host, ":",

@@ -11,9 +11,9 @@
 #include "absl/status/statusor.h"
 #include "base/time.h"
 #include "experiments/load/arrival_schedule.h"
-#include "experiments/load/http_client.h"
 #include "experiments/load/infer_wire.h"
 #include "experiments/load/kolmogorov_smirnov.h"
+#include "experiments/load/load_client.h"
 #include "experiments/load/load_tally.h"
 #include "experiments/load/query_log.h"
 #include "experiments/load/test_data.h"
@@ -21,7 +21,7 @@
 namespace parm {
 
 struct LoadOptions {
-  HttpClientOptions client;
+  LoadClientOptions client;
   ArrivalOptions arrivals;  // length: warm-up and measured part together
   /// Queries due before it are sent and answered but not tallied.
   Duration warm_up{0};

@@ -22,6 +22,8 @@
 #include "absl/strings/strip.h"
 #include "base/json_writer.h"
 #include "base/status_macros.h"
+#include "experiments/load/grpc_client.h"
+#include "experiments/load/http_client.h"
 #include "experiments/load/load_generator.h"
 #include "experiments/run_record.h"
 #include "experiments/utc_now.h"
@@ -73,7 +75,9 @@ struct Flags {
 };
 
 void AddFlags(CLI::App& app, Flags& flags) {
-  app.add_option("--url", flags.url, "Server, ADDRESS:PORT")
+  app.add_option("--url", flags.url,
+                 "Server: ADDRESS:PORT, with http:// (the default) or grpc:// "
+                 "before it")
       ->capture_default_str();
   app.add_option("--model", flags.model, "Model name on the server");
   app.add_option("--input-name", flags.input,
@@ -192,17 +196,30 @@ absl::StatusOr<ArrivalOptions> ToArrivals(const Flags& flags, Duration length) {
   return arrivals;
 }
 
-absl::StatusOr<LoadOptions> ToLoadOptions(const Flags& flags) {
-  LoadOptions options;
-  const std::vector<std::string> parts = absl::StrSplit(flags.url, ':');
+absl::Status ReadUrl(absl::string_view url, LoadClientOptions* options) {
+  absl::string_view address = url;
+  if (absl::ConsumePrefix(&address, "grpc://")) {
+    options->protocol = LoadProtocol::kGrpc;
+  } else {
+    absl::ConsumePrefix(&address, "http://");
+  }
+  const std::vector<std::string> parts = absl::StrSplit(address, ':');
   uint32_t port = 0;
   if (parts.size() != 2 || !absl::SimpleAtoi(parts[1], &port) ||
       port > 65'535) {
     return absl::InvalidArgumentError(
-        absl::StrCat("--url wants ADDRESS:PORT: got ", flags.url));
+        absl::StrCat("--url wants ADDRESS:PORT, with http:// or grpc:// before "
+                     "it or neither: got ",
+                     url));
   }
-  options.client.host = parts[0];
-  options.client.port = static_cast<uint16_t>(port);
+  options->host = parts[0];
+  options->port = static_cast<uint16_t>(port);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<LoadOptions> ToLoadOptions(const Flags& flags) {
+  LoadOptions options;
+  PARM_RETURN_IF_ERROR(ReadUrl(flags.url, &options.client));
   options.client.initial_connections =
       std::min(flags.connections, flags.max_connections);
   options.client.max_connections = flags.max_connections;
@@ -332,28 +349,37 @@ void PrintSummary(const RunEntry& run, const LoadReport& report) {
   }
 }
 
+absl::StatusOr<oip::ModelMetadata> AskModel(const LoadClientOptions& client,
+                                            const std::string& model) {
+  if (client.protocol == LoadProtocol::kGrpc) {
+    return GrpcModelMetadata(client, model);
+  }
+  PARM_ASSIGN_OR_RETURN(ServerReply reply,
+                        HttpGet(client, absl::StrCat("/v2/models/", model)));
+  if (!reply.error.empty()) return absl::UnavailableError(reply.error);
+  return oip::ParseModelMetadata(oip::BodyOf(std::move(reply.body)));
+}
+
 absl::StatusOr<InferWire> AskServer(const Flags& flags,
                                     const LoadOptions& options,
                                     const TestData& data) {
-  PARM_ASSIGN_OR_RETURN(
-      HttpReply reply,
-      HttpGet(options.client, absl::StrCat("/v2/models/", flags.model)));
-  if (reply.status != 200) {
+  const LoadClientOptions& client = options.client;
+  const auto metadata = AskModel(client, flags.model);
+  if (absl::IsInvalidArgument(metadata.status())) return metadata.status();
+  if (!metadata.ok()) {
     return absl::UnavailableError(
-        absl::StrCat("server tells no metadata of the model: HTTP ",
-                     reply.status, ": ", oip::ParseError(reply.body)));
+        absl::StrCat("server tells no metadata of the model: ",
+                     metadata.status().message()));
   }
-  PARM_ASSIGN_OR_RETURN(
-      const oip::ModelMetadata metadata,
-      oip::ParseModelMetadata(oip::BodyOf(std::move(reply.body))));
   return InferWire::Create(
-      {.host_header = flags.url,
+      {.protocol = client.protocol,
+       .host_header = absl::StrCat(client.host, ":", client.port),
        .model = flags.model,
        .input = flags.input,
        .deadline_us =
            flags.send_deadline ? ToMicroseconds(options.deadline) : 0,
        .mode = flags.mode},
-      metadata, data);
+      *metadata, data);
 }
 
 absl::StatusOr<int> Run(const Flags& flags) {
@@ -382,6 +408,8 @@ absl::StatusOr<int> Run(const Flags& flags) {
     PARM_ASSIGN_OR_RETURN(reference,
                           LoadReferenceClasses(flags.reference_logits));
   }
+  // Before the gRPC library starts threads, which have this priority too then.
+  const std::string scheduling = AskForPunctualWakes(flags.realtime);
   PARM_ASSIGN_OR_RETURN(InferWire wire, AskServer(flags, options, data));
 
   RunRecord record{.name = flags.name,
@@ -389,7 +417,6 @@ absl::StatusOr<int> Run(const Flags& flags) {
                    .machine = MachineName(),
                    .seed = flags.seed,
                    .started = UtcNow()};
-  const std::string scheduling = AskForPunctualWakes(flags.realtime);
   PARM_ASSIGN_OR_RETURN(const LoadReport report,
                         RunLoad(options, data, reference, &wire));
   RunEntry run{.policy = flags.policy,

@@ -6,8 +6,11 @@
 #include <vector>
 
 #include "gmock/gmock.h"
+#include "google/protobuf/io/zero_copy_stream_impl_lite.h"
 #include "gtest/gtest.h"
 #include "proto/oip/infer_request_codec.h"
+#include "proto/oip/infer_request_message.h"
+#include "proto/oip/infer_response_message.h"
 #include "tests/support/matchers.h"
 
 namespace parm {
@@ -44,10 +47,10 @@ absl::StatusOr<oip::InferRequest> Parsed(const InferWire& wire, size_t sample) {
   return parser.Parse(body);
 }
 
-HttpReply Reply(const oip::InferResponse& response) {
+ServerReply Reply(const oip::InferResponse& response) {
   const auto encoded = oip::WriteInferResponse(response, {}, true);
   EXPECT_THAT(encoded, IsOk());
-  HttpReply reply{.status = 200, .json_bytes = encoded->json.size()};
+  ServerReply reply{.json_bytes = encoded->json.size()};
   reply.body = encoded->json;
   for (const Buffer& tensor : encoded->tensors) {
     reply.body.append(reinterpret_cast<const char*>(tensor.bytes().data()),
@@ -56,7 +59,7 @@ HttpReply Reply(const oip::InferResponse& response) {
   return reply;
 }
 
-HttpReply RowReply(const std::vector<float>& row) {
+oip::InferResponse RowResponse(const std::vector<float>& row) {
   const auto bytes =
       absl::MakeConstSpan(reinterpret_cast<const std::byte*>(row.data()),
                           row.size() * sizeof(float));
@@ -66,7 +69,11 @@ HttpReply RowReply(const std::vector<float>& row) {
                 .datatype = DataType::kFp32,
                 .shape = {1, static_cast<int64_t>(row.size())}},
        .data = Buffer::CopyOf(bytes)});
-  return Reply(response);
+  return response;
+}
+
+ServerReply RowReply(const std::vector<float>& row) {
+  return Reply(RowResponse(row));
 }
 
 InferWire AnyWire() {
@@ -94,6 +101,37 @@ TEST(InferWireTest, WritesRawPixelsAsTheModelAsks) {
   EXPECT_EQ(request.inputs[0].spec.datatype, DataType::kUint8);
   EXPECT_THAT(request.inputs[0].data.bytes(),
               ElementsAre(std::byte{1}, std::byte{2}));
+}
+
+TEST(InferWireTest, WritesAMessageWhoseLastBytesAreTheTensor) {
+  PARM_ASSERT_OK_AND_ASSIGN(
+      InferWire wire,
+      InferWire::Create(
+          {.protocol = LoadProtocol::kGrpc, .model = "m", .mode = "fast"},
+          Model(DataType::kUint8, {-1, 2}), TwoImages()));
+  const std::string message =
+      std::string(wire.head()) + std::string(wire.body(1));
+  google::protobuf::io::ArrayInputStream in(message.data(),
+                                            static_cast<int>(message.size()));
+  PARM_ASSERT_OK_AND_ASSIGN(const oip::InferRequest request,
+                            oip::ReadInferMessage(&in, message.size()));
+  EXPECT_EQ(request.model_name, "m");
+  ASSERT_EQ(request.parameters.size(), 1U);
+  ASSERT_EQ(request.inputs.size(), 1U);
+  EXPECT_THAT(request.inputs[0].spec.shape, ElementsAre(1, 2));
+  EXPECT_THAT(request.inputs[0].data.bytes(),
+              ElementsAre(std::byte{250}, std::byte{255}));
+
+  const oip::MessagePieces pieces =
+      *oip::WriteInferMessage(RowResponse({-3, 0.5F, 7}), {}, /*raw=*/true);
+  ServerReply reply;
+  for (const Buffer& piece : pieces) {
+    reply.body.append(reinterpret_cast<const char*>(piece.bytes().data()),
+                      piece.size());
+  }
+  EXPECT_THAT(wire.PredictedClass(reply), IsOkAndHolds(2));
+  EXPECT_THAT(wire.PredictedClass({.body = "\xff"}),
+              StatusIs(absl::StatusCode::kDataLoss));
 }
 
 TEST(InferWireTest, SendsDeadlineAndModeWhenAsked) {
@@ -127,7 +165,7 @@ TEST(InferWireTest, PredictsTheLargestOutput) {
 
 TEST(InferWireTest, AnswersWithoutAPredictionAreDataLoss) {
   InferWire wire = AnyWire();
-  EXPECT_THAT(wire.PredictedClass({.status = 200, .body = "{"}),
+  EXPECT_THAT(wire.PredictedClass({.body = "{"}),
               StatusIs(absl::StatusCode::kDataLoss));
   EXPECT_THAT(wire.PredictedClass(Reply({.model_name = "m"})),
               StatusIs(absl::StatusCode::kDataLoss));

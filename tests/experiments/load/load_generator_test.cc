@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "experiments/bench/null_server.h"
+#include "experiments/load/http_client.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "proto/oip/metadata_json.h"
