@@ -3,14 +3,17 @@
     proxy_cost.py [--repeats 5] [--seconds 5]
 
 Four servers without a model (parm-null-server) stand behind everybody: HAProxy,
-nginx, the frontend with `none`, which only passes on, and with `hybrid` (sum,
-k = 2, parity on the same servers). `direct` is the load at the first server.
-For each size of query the candidates take turns (A B C, B C A, ...); every
-figure is the median of the repeats with the least and the largest beside it;
-what is added is the difference to `direct` of the same repeat; a ratio is that
-of the medians, with the range of the repeats' own. CPU is that of the proxy's
-process, all its threads, by /proc/PID/task/*/schedstat. HAProxy and nginx have
-one thread, keep their connections and write no log; they retry nothing.
+nginx, the frontend with `none`, which only passes on. Over HTTP the frontend
+also codes: `hybrid` (sum, k = 2, parity on the same servers). Over gRPC there is
+`bare`, the least that a proxy on the gRPC library can do
+(parm-bare-grpc-proxy). `direct` is the load at the first server. For each size
+of query the candidates take turns (A B C, B C A, ...); every figure is the
+median of the repeats with the least and the largest beside it; what is added is
+the difference to `direct` of the same repeat; a ratio is that of the medians,
+with the range of the repeats' own. CPU is that of the proxy's process, all its
+threads, by /proc/PID/task/*/schedstat. HAProxy and nginx have one thread, keep
+their connections and write no log; they retry nothing. Load over gRPC comes on
+four connections.
 
 Writes OUT/proxy_cost.json, a run record, and a Markdown table, proxy_cost.md.
 Exit status: 0 done, 1 failed, 3 every run of a figure was refused, and its size
@@ -42,11 +45,15 @@ MODEL = stub_bundles.MODEL
 NUM_SERVERS = 4
 SHAPES = {"3 KB": (1, 28, 28), "12 KB": (3, 32, 32), "602 KB": (3, 224, 224)}
 # Queries a second that two cores can serve beside the load.
-RATES = {"http": {"3 KB": 2000, "12 KB": 2000, "602 KB": 150}}
-CANDIDATES = {"http": ("haproxy", "nginx", "none", "hybrid", "direct")}
-RIVAL = {"http": "haproxy"}
+RATES = {"http": {"3 KB": 2000, "12 KB": 2000, "602 KB": 150},
+         "grpc": {"3 KB": 1000, "12 KB": 1000, "602 KB": 100}}
+CANDIDATES = {"http": ("haproxy", "nginx", "none", "hybrid", "direct"),
+              "grpc": ("bare", "haproxy", "nginx", "none", "direct")}
+RIVAL = {"http": "haproxy", "grpc": "bare"}
 # Most CPU time of the frontend, in that of the protocol's rival.
-GOALS = {("http", "12 KB", "none"): 1.5, ("http", "602 KB", "none"): 1.2}
+GOALS = {("http", "12 KB", "none"): 1.5, ("http", "602 KB", "none"): 1.2,
+         **{("grpc", size, "none"): 1.2 for size in SHAPES}}
+READY_PATH = {"http": "/v2/health/ready", "grpc": None}
 
 
 class SizeBench:
@@ -67,12 +74,14 @@ class SizeBench:
             os.path.join(folder, "data"), num_floats)
         self._servers = [self._start_server(index)
                          for index in range(NUM_SERVERS)]
+        start = {"haproxy": self._start_haproxy, "nginx": self._start_nginx,
+                 "bare": self._start_bare,
+                 "none": partial(self._start_frontend, "none"),
+                 "hybrid": partial(self._start_frontend, "hybrid"),
+                 "direct": lambda: (None, self._servers[0], None)}
         # Candidate -> its process, its address, where it tells metrics.
-        self._hops = {"direct": (None, self._servers[0], None),
-                      "haproxy": self._start_haproxy(),
-                      "nginx": self._start_nginx()}
-        for policy in ("none", "hybrid"):
-            self._hops[policy] = self._start_frontend(policy)
+        self._hops = {candidate: start[candidate]()
+                      for candidate in CANDIDATES[protocol]}
 
     def _binary(self, name):
         return os.path.join(self._args.bin, name)
@@ -81,17 +90,28 @@ class SizeBench:
         name = f"server{index}"
         self._processes.start(name, [
             self._binary("parm-null-server"), "--model", MODEL, "--input-name",
-            "x", "--shape", ",".join(map(str, self._shape)), "--classes", "2"])
-        return self._processes.wait_ready(name)["http"]
+            "x", "--shape", ",".join(map(str, self._shape)), "--classes", "2",
+            *(["--grpc-port", "0"] if self._protocol == "grpc" else [])])
+        return self._processes.wait_ready(name)[self._protocol]
+
+    def _start_bare(self):
+        name = "bare"
+        command = [self._binary("parm-bare-grpc-proxy")]
+        for server in self._servers:
+            command += ["--server", server]
+        self._processes.start(name, command)
+        return name, self._processes.wait_ready(name)["grpc"], None
 
     def _start_haproxy(self):
         address = HaProxy(self._processes, self._folder).start(
-            self._servers, "/v2/health/ready", retries=0)
+            self._servers, READY_PATH[self._protocol], retries=0,
+            grpc=self._protocol == "grpc")
         return HaProxy.NAME, address, None
 
     def _start_nginx(self):
         address = Nginx(self._processes, self._folder).start(
-            self._servers, "/v2/health/ready")
+            self._servers, READY_PATH[self._protocol],
+            grpc=self._protocol == "grpc")
         return Nginx.NAME, address, None
 
     def _start_frontend(self, policy):
@@ -114,23 +134,27 @@ class SizeBench:
         name = f"frontend-{policy}"
         self._processes.start(name, [
             self._binary("parm-frontend"), "--config", config,
-            "--http-port", "0", "--allow-grpc=false", "--metrics-port", "0"])
+            "--http-port", "0", "--metrics-port", "0",
+            *(["--grpc-port", "0"] if self._protocol == "grpc" else
+              ["--allow-grpc=false"])])
         ready = self._processes.wait_ready(name)
         wait_until_ready(ready["http"], MODEL)
-        return name, ready["http"], ready["metrics"]
+        return name, ready[self._protocol], ready["metrics"]
 
     def run(self, candidate, repeat):
         """One run's entry of the record."""
         name, address, metrics = self._hops[candidate]
         rate = self._args.rate or RATES[self._protocol][self._size]
         run = partial(run_frontend_load, metrics) if metrics else run_load
+        flags = {"connections": 4} if self._protocol == "grpc" else {}
         return run(
-            self._processes, self._args.bin, self._folder, address,
+            self._processes, self._args.bin, self._folder,
+            f"{self._protocol}://{address}",
             name and self._processes.pid(name), model=MODEL,
             data=f"idx:{self._data}", rate=rate,
             duration=f"{self._args.seconds}s", seed=repeat + 1, repeat=repeat,
             policy=candidate, scenario=f"{self._protocol}, {self._size}",
-            workers=NUM_SERVERS)
+            workers=NUM_SERVERS, **flags)
 
 
 def latency_cells(entries, direct):
@@ -160,7 +184,7 @@ def summary_rows(protocol, size, runs, record):
             goal = GOALS.get((protocol, size, candidate))
             if goal is not None:
                 reached = "reached" if value <= goal else "missed"
-                verdict = f"{goal:g} {rival}: {reached}"
+                verdict = f"{goal:g}: {reached}"
         rows.append([protocol, size, candidate, str(len(entries)), cpu, ratio,
                      verdict, *latency_cells(entries, runs["direct"])])
     return rows
@@ -168,7 +192,7 @@ def summary_rows(protocol, size, runs, record):
 
 def measure(args, record):
     rows = [["protocol", "query", "proxy", "runs", "CPU-us per query",
-             "over haproxy", "goal", "p50 us", "added p50 us",
+             "over haproxy, gRPC: bare", "goal", "p50 us", "added p50 us",
              "p99 us", "added p99 us"]]
     status = 0
     for protocol in args.protocol or RATES:
