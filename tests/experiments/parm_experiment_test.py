@@ -10,8 +10,9 @@ import stat
 import subprocess
 import sys
 import tempfile
-import time
 import unittest
+
+from process_checks import PATIENCE_S, eventually, is_running
 
 ROOT = os.environ["PARM_SOURCE"]
 BIN = os.environ["PARM_BIN"]
@@ -20,28 +21,7 @@ SCENARIO = os.path.join(SCENARIOS, "slow_jobs_1.yaml")
 STUB = os.path.join(ROOT, "tests", "experiments", "live_stub.py")
 NONE, HEDGE = (os.path.join(ROOT, "experiments", "policies", name + ".yaml")
                for name in ("none", "hedge"))
-PATIENCE_S = 200
 STUBS = ("parm-train", "parm-worker", "parm-frontend", "parm-load")
-
-
-def is_running(pid, word):
-    """Whether this process runs, with `word` on its command line: another may
-    have its number by now.
-    """
-    try:
-        with open(f"/proc/{pid}/cmdline", encoding="utf-8") as file:
-            return word in file.read()  # a zombie's is empty
-    except OSError:
-        return False
-
-
-def eventually(condition):
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
 
 
 class LiveStubTest(unittest.TestCase):
