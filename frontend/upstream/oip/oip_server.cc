@@ -138,6 +138,8 @@ void OipServer::OnInferEnd(TaskId task, size_t model, ServerAnswer answer) {
     case ExchangeEnd::kNotConnected:
     case ExchangeEnd::kBroken:
       CheckSoon();
+      // Nobody has refused it: whoever asks again may get an answer.
+      answer.status = absl::UnavailableError(answer.status.message());
       [[fallthrough]];
     case ExchangeEnd::kMalformed:
     case ExchangeEnd::kTooLarge:
