@@ -108,6 +108,14 @@ absl::StatusOr<QueryReply> DefaultReply(const std::string& model_name,
   return reply;
 }
 
+QueryReply RefusalReply(const absl::Status& why) {
+  QueryReply reply{.status = why};
+  if (absl::IsUnavailable(why) || absl::IsResourceExhausted(why)) {
+    reply.retry_after_s = kRetryAfterSeconds;
+  }
+  return reply;
+}
+
 QueryReply ErrorReply(const core::ModelOptions& model,
                       const AnsweredQuery& query, core::AnswerError error,
                       absl::string_view worker_text,

@@ -53,6 +53,9 @@ absl::StatusOr<QueryReply> DefaultReply(const std::string& model_name,
                                         const CatalogBundle& bundle,
                                         absl::Span<const float> values);
 
+/// What a query that no worker was asked is told.
+QueryReply RefusalReply(const absl::Status& why);
+
 /// An error that names this frontend. `worker_text`: what the worker said, and
 /// `worker_code` what that means to a client; both for kBackend.
 QueryReply ErrorReply(

@@ -214,6 +214,15 @@ absl::Status ResolveLimits(const config::FrontendConfig& config,
   core.feedback_horizon =
       DurationOr(limits.feedback_horizon(), core.feedback_horizon);
   out->exit_timeout = DurationOr(limits.exit_timeout(), out->exit_timeout);
+  SequenceOptions& sequences = out->sequences;
+  sequences.max_sequences = ValueOr(
+      limits.max_sequences(), static_cast<uint32_t>(sequences.max_sequences));
+  sequences.idle_timeout =
+      DurationOr(limits.sequence_idle_timeout(), sequences.idle_timeout);
+  if (sequences.idle_timeout <= Duration{0}) {
+    return source.Error({"limits", "sequence_idle_timeout"},
+                        "sequence_idle_timeout must be above 0");
+  }
   const config::Health& health = config.health();
   core.heartbeat_timeout =
       DurationOr(health.heartbeat_timeout(), core.heartbeat_timeout);

@@ -16,6 +16,7 @@
 #include "frontend/core/core_options.h"
 #include "frontend/model_catalog.h"
 #include "frontend/request_context.h"
+#include "frontend/sequence_options.h"
 #include "frontend/serve/tls_context.h"
 #include "frontend/upstream/oip/oip_options.h"
 #include "frontend/upstream/zmq_upstream.h"
@@ -70,6 +71,7 @@ struct FrontendOptions {
   /// By ModelId; one sample of the first output, empty: an error instead.
   std::vector<std::vector<float>> default_answers;
   std::vector<CaptureModel> captures;  // by ModelId
+  SequenceOptions sequences;
   HttpLimits http;
   GrpcLimits grpc;
   PortsTls tls;

@@ -19,6 +19,7 @@
 #include "frontend/model_notices.h"
 #include "frontend/query_admission.h"
 #include "frontend/reply_checker.h"
+#include "frontend/sequence_router.h"
 #include "frontend/upstream/oip/oip_upstream.h"
 #include "frontend/wake_timer.h"
 #include "frontend/worker_board.h"
@@ -28,8 +29,6 @@ namespace parm {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-constexpr int kRetryAfterSeconds = 1;
 
 // By WorkerId.
 std::vector<std::string> EndpointsOf(const FrontendOptions& options) {
@@ -69,14 +68,22 @@ class Loop final : public FrontendLoop,
   // QueryService.
   QueryHandle Infer(oip::InferRequest request, Done done) override;
   void Abandon(QueryHandle handle) override;
-  bool Ready() const override;
+  bool Ready() const override {
+    return !draining_ && directory_.Ready(Clock::now());
+  }
   absl::StatusOr<bool> ModelReady(const std::string& model,
                                   const std::string& version) const override;
   absl::StatusOr<ModelMetadata> Metadata(
-      const std::string& model, const std::string& version) const override;
-  std::vector<std::string> ModelNames() const override;
+      const std::string& model, const std::string& version) const override {
+    return directory_.Metadata(model, version);
+  }
+  std::vector<std::string> ModelNames() const override {
+    return directory_.Names();
+  }
   absl::StatusOr<std::vector<oip::ModelStatistics>> Statistics(
-      const std::string& model, const std::string& version) const override;
+      const std::string& model, const std::string& version) const override {
+    return directory_.Statistics(model, version, core_->counters(), counters_);
+  }
   std::string MetricsText() override;
 
   // FrontendLoop.
@@ -104,9 +111,12 @@ class Loop final : public FrontendLoop,
 
   absl::Status Admit(QueryHandle handle, Time arrived,
                      oip::InferRequest request, Done& done);
+  absl::Status TakeStep(QueryHandle handle, Time arrived,
+                        AdmittedQuery admitted, Done& done);
+  // After whatever may have answered steps of sequences.
+  void DeliverSteps();
   absl::StatusOr<QueryReply> BuildReply(const AnsweredQuery& about,
                                         const core::AnswerQuery& answer);
-  void CountRejection(core::AnswerError error);
   void Reply(QueryHandle handle, QueryReply reply);
   void PostFlush();
   void Flush();
@@ -132,6 +142,11 @@ class Loop final : public FrontendLoop,
   std::unique_ptr<TransportSwitch> transport_;
   std::unique_ptr<ActionPerformer> performer_;
   std::unique_ptr<core::FrontendCore> core_;
+  std::unique_ptr<SequenceRouter> sequences_;
+  WakeTimer sequence_timer_{loop_, [this] {
+                              sequences_->OnTime(Clock::now());
+                              DeliverSteps();
+                            }};
   bool handling_ = false;
 
   uint64_t last_query_ = 0;
@@ -171,6 +186,25 @@ absl::Status Loop::Start() {
   for (const core::ModelOptions& model : options_.core.models) {
     parts.codes.push_back(model.code);
   }
+  std::vector<uint32_t> max_in_flight = options_.catalog.max_in_flight;
+  // Our own workers come first, and know no sequences.
+  std::fill_n(max_in_flight.begin(), options_.oip.first_worker, 0);
+  sequences_ = std::make_unique<SequenceRouter>(
+      options_.sequences,
+      SequenceRouter::Parts{
+          .buffers = &buffers_,
+          .ledger = &ledger_,
+          .catalog = &catalog_,
+          .workers = &workers_,
+          .upstream = transport_.get(),
+          .counters = &counters_,
+          .on_answer = [this](const auto& answer) { OnAnswer(answer); },
+          .on_failure =
+              [this](QueryId query, const absl::Status& why) {
+                Reply(QueryHandle{Raw(query)}, RefusalReply(why));
+              },
+          .max_in_flight = std::move(max_in_flight),
+          .keep_tasks = parts.keep_tasks});
   counters_.uncoded.resize(options_.core.models.size());
   counters_.use.resize(options_.core.models.size());
   performer_ = std::make_unique<ActionPerformer>(std::move(parts));
@@ -192,11 +226,7 @@ void Loop::Run(const core::Event& event) {
   }
   handling_ = false;
   workers_.OnEjections(core_->counters().ejections);
-  if (in_infer_) {
-    if (!replies_.empty()) PostFlush();
-  } else {
-    Flush();
-  }
+  Flush();
 }
 
 // ---- Clients -------------------------------------------------------------
@@ -209,12 +239,7 @@ QueryHandle Loop::Infer(oip::InferRequest request, Done done) {
       Admit(handle, Clock::now(), std::move(request), done);
   if (!admitted.ok()) {
     pending_[Raw(handle)] = {.done = std::move(done)};
-    QueryReply reply{.status = admitted};
-    if (admitted.code() == absl::StatusCode::kUnavailable ||
-        admitted.code() == absl::StatusCode::kResourceExhausted) {
-      reply.retry_after_s = kRetryAfterSeconds;
-    }
-    Reply(handle, std::move(reply));
+    Reply(handle, RefusalReply(admitted));
     PostFlush();
   }
   in_infer_ = false;
@@ -225,6 +250,9 @@ absl::Status Loop::Admit(QueryHandle handle, Time arrived,
                          oip::InferRequest request, Done& done) {
   PARM_ASSIGN_OR_RETURN(AdmittedQuery admitted,
                         admission_.Admit(std::move(request), arrived));
+  if (!admitted.step.id.empty()) {
+    return TakeStep(handle, arrived, std::move(admitted), done);
+  }
   ValidQuery& query = admitted.query;
   core::QueryArrived event{.query = QueryId{Raw(handle)},
                            .model = admitted.about.model,
@@ -242,8 +270,34 @@ absl::Status Loop::Admit(QueryHandle handle, Time arrived,
   return absl::OkStatus();
 }
 
+absl::Status Loop::TakeStep(QueryHandle handle, Time arrived,
+                            AdmittedQuery admitted, Done& done) {
+  if (draining_) {
+    ++counters_.queries_draining;
+    return absl::UnavailableError("parm-frontend: shutting down");
+  }
+  PendingQuery& pending = pending_[Raw(handle)];
+  pending = {.done = std::move(done), .about = std::move(admitted.about)};
+  const absl::Status taken =
+      sequences_->Take({.query = QueryId{Raw(handle)},
+                        .model = pending.about.model,
+                        .step = std::move(admitted.step),
+                        .inputs = std::move(admitted.query.inputs),
+                        .deadline = arrived + admitted.query.deadline},
+                       admitted.bundle->key, arrived);
+  if (!taken.ok()) done = std::move(pending.done);
+  DeliverSteps();
+  return taken;
+}
+
+void Loop::DeliverSteps() {
+  sequence_timer_.WakeAt(sequences_->next_wake());
+  Flush();
+}
+
 void Loop::Abandon(QueryHandle handle) {
   if (pending_.erase(Raw(handle)) == 0) return;
+  if (sequences_->Abandon(QueryId{Raw(handle)})) return;
   Run(core::QueryAbandoned{.query = QueryId{Raw(handle)}});
 }
 
@@ -251,22 +305,14 @@ void Loop::OnAnswer(const core::AnswerQuery& answer) {
   const QueryHandle handle{Raw(answer.query)};
   const auto found = pending_.find(Raw(handle));
   if (found == pending_.end()) return;  // abandoned meanwhile
-  if (in_infer_ && Raw(handle) == last_query_) CountRejection(answer.error);
+  if (in_infer_ && Raw(handle) == last_query_)
+    counters_.CountRejection(answer.error);
   absl::StatusOr<QueryReply> reply = BuildReply(found->second.about, answer);
   if (!reply.ok()) {
     ++counters_.answers_misfit;
     reply = QueryReply{.status = reply.status()};
   }
   Reply(handle, *std::move(reply));
-}
-
-// Of an error inside Infer: at admission. Overload is counted by the core.
-void Loop::CountRejection(core::AnswerError error) {
-  if (error == core::AnswerError::kDraining) ++counters_.queries_draining;
-  if (error == core::AnswerError::kNoWorker) ++counters_.queries_without_worker;
-  if (error == core::AnswerError::kDeadlineExceeded) {
-    ++counters_.queries_expired;
-  }
 }
 
 absl::StatusOr<QueryReply> Loop::BuildReply(const AnsweredQuery& about,
@@ -303,6 +349,10 @@ void Loop::PostFlush() {
 // Clients are called only here: outside the core, since what they do may come
 // straight back as the next Infer or Abandon.
 void Loop::Flush() {
+  if (in_infer_) {
+    if (!replies_.empty()) PostFlush();
+    return;
+  }
   while (!replies_.empty()) {
     auto [handle, reply] = std::move(replies_.front());
     replies_.pop_front();
@@ -326,7 +376,12 @@ void Loop::Drain(std::function<void()> drained) {
 // ---- Workers -------------------------------------------------------------
 
 void Loop::OnHello(WorkerId worker, const wire::Hello& hello) {
-  if (workers_.OnHello(worker, hello, Clock::now())) ledger_.DropWorker(worker);
+  const Time now = Clock::now();
+  if (workers_.OnHello(worker, hello, now)) {
+    ledger_.DropWorker(worker);
+    sequences_->OnLost(worker, now);
+    DeliverSteps();
+  }
   Run(catalog_.OnHello(worker, hello));
   if (workers_.Get(worker).draining) catalog_.SetTakesTasks(worker, false);
   counters_.defaults_misfit += notices_.CheckDefaults(catalog_);
@@ -344,6 +399,8 @@ void Loop::OnLost(WorkerId worker) {
   workers_.OnLost(worker);
   ledger_.DropWorker(worker);
   catalog_.OnLost(worker);
+  sequences_->OnLost(worker, Clock::now());
+  DeliverSteps();
   Run(core::WorkerDown{.worker = worker});
 }
 
@@ -387,31 +444,18 @@ void Loop::OnReply(WorkerId worker, WorkerReply reply) {
   workers_.OnHeard(worker, Clock::now());
   const std::optional<core::TaskReplied> event =
       checker_.Check(worker, std::move(reply));
-  if (event.has_value()) Run(*event);
+  if (!event.has_value()) return;
+  if (!SequenceRouter::Owns(event->task)) return Run(*event);
+  sequences_->OnReply(*event, Clock::now());
+  DeliverSteps();
 }
 
 // ---- What is known -------------------------------------------------------
-
-bool Loop::Ready() const {
-  return !draining_ && directory_.Ready(Clock::now());
-}
 
 absl::StatusOr<bool> Loop::ModelReady(const std::string& model,
                                       const std::string& version) const {
   PARM_ASSIGN_OR_RETURN(const ModelId found, directory_.Find(model, version));
   return !draining_ && directory_.HasLiveWorker(found, Clock::now());
-}
-
-absl::StatusOr<ModelMetadata> Loop::Metadata(const std::string& model,
-                                             const std::string& version) const {
-  return directory_.Metadata(model, version);
-}
-
-std::vector<std::string> Loop::ModelNames() const { return directory_.Names(); }
-
-absl::StatusOr<std::vector<oip::ModelStatistics>> Loop::Statistics(
-    const std::string& model, const std::string& version) const {
-  return directory_.Statistics(model, version, core_->counters(), counters_);
 }
 
 std::string Loop::MetricsText() {
@@ -427,6 +471,7 @@ std::string Loop::MetricsText() {
                      .now = Clock::now(),
                      .heartbeat_timeout = options_.core.heartbeat_timeout,
                      .queries_waiting = pending_.size(),
+                     .sequences_open = sequences_->size(),
                      .buffers = buffers_.size(),
                      .buffered_bytes = buffers_.bytes(),
                      .tasks_in_ledger = ledger_.size(),

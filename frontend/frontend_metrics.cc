@@ -89,6 +89,22 @@ void AddQueries(const MetricsInput& in, PrometheusText& out) {
   });
 }
 
+void AddSequences(const MetricsInput& in, PrometheusText& out) {
+  const SequenceCounters& counters = in.loop.sequences;
+  out.Gauge("parm_sequences_open", "Sequences that are known.")
+      .Value({}, in.sequences_open);
+  out.Counter("parm_sequences_total", "Sequences, by what became of them.")
+      .Value({{"event", "started"}}, counters.started)
+      .Value({{"event", "ended"}}, counters.ended)
+      .Value({{"event", "forgotten"}}, counters.forgotten)
+      .Value({{"event", "failed"}}, counters.failed);
+  out.Counter("parm_sequence_requests_total",
+              "Requests of sequences, which the core knows nothing of.")
+      .Value({{"outcome", "answered"}}, counters.requests_answered)
+      .Value({{"outcome", "failed"}}, counters.requests_failed)
+      .Value({{"outcome", "refused"}}, counters.requests_refused);
+}
+
 void AddCoding(const MetricsInput& in, PrometheusText& out) {
   out.Counter("parm_queries_uncoded_total",
               "Queries of coded models that no code protects, by reason.");
@@ -347,6 +363,7 @@ void AddWorkers(const MetricsInput& in, PrometheusText& out) {
 std::string RenderMetrics(const MetricsInput& input) {
   PrometheusText out;
   AddQueries(input, out);
+  AddSequences(input, out);
   AddCoding(input, out);
   AddHedging(input, out);
   AddTasks(input, out);

@@ -33,6 +33,7 @@ struct MetricsInput {
   Time now{};
   Duration heartbeat_timeout{0};
   size_t queries_waiting = 0;
+  size_t sequences_open = 0;
   size_t buffers = 0;
   uint64_t buffered_bytes = 0;
   size_t tasks_in_ledger = 0;

@@ -30,6 +30,8 @@ oip::ModelStatistics StatisticsOf(const core::ModelCounters& core,
     const bool failed = i == static_cast<size_t>(core::AnswerSource::kError);
     (failed ? out.fail : out.success) += TotalOf(core.latency[i]);
   }
+  out.success += use.steps_answered;
+  out.fail += use.steps_failed;
   out.queue = TotalOf(core.dispatch_delay);
   out.inferences = use.samples;
   out.executions = use.executions;

@@ -6,7 +6,6 @@
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "frontend/core/event.h"
-#include "frontend/request_context.h"
 #include "frontend/tensor_rows.h"
 
 namespace parm {
@@ -71,8 +70,14 @@ absl::StatusOr<AdmittedQuery> QueryAdmission::Admit(oip::InferRequest request,
                              request.headers, options.attempt_headers)};
   std::shared_ptr<const oip::RequestContext> context;
   if (!options.oip.servers.empty()) {
-    PARM_ASSIGN_OR_RETURN(context, ContextOf(request, admitted.about.id));
+    context = ContextOf(request, admitted.about.id);
   }
+  absl::StatusOr<SequenceStep> step = SequenceStepOf(request.parameters);
+  if (!step.ok()) {
+    ++counters.queries_invalid;
+    return step.status();
+  }
+  admitted.step = *std::move(step);
   absl::StatusOr<ValidQuery> query =
       ValidateQuery(std::move(request), *bundle, configured.max_batch_size,
                     configured.deadline);

@@ -14,6 +14,7 @@
 #include "frontend/model_directory.h"
 #include "frontend/query_capture.h"
 #include "frontend/query_validation.h"
+#include "frontend/request_context.h"
 #include "proto/oip/messages.h"
 
 namespace parm {
@@ -24,6 +25,7 @@ struct AdmittedQuery {
   const CatalogBundle* bundle = nullptr;  // about.bundle; the catalog's
   ValidQuery query;
   Layout layout;
+  SequenceStep step;
   bool further_attempt = false;  // as core::QueryArrived
 };
 
@@ -41,8 +43,9 @@ class QueryAdmission {
   explicit QueryAdmission(const Parts& parts) : parts_(parts) {}
 
   /// Errors: kNotFound for an unknown model or version; kUnavailable while
-  /// nobody serves it; as ValidateQuery and ContextOf; kResourceExhausted at
-  /// max_buffered_bytes; kOutOfRange for a tensor that its workers do not take.
+  /// nobody serves it; as ValidateQuery and SequenceStepOf; kResourceExhausted
+  /// at max_buffered_bytes; kOutOfRange for a tensor that its workers do not
+  /// take.
   absl::StatusOr<AdmittedQuery> Admit(oip::InferRequest request,
                                       Time arrived) const;
 

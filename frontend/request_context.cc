@@ -1,32 +1,53 @@
 #include "frontend/request_context.h"
 
 #include <utility>
+#include <variant>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 
 namespace parm {
 
-absl::StatusOr<std::shared_ptr<const oip::RequestContext>> ContextOf(
+std::shared_ptr<const oip::RequestContext> ContextOf(
     const oip::InferRequest& request, const std::string& id) {
   oip::RequestContext context{.id = id, .headers = request.headers};
   for (const auto& parameter : request.parameters) {
-    if (parameter.first == "sequence_id") {
-      return absl::UnimplementedError(
-          "parm-frontend: sequences are not supported: their requests belong "
-          "to one server, and go to any here");
-    }
     if (!absl::StartsWith(parameter.first, "parm_")) {
       context.parameters.push_back(parameter);
     }
   }
   if (context.id.empty() && context.parameters.empty() &&
       context.headers.empty()) {
-    return std::shared_ptr<const oip::RequestContext>();
+    return nullptr;
   }
   return std::make_shared<const oip::RequestContext>(std::move(context));
+}
+
+absl::StatusOr<SequenceStep> SequenceStepOf(const oip::Parameters& parameters) {
+  constexpr size_t kMaxIdBytes = 256;
+  SequenceStep step;
+  for (const auto& [name, value] : parameters) {
+    const bool* const flag = std::get_if<bool>(&value);
+    if (name == "sequence_start") step.start = flag != nullptr && *flag;
+    if (name == "sequence_end") step.end = flag != nullptr && *flag;
+    if (name != "sequence_id") continue;
+    const auto* const number = std::get_if<int64_t>(&value);
+    const auto* const large = std::get_if<uint64_t>(&value);
+    const auto* const text = std::get_if<std::string>(&value);
+    if (number != nullptr && *number != 0) step.id = absl::StrCat(*number);
+    if (large != nullptr && *large != 0) step.id = absl::StrCat(*large);
+    if (text == nullptr || text->empty()) continue;
+    if (text->size() > kMaxIdBytes) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("parameter sequence_id is too long: got ", text->size(),
+                       " bytes, want at most ", kMaxIdBytes));
+    }
+    step.id = absl::StrCat("'", *text, "'");
+  }
+  return step;
 }
 
 std::vector<AttemptHeader> DefaultAttemptHeaders() {

@@ -15,10 +15,19 @@
 namespace parm {
 
 /// Null if there is nothing to hand on. Our own parameters (parm_*) stay here.
-/// Errors: kUnimplemented for a sequence, whose requests all belong to one
-/// server.
-absl::StatusOr<std::shared_ptr<const oip::RequestContext>> ContextOf(
+std::shared_ptr<const oip::RequestContext> ContextOf(
     const oip::InferRequest& request, const std::string& id);
+
+/// What a request says of the sequence that it belongs to.
+struct SequenceStep {
+  std::string id;  // "7", or "'a'" where the client says a string; empty: none
+  bool start = false;
+  bool end = false;
+};
+
+/// As in Triton, 0 and the empty string are no sequence.
+/// Errors: kInvalidArgument for an id of more than 256 bytes.
+absl::StatusOr<SequenceStep> SequenceStepOf(const oip::Parameters& parameters);
 
 /// A header by which a proxy says how often it has sent a request.
 struct AttemptHeader {

@@ -56,7 +56,7 @@ http: {max_body_bytes: 2048, max_connections: 5, max_pipelined: 6,
        max_header_bytes: 512, max_json_bytes: 1025,
        max_decompressed_bytes: 1026}
 limits: {max_queries: 9, max_buffered_bytes: 1048576, feedback_horizon: 3s,
-         exit_timeout: 4s}
+         exit_timeout: 4s, max_sequences: 5, sequence_idle_timeout: 6s}
 health: {heartbeat_timeout: 300ms,
          probe_interval: 20ms}
 )";
@@ -115,6 +115,8 @@ TEST(FrontendConfigTest, ResolvesEveryField) {
   EXPECT_EQ(options.core.max_buffered_bytes, 1048576U);
   EXPECT_EQ(options.core.feedback_horizon, Milliseconds(3000));
   EXPECT_EQ(options.exit_timeout, Milliseconds(4000));
+  EXPECT_EQ(options.sequences.max_sequences, 5U);
+  EXPECT_EQ(options.sequences.idle_timeout, Milliseconds(6000));
   EXPECT_EQ(options.core.heartbeat_timeout, Milliseconds(300));
   EXPECT_EQ(options.core.probe_interval, Milliseconds(20));
 }

@@ -134,6 +134,20 @@ class ModelServersTest : public ::testing::Test {
     });
   }
 
+  // Of sequence 7; `flag`: a parameter that is true.
+  void AskStep(const std::string& name, const std::string& flag) {
+    oip::InferRequest request;
+    request.model_name = "m";
+    request.parameters = {{"sequence_id", int64_t{7}}};
+    if (!flag.empty()) request.parameters.emplace_back(flag, true);
+    request.inputs.push_back(
+        {.spec = {.name = "x", .datatype = DataType::kFp32, .shape = {1, 2}},
+         .data = Buffer::FromString(BytesOf({1, 2}))});
+    frontend_->Infer(std::move(request), [this, name](QueryReply reply) {
+      replies_[name] = std::move(reply);
+    });
+  }
+
   const QueryReply& ReplyOf(const std::string& name) {
     EXPECT_TRUE(RunUntil([&] { return replies_.count(name) == 1; })) << name;
     return replies_[name];
@@ -225,10 +239,69 @@ TEST_F(ModelServersTest, HandsOnWhatTheClientSaidBeside) {
   EXPECT_EQ(Metric("parm_queries_uncoded_total{model=\"m\","
                    "reason=\"parameters\"}"),
             1);
-  ask("sequence", {{"sequence_id", int64_t{7}}});
-  EXPECT_THAT(
-      ReplyOf("sequence").status,
-      StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("sequences")));
+}
+
+TEST_F(ModelServersTest, KeepsASequenceAtItsServer) {
+  Start(kCoded, deployed_.directory, parity_.directory);
+  std::vector<size_t> asked;
+  std::vector<std::string> bodies;
+  for (size_t i = 0; i < servers_.size(); ++i) {
+    servers_[i]->on_infer = [&, i](const Request& request, const Peer& peer) {
+      asked.push_back(i);
+      bodies.push_back(request.body);
+      peer.Send(AnswerTo(request));
+    };
+  }
+  for (int step = 0; step < 6; ++step) {
+    const std::string name = absl::StrCat("step ", step);
+    AskStep(name, step == 0 ? "sequence_start" : "");
+    ExpectAnswer(name, {1, 2}, "exact");
+  }
+  ASSERT_EQ(asked.size(), 6U) << "no parity, no copies";
+  EXPECT_THAT(asked, ::testing::Each(asked[0]));
+  EXPECT_THAT(bodies[0], HasSubstr(R"("sequence_id":7,"sequence_start":true)"));
+  EXPECT_EQ(Metric("parm_sequences_open"), 1);
+  EXPECT_EQ(Metric("parm_sequence_requests_total{outcome=\"answered\"}"), 6);
+  PARM_ASSERT_OK_AND_ASSIGN(const auto statistics,
+                            frontend_->Statistics("m", ""));
+  EXPECT_EQ(statistics[0].success.count, 6U);
+  EXPECT_EQ(statistics[0].inferences, 6U);
+  // Its server dies with a step on it and one behind that.
+  std::optional<Peer> held;
+  servers_[asked[0]]->on_infer = [&](const Request&, const Peer& peer) {
+    held = peer;
+  };
+  AskStep("with it", "");
+  AskStep("behind", "");
+  ASSERT_TRUE(RunUntil([&] { return held.has_value(); }));
+  const std::string url = servers_[asked[0]]->url();
+  held.reset();
+  servers_[asked[0]].reset();
+  for (const char* name : {"with it", "behind"}) {
+    EXPECT_THAT(ReplyOf(name).status, StatusIs(absl::StatusCode::kUnavailable));
+  }
+  ASSERT_TRUE(RunUntil([&] { return !IsUp(url); }));
+  AskStep("after", "");
+  EXPECT_THAT(ReplyOf("after").status,
+              StatusIs(absl::StatusCode::kUnavailable,
+                       HasSubstr("the server that had sequence 7 is gone")));
+  EXPECT_EQ(ReplyOf("after").retry_after_s, 1);
+  AskStep("anew", "sequence_start");
+  ExpectAnswer("anew", {1, 2}, "exact");
+  EXPECT_NE(asked.back(), asked[0]);
+  AskStep("last", "sequence_end");
+  ExpectAnswer("last", {1, 2}, "exact");
+  EXPECT_EQ(Metric("parm_sequences_open"), 0);
+}
+
+TEST_F(ModelServersTest, EndsAStepAtItsDeadline) {
+  Start("    deadline: 50ms\n");
+  for (const auto& server : servers_) {
+    server->on_infer = [](const Request&, const Peer&) {};
+  }
+  AskStep("late", "sequence_start");
+  EXPECT_THAT(ReplyOf("late").status,
+              StatusIs(absl::StatusCode::kDeadlineExceeded));
 }
 
 TEST_F(ModelServersTest, TriesElsewhereWhatAServerSpoils) {

@@ -1,6 +1,8 @@
 #include "frontend/request_context.h"
 
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/support/matchers.h"
 
 namespace parm {
 namespace {
@@ -32,6 +34,38 @@ TEST(SaysFurtherAttemptTest, OnlyTheGivenHeadersCount) {
   EXPECT_TRUE(SaysFurtherAttempt("X-Retry: yes\r\n", own));
   EXPECT_FALSE(SaysFurtherAttempt("x-envoy-attempt-count: 3\r\n", own));
   EXPECT_FALSE(SaysFurtherAttempt("x-envoy-attempt-count: 3\r\n", {}));
+}
+
+TEST(SequenceStepOfTest, ReadsWhatClientsSayOfASequence) {
+  PARM_ASSERT_OK_AND_ASSIGN(
+      SequenceStep step,
+      SequenceStepOf({{"sequence_id", int64_t{7}}, {"sequence_start", true}}));
+  EXPECT_EQ(step.id, "7");
+  EXPECT_TRUE(step.start);
+  EXPECT_FALSE(step.end);
+  PARM_ASSERT_OK_AND_ASSIGN(
+      step, SequenceStepOf({{"sequence_start", false},
+                            {"sequence_end", true},
+                            {"sequence_id", std::string("7")}}));
+  EXPECT_EQ(step.id, "'7'") << "another than the number's";
+  EXPECT_FALSE(step.start);
+  EXPECT_TRUE(step.end);
+  PARM_ASSERT_OK_AND_ASSIGN(step,
+                            SequenceStepOf({{"sequence_id", UINT64_MAX}}));
+  EXPECT_EQ(step.id, "18446744073709551615");
+  EXPECT_THAT(SequenceStepOf({{"sequence_id", std::string(257, 'a')}}),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+TEST(SequenceStepOfTest, ZeroAndNothingAreNoSequence) {
+  for (const oip::ParameterValue& none :
+       {oip::ParameterValue(int64_t{0}), oip::ParameterValue(uint64_t{0}),
+        oip::ParameterValue(std::string())}) {
+    PARM_ASSERT_OK_AND_ASSIGN(
+        const SequenceStep step,
+        SequenceStepOf({{"sequence_id", none}, {"sequence_start", true}}));
+    EXPECT_EQ(step.id, "");
+  }
 }
 
 }  // namespace
