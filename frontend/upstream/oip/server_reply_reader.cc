@@ -74,6 +74,7 @@ struct ServerReplyReader::Parser {
 
   void BeginHead() {
     head.emplace();
+    head_used = 0;
     // The buffer is the bound, and is told apart from other errors.
     head->header_limit(UINT32_MAX);
     head->body_limit(boost::none);
@@ -99,6 +100,7 @@ struct ServerReplyReader::Parser {
   std::vector<char> buffer;  // the head, and chunks
   size_t end = 0;            // bytes in it
   std::optional<HeadParser> head;
+  size_t head_used = 0;  // bytes of it that have left the buffer
   std::optional<BodyParser> body;
   ServerReply reply;
   std::byte* body_data = nullptr;
@@ -111,12 +113,14 @@ absl::Status ServerReplyReader::Parser::ReadHead() {
     error_code error;
     const size_t used = head->put(asio::buffer(buffer.data(), end), error);
     Consume(used);
-    if (error == http::error::need_more) {
-      return end == buffer.size() ? TooLarge("head", buffer.size())
-                                  : absl::OkStatus();
-    }
-    if (error)
+    head_used += used;
+    if (error && error != http::error::need_more) {
       return Malformed(absl::StrCat("is malformed: ", error.message()));
+    }
+    // The first line may leave the buffer before the rest of the head is here.
+    const size_t least = head_used + (error ? end + 1 : 0);
+    if (least > buffer.size()) return TooLarge("head", buffer.size());
+    if (error) return absl::OkStatus();
     if (!head->is_header_done()) {
       if (end == 0) return absl::OkStatus();
       continue;

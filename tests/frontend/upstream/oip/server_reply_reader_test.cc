@@ -137,6 +137,9 @@ TEST(ServerReplyReaderTest, RefusesRepliesBeyondItsLimits) {
   const ServerReplyLimits limits{.max_head_bytes = 256, .max_body_bytes = 10};
   for (const std::string& bytes :
        {absl::StrCat("HTTP/1.1 200 OK\r\nA: ", std::string(300, 'a')),
+        // One byte too many, some of which are read before the others come.
+        absl::StrCat("HTTP/1.1 200 OK\r\nA: ", std::string(233, 'a'),
+                     "\r\n\r\n"),
         std::string(kSized), std::string(kChunked),
         std::string("HTTP/1.0 200 OK\r\n\r\nmore than ten")}) {
     SCOPED_TRACE(bytes);
