@@ -26,6 +26,7 @@ namespace http = boost::beast::http;
 using boost::system::error_code;
 
 constexpr uint64_t kMaxRequestBytes = uint64_t{64} << 20;
+constexpr size_t kReadBytes = 65'536;
 
 }  // namespace
 
@@ -90,7 +91,10 @@ class NullServer::Impl {
  private:
   struct Session {
     explicit Session(asio::ip::tcp::socket accepted)
-        : socket(std::move(accepted)) {}
+        : socket(std::move(accepted)) {
+      // What is read at once: little while a buffer is small.
+      input.reserve(kReadBytes);
+    }
     asio::ip::tcp::socket socket;
     boost::beast::flat_buffer input;
     std::optional<http::request_parser<http::string_body>> parser;
