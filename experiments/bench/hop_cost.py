@@ -154,7 +154,7 @@ def measure(args, record):
             bench = SizeBench(args, name, processes, folder)
             runs = in_turns("hop_cost", name, CANDIDATES, args.repeats,
                             bench.run, record)
-        if runs is None:
+        if len(runs) < len(CANDIDATES):
             status = 3
         else:
             rows += summary_rows(name, runs, record)

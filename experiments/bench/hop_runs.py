@@ -45,8 +45,8 @@ def run_frontend_load(metrics, *args, **flags):
 
 def in_turns(bench, what, candidates, repeats, run, record):
     """Candidate -> its entries, without those that were refused: each repeat
-    has all of them (A B C, B C A, ...). `run(candidate, repeat)` makes one.
-    None, and a sentence, if a candidate has no entry left.
+    has all of them (A B C, B C A, ...). `run(candidate, repeat)` makes one. A
+    candidate that has no entry left is left out, with a sentence.
     """
     runs = {candidate: [] for candidate in candidates}
     for repeat in range(repeats):
@@ -63,8 +63,8 @@ def in_turns(bench, what, candidates, repeats, run, record):
     if refused:
         print(f"{bench}: {what}: every run of {refused} was refused",
               file=sys.stderr)
-        return None
-    return runs
+    return {candidate: entries for candidate, entries in runs.items()
+            if entries}
 
 
 def text(values, digits=0):

@@ -16,7 +16,7 @@ their connections and write no log; they retry nothing. Load over gRPC comes on
 four connections.
 
 Writes OUT/proxy_cost.json, a run record, and a Markdown table, proxy_cost.md.
-Exit status: 0 done, 1 failed, 3 every run of a figure was refused, and its size
+Exit status: 0 done, 1 failed, 3 every run of a figure was refused, and it is
 left out.
 """
 
@@ -177,6 +177,7 @@ def summary_rows(protocol, size, runs, record):
         cpu = ratio = verdict = "-"
         if candidate != "direct":
             cpu = text([run["cpu_us_per_query"] for run in entries], 1)
+        if candidate != "direct" and rival in runs:
             value, least, largest = cpu_ratio(entries, runs[rival])
             ratio = f"{value:.2f} ({least:.2f} .. {largest:.2f})"
             record.add_to_config(
@@ -186,7 +187,7 @@ def summary_rows(protocol, size, runs, record):
                 reached = "reached" if value <= goal else "missed"
                 verdict = f"{goal:g}: {reached}"
         rows.append([protocol, size, candidate, str(len(entries)), cpu, ratio,
-                     verdict, *latency_cells(entries, runs["direct"])])
+                     verdict, *latency_cells(entries, runs.get("direct", []))])
     return rows
 
 
@@ -204,10 +205,9 @@ def measure(args, record):
                                 CANDIDATES[protocol], args.repeats, bench.run,
                                 record)
                 processes.check_alive()
-            if runs is None:
+            if len(runs) < len(CANDIDATES[protocol]):
                 status = 3
-            else:
-                rows += summary_rows(protocol, size, runs, record)
+            rows += summary_rows(protocol, size, runs, record)
     return rows, status
 
 
