@@ -236,6 +236,12 @@ absl::Status ResolveLimits(const config::FrontendConfig& config,
     return source.Error({"health", "heartbeat_timeout"},
                         "heartbeat_timeout must be above 0");
   }
+  out->oip.resolve_interval =
+      DurationOr(health.resolve_interval(), out->oip.resolve_interval);
+  if (out->oip.resolve_interval <= Duration{0}) {
+    return source.Error({"health", "resolve_interval"},
+                        "resolve_interval must be above 0");
+  }
   // Of a silent server several signs of life must have been missed.
   out->oip.heartbeat_interval =
       std::max(core.heartbeat_timeout / 5, Milliseconds(1));

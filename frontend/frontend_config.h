@@ -81,9 +81,10 @@ struct FrontendOptions {
 
 /// Errors: kInvalidArgument "FILE:LINE: ..." for what proto/strict_yaml.h
 /// refuses, and for: no worker or model; an endpoint that is not tcp:// with a
-/// port, ipc:// or http://, or given twice; a key of model servers for another
-/// worker; a served model that is not in the file; a model named twice; policy
-/// coded without a code; a scheme, k or r that no code takes; floor above
+/// port, ipc://, http:// or grpc://, or given twice; a file of endpoints that
+/// ReadEndpointsFile refuses; a key of model servers for another worker; a
+/// served model that is not in the file; a model named twice; policy coded
+/// without a code; a scheme, k or r that no code takes; floor above
 /// min_confidence; trigger.min above trigger.max; slack or a timeout not below
 /// the deadline; a timeout or interval of 0; more queries than the core has
 /// room for; a capture directory that does not exist, cannot be written to, or

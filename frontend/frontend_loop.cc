@@ -13,6 +13,7 @@
 #include "frontend/buffer_table.h"
 #include "frontend/core/frontend_core.h"
 #include "frontend/error_texts.h"
+#include "frontend/file_watcher.h"
 #include "frontend/frontend_metrics.h"
 #include "frontend/loop_counters.h"
 #include "frontend/model_directory.h"
@@ -23,24 +24,13 @@
 #include "frontend/upstream/oip/oip_upstream.h"
 #include "frontend/wake_timer.h"
 #include "frontend/worker_board.h"
+#include "frontend/workers_config.h"
 #include "spdlog/spdlog.h"
 
 namespace parm {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-// By WorkerId.
-std::vector<std::string> EndpointsOf(const FrontendOptions& options) {
-  std::vector<std::string> endpoints;
-  for (const UpstreamWorker& worker : options.upstream.workers) {
-    endpoints.push_back(worker.endpoint);
-  }
-  for (const OipServerOptions& server : options.oip.servers) {
-    endpoints.push_back(server.endpoint);
-  }
-  return endpoints;
-}
 
 class Loop final : public FrontendLoop,
                    public UpstreamListener,
@@ -90,8 +80,14 @@ class Loop final : public FrontendLoop,
   void Drain(std::function<void()> drained) override;
 
   // UpstreamListener.
+  void OnPlaced(WorkerId worker, const std::string& endpoint) override {
+    workers_.Place(worker, endpoint);
+  }
+  void OnLeft(WorkerId worker) override;
   void OnHello(WorkerId worker, const wire::Hello& hello) override;
-  void OnHelloRefused(WorkerId worker, const std::string& why) override;
+  void OnHelloRefused(WorkerId worker, const std::string& why) override {
+    workers_.OnHelloRefused(worker, why);
+  }
   void OnLost(WorkerId worker) override;
   void OnHeartbeat(WorkerId worker, uint32_t queue_depth,
                    uint32_t in_flight) override;
@@ -123,6 +119,7 @@ class Loop final : public FrontendLoop,
   // Runs the core on an event and on all that follows from it.
   void Run(const core::Event& event);
   void UpdateVoters(Time now);
+  void Forget(WorkerId worker);
 
   // Constant after Start.
   const FrontendOptions options_;
@@ -137,6 +134,7 @@ class Loop final : public FrontendLoop,
   const ModelDirectory directory_;
   ModelNotices notices_;
   Time next_voters_update_{};
+  std::vector<std::unique_ptr<FileWatcher>> endpoints_files_;
   std::unique_ptr<ZmqUpstream> upstream_;
   std::unique_ptr<OipUpstream> servers_;
   std::unique_ptr<TransportSwitch> transport_;
@@ -171,6 +169,14 @@ absl::Status Loop::Start() {
   PARM_ASSIGN_OR_RETURN(core_, core::FrontendCore::Create(options_.core));
   PARM_ASSIGN_OR_RETURN(upstream_,
                         ZmqUpstream::Create(loop_, options_.upstream, this));
+  for (size_t i = 0; i < options_.oip.servers.size(); ++i) {
+    const std::string& file = options_.oip.servers[i].endpoints_file;
+    if (file.empty()) continue;
+    // Watched before it is read, so that no change falls between.
+    endpoints_files_.push_back(std::make_unique<FileWatcher>(
+        loop_, file, options_.oip.watch_interval,
+        [this, i] { servers_->RereadEndpoints(i); }));
+  }
   PARM_ASSIGN_OR_RETURN(servers_,
                         OipUpstream::Create(loop_, options_.oip, this));
   transport_ = std::make_unique<TransportSwitch>(
@@ -305,8 +311,9 @@ void Loop::OnAnswer(const core::AnswerQuery& answer) {
   const QueryHandle handle{Raw(answer.query)};
   const auto found = pending_.find(Raw(handle));
   if (found == pending_.end()) return;  // abandoned meanwhile
-  if (in_infer_ && Raw(handle) == last_query_)
+  if (in_infer_ && Raw(handle) == last_query_) {
     counters_.CountRejection(answer.error);
+  }
   absl::StatusOr<QueryReply> reply = BuildReply(found->second.about, answer);
   if (!reply.ok()) {
     ++counters_.answers_misfit;
@@ -391,17 +398,23 @@ void Loop::OnHello(WorkerId worker, const wire::Hello& hello) {
   }
 }
 
-void Loop::OnHelloRefused(WorkerId worker, const std::string& why) {
-  workers_.OnHelloRefused(worker, why);
-}
-
 void Loop::OnLost(WorkerId worker) {
   workers_.OnLost(worker);
+  Forget(worker);
+  Run(core::WorkerDown{.worker = worker});
+}
+
+void Loop::OnLeft(WorkerId worker) {
+  workers_.Vacate(worker);
+  Forget(worker);
+  Run(core::WorkerLeft{.worker = worker});
+}
+
+void Loop::Forget(WorkerId worker) {
   ledger_.DropWorker(worker);
   catalog_.OnLost(worker);
   sequences_->OnLost(worker, Clock::now());
   DeliverSteps();
-  Run(core::WorkerDown{.worker = worker});
 }
 
 void Loop::OnHeartbeat(WorkerId worker, uint32_t queue_depth,

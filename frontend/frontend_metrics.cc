@@ -297,6 +297,7 @@ void AddTasks(const MetricsInput& in, PrometheusText& out) {
 void AddWorkers(const MetricsInput& in, PrometheusText& out) {
   out.Gauge("parm_worker_state", "1 for the state that the worker is in.");
   for (const WorkerStatus& worker : in.workers) {
+    if (worker.endpoint.empty()) continue;
     const auto now =
         static_cast<size_t>(worker.state(in.now, in.heartbeat_timeout));
     for (size_t i = 0; i < kWorkerStates.size(); ++i) {
@@ -306,10 +307,12 @@ void AddWorkers(const MetricsInput& in, PrometheusText& out) {
   }
   out.Gauge("parm_worker_in_flight", "As the worker's last heartbeat said.");
   for (const WorkerStatus& worker : in.workers) {
+    if (worker.endpoint.empty()) continue;
     out.Value({{"worker", worker.endpoint}}, uint64_t{worker.in_flight});
   }
   out.Gauge("parm_worker_queue_depth", "As the worker's last heartbeat said.");
   for (const WorkerStatus& worker : in.workers) {
+    if (worker.endpoint.empty()) continue;
     out.Value({{"worker", worker.endpoint}}, uint64_t{worker.queue_depth});
   }
   out.Counter("parm_worker_events_total", "What befell workers.")
@@ -417,6 +420,21 @@ std::string RenderServerMetrics(const OipCounters& counters) {
               "Models whose answers to the bundle's probes were looked at.")
       .Value({{"result", "passed"}}, counters.probes_passed)
       .Value({{"result", "failed"}}, counters.probes_failed);
+  out.Counter("parm_server_set_changes_total",
+              "Model servers that came and went while serving; sets that had "
+              "more than max_servers.")
+      .Value({{"event", "joined"}}, counters.servers_joined)
+      .Value({{"event", "left"}}, counters.servers_left)
+      .Value({{"event", "over_limit"}}, counters.sets_over_limit);
+  out.Counter("parm_server_names_resolved_total",
+              "Resolutions of model servers' names, by outcome.")
+      .Value({{"outcome", "changed"}}, counters.names_changed)
+      .Value({{"outcome", "unchanged"}}, counters.names_unchanged)
+      .Value({{"outcome", "failed"}}, counters.names_failed);
+  out.Counter("parm_endpoints_files_total",
+              "Files of endpoints read anew, by outcome.")
+      .Value({{"outcome", "applied"}}, counters.endpoints_files_applied)
+      .Value({{"outcome", "refused"}}, counters.endpoints_files_refused);
   return out.Text();
 }
 

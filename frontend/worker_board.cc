@@ -15,6 +15,17 @@ WorkerBoard::WorkerBoard(const std::vector<std::string>& endpoints,
   }
 }
 
+void WorkerBoard::Place(WorkerId worker, const std::string& endpoint) {
+  spdlog::info("a worker joins: {}", endpoint);
+  workers_.at(Raw(worker)) = {.endpoint = endpoint};
+}
+
+void WorkerBoard::Vacate(WorkerId worker) {
+  WorkerStatus& status = workers_.at(Raw(worker));
+  spdlog::info("worker '{}' at {} has left", status.id, status.endpoint);
+  status = {};
+}
+
 bool WorkerBoard::OnHello(WorkerId worker, const wire::Hello& hello, Time now) {
   WorkerStatus& status = workers_.at(Raw(worker));
   const bool restarted =

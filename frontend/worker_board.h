@@ -20,8 +20,8 @@ enum class WorkerState : uint8_t { kDown, kSilent, kDraining, kUp };
 
 /// What is known of one configured worker.
 struct WorkerStatus {
-  std::string endpoint;
-  std::string id;  // as it calls itself; empty before its first Hello
+  std::string endpoint;  // empty: the place is vacant
+  std::string id;        // as it calls itself; empty before its first Hello
   bool connected = false;
   bool draining = false;
   bool hello_refused = false;  // and logged
@@ -46,6 +46,10 @@ class WorkerBoard {
   WorkerBoard(const std::vector<std::string>& endpoints,
               Duration heartbeat_timeout);
 
+  /// Another worker than before, or the first of its place.
+  void Place(WorkerId worker, const std::string& endpoint);
+  /// Its place has none now.
+  void Vacate(WorkerId worker);
   /// Returns whether it is another process than the one heard before.
   bool OnHello(WorkerId worker, const wire::Hello& hello, Time now);
   /// It says a Hello that cannot be read. Logged once until one can be.

@@ -9,6 +9,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "frontend/upstream/oip/endpoints_file.h"
 #include "proto/config.pb.h"
 #include "proto/curve_keys.h"
 #include "proto/duration.h"
@@ -27,9 +28,10 @@ bool IsEndpoint(absl::string_view endpoint) {
          port <= 65'535;
 }
 
-// One that is not ours.
+// One that is not ours, or several.
 bool IsServer(const config::WorkerEndpoint& worker) {
-  return absl::StartsWith(worker.endpoint(), "http://") ||
+  return !worker.endpoints_file().empty() ||
+         absl::StartsWith(worker.endpoint(), "http://") ||
          absl::StartsWith(worker.endpoint(), "grpc://");
 }
 
@@ -49,6 +51,48 @@ core::WorkerChoice ChoiceNamed(absl::string_view name) {
   return core::WorkerChoice::kExpectedWait;
 }
 
+// Where a server is, or what says where several are.
+absl::Status ResolveWhere(const config::WorkerEndpoint& worker,
+                          const ConfigPath& path, const ConfigSource& source,
+                          OipServerOptions* out) {
+  const auto error = [&](absl::string_view key, absl::string_view text) {
+    ConfigPath keys = path;
+    keys.emplace_back(key);
+    return source.Error(keys, text);
+  };
+  out->endpoint = worker.endpoint();
+  out->max_servers = ValueOr(worker.max_servers(), out->max_servers);
+  if (!worker.endpoints_file().empty()) {
+    out->endpoints_file = source.Path(worker.endpoints_file());
+    if (!worker.protocol().empty()) {
+      out->protocol = worker.protocol() == "grpc" ? ServerProtocol::kGrpc
+                                                  : ServerProtocol::kHttp;
+    }
+    return absl::OkStatus();
+  }
+  absl::StatusOr<ServerUrl> url = ParseServerUrl(worker.endpoint());
+  if (!url.ok()) {
+    return error("endpoint",
+                 absl::StrCat("endpoint: ", url.status().message()));
+  }
+  out->url = *std::move(url);
+  const absl::string_view protocol =
+      out->url.protocol == ServerProtocol::kGrpc ? "grpc" : "http";
+  if (!worker.protocol().empty() &&
+      absl::string_view(worker.protocol()) != protocol) {
+    return error(
+        "protocol",
+        absl::StrCat("protocol differs from the endpoint's: got ",
+                     worker.protocol(), ", the endpoint says ", protocol));
+  }
+  if (out->url.numeric && worker.max_servers() != 0) {
+    return error("max_servers",
+                 "max_servers is for names and for endpoints_file: an address "
+                 "is one server");
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<OipServerOptions> ResolveServer(
     const config::FrontendConfig& config, size_t index,
     const ConfigSource& source) {
@@ -59,25 +103,10 @@ absl::StatusOr<OipServerOptions> ResolveServer(
     keys.insert(keys.begin(), path.begin(), path.end());
     return source.Error(keys, text);
   };
-  OipServerOptions out{.endpoint = worker.endpoint(),
-                       .kind = KindNamed(worker.server()),
+  OipServerOptions out{.kind = KindNamed(worker.server()),
                        .max_in_flight = ValueOr(worker.max_in_flight(), 16U),
                        .lanes = ValueOr(worker.lanes(), 1U)};
-  absl::StatusOr<ServerUrl> url = ParseServerUrl(worker.endpoint());
-  if (!url.ok()) {
-    return error({"endpoint"},
-                 absl::StrCat("endpoint: ", url.status().message()));
-  }
-  out.url = *std::move(url);
-  const absl::string_view protocol =
-      out.url.protocol == ServerProtocol::kGrpc ? "grpc" : "http";
-  if (!worker.protocol().empty() &&
-      absl::string_view(worker.protocol()) != protocol) {
-    return error(
-        {"protocol"},
-        absl::StrCat("protocol differs from the endpoint's: got ",
-                     worker.protocol(), ", the endpoint says ", protocol));
-  }
+  PARM_RETURN_IF_ERROR(ResolveWhere(worker, path, source, &out));
   for (int i = 0; i < worker.serves_size(); ++i) {
     const config::ServedModel& model = worker.serves(i);
     const bool known = std::any_of(
@@ -150,6 +179,67 @@ absl::Status ResolveCurve(const config::FrontendConfig& config,
   return absl::OkStatus();
 }
 
+// What a worker may have said to be, and that nobody else is there.
+absl::Status CheckEndpoint(const config::WorkerEndpoint& worker, size_t index,
+                           const ConfigSource& source,
+                           std::set<std::string>* endpoints) {
+  const ConfigPath path = {"workers", index, "endpoint"};
+  const std::string& endpoint = worker.endpoint();
+  if (IsServer(worker) && !worker.server_key().empty()) {
+    return source.Error({"workers", index, "server_key"},
+                        "server_key is for parm-workers");
+  }
+  if (!worker.endpoints_file().empty()) {
+    if (endpoint.empty()) return absl::OkStatus();
+    return source.Error(path, "endpoint and endpoints_file are both given");
+  }
+  if (!IsServer(worker) && !IsEndpoint(endpoint)) {
+    return source.Error(path, absl::StrCat("endpoint: got \"", endpoint,
+                                           "\", want tcp://HOST:PORT, "
+                                           "ipc://PATH, http://HOST[:PORT] or "
+                                           "grpc://HOST:PORT"));
+  }
+  if (!endpoints->insert(endpoint).second) {
+    return source.Error(path, absl::StrCat("endpoint given twice: ", endpoint));
+  }
+  return absl::OkStatus();
+}
+
+// A parm-worker says in its Hello what others are told here.
+absl::Status CheckOwnWorker(const config::WorkerEndpoint& worker, size_t index,
+                            const ConfigSource& source) {
+  for (const auto& [key, given] :
+       {std::pair<absl::string_view, bool>{"server", !worker.server().empty()},
+        {"serves", !worker.serves().empty()},
+        {"lanes", worker.lanes() != 0},
+        {"protocol", !worker.protocol().empty()},
+        {"max_servers", worker.max_servers() != 0}}) {
+    if (!given) continue;
+    return source.Error({"workers", index, key},
+                        absl::StrCat(key,
+                                     " is for http:// and grpc:// endpoints: a "
+                                     "parm-worker says so itself"));
+  }
+  return absl::OkStatus();
+}
+
+// What stands in files of endpoints now; it may be others later.
+absl::Status CheckFiles(const OipOptions& oip,
+                        std::set<std::string>* endpoints) {
+  for (const OipServerOptions& entry : oip.servers) {
+    if (entry.endpoints_file.empty()) continue;
+    PARM_ASSIGN_OR_RETURN(const std::vector<ServerEndpoint> listed,
+                          ReadEndpointsFile(entry));
+    for (const ServerEndpoint& endpoint : listed) {
+      if (endpoints->insert(endpoint.text).second) continue;
+      return absl::InvalidArgumentError(
+          absl::StrCat(entry.endpoints_file, ":", endpoint.line,
+                       ": endpoint given twice: ", endpoint.text));
+    }
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::Status ResolveWorkers(const config::FrontendConfig& config,
@@ -159,49 +249,27 @@ absl::Status ResolveWorkers(const config::FrontendConfig& config,
   for (int i = 0; i < config.workers_size(); ++i) {
     const config::WorkerEndpoint& worker = config.workers(i);
     const auto index = static_cast<size_t>(i);
-    const ConfigPath path = {"workers", index, "endpoint"};
     const bool is_server = IsServer(worker);
-    if (!is_server && !IsEndpoint(worker.endpoint())) {
-      return source.Error(path,
-                          absl::StrCat("endpoint: got \"", worker.endpoint(),
-                                       "\", want tcp://HOST:PORT, "
-                                       "ipc://PATH, http://HOST[:PORT] or "
-                                       "grpc://HOST:PORT"));
-    }
-    if (!endpoints.insert(worker.endpoint()).second) {
-      return source.Error(
-          path, absl::StrCat("endpoint given twice: ", worker.endpoint()));
-    }
+    PARM_RETURN_IF_ERROR(CheckEndpoint(worker, index, source, &endpoints));
     const uint32_t max_in_flight = ValueOr(worker.max_in_flight(), 16U);
-    CatalogOptions& catalog = is_server ? of_servers : out->catalog;
-    catalog.fault_domains.push_back(worker.fault_domain());
-    catalog.max_in_flight.push_back(max_in_flight);
+    size_t num_places = 1;
     if (is_server) {
-      if (!worker.server_key().empty()) {
-        return source.Error({"workers", index, "server_key"},
-                            "server_key is for parm-workers");
-      }
       PARM_ASSIGN_OR_RETURN(OipServerOptions server,
                             ResolveServer(config, index, source));
+      num_places = NumPlaces(server);
       out->oip.servers.push_back(std::move(server));
-      continue;
+    } else {
+      PARM_RETURN_IF_ERROR(CheckOwnWorker(worker, index, source));
+      out->upstream.workers.push_back(
+          {.endpoint = worker.endpoint(), .max_in_flight = max_in_flight});
     }
-    for (const auto& [key, given] :
-         {std::pair<absl::string_view, bool>{"server",
-                                             !worker.server().empty()},
-          {"serves", !worker.serves().empty()},
-          {"lanes", worker.lanes() != 0},
-          {"protocol", !worker.protocol().empty()}}) {
-      if (!given) continue;
-      return source.Error(
-          {"workers", index, key},
-          absl::StrCat(key,
-                       " is for http:// and grpc:// endpoints: a "
-                       "parm-worker says so itself"));
-    }
-    out->upstream.workers.push_back(
-        {.endpoint = worker.endpoint(), .max_in_flight = max_in_flight});
+    CatalogOptions& catalog = is_server ? of_servers : out->catalog;
+    catalog.fault_domains.insert(catalog.fault_domains.end(), num_places,
+                                 worker.fault_domain());
+    catalog.max_in_flight.insert(catalog.max_in_flight.end(), num_places,
+                                 max_in_flight);
   }
+  PARM_RETURN_IF_ERROR(CheckFiles(out->oip, &endpoints));
   out->oip.first_worker = static_cast<uint32_t>(out->upstream.workers.size());
   CatalogOptions& catalog = out->catalog;
   catalog.fault_domains.insert(catalog.fault_domains.end(),
@@ -210,8 +278,21 @@ absl::Status ResolveWorkers(const config::FrontendConfig& config,
   catalog.max_in_flight.insert(catalog.max_in_flight.end(),
                                of_servers.max_in_flight.begin(),
                                of_servers.max_in_flight.end());
-  out->core.num_workers = static_cast<uint32_t>(config.workers_size());
+  out->core.num_workers = static_cast<uint32_t>(catalog.max_in_flight.size());
   return ResolveCurve(config, source, out);
+}
+
+std::vector<std::string> EndpointsOf(const FrontendOptions& options) {
+  std::vector<std::string> endpoints;
+  for (const UpstreamWorker& worker : options.upstream.workers) {
+    endpoints.push_back(worker.endpoint);
+  }
+  for (const OipServerOptions& server : options.oip.servers) {
+    // A name is there, and down, until it is resolved.
+    endpoints.push_back(server.endpoint);
+    endpoints.resize(endpoints.size() + NumPlaces(server) - 1);
+  }
+  return endpoints;
 }
 
 absl::Status ResolveWorkerChoice(const config::FrontendConfig& config,

@@ -4,6 +4,9 @@
 // servers of other people; and the sections that say which of them takes a
 // task. Part of frontend_config.cc.
 
+#include <string>
+#include <vector>
+
 #include "absl/status/status.h"
 #include "frontend/config_source.h"
 #include "frontend/frontend_config.h"
@@ -19,6 +22,10 @@ namespace parm {
 /// Errors: kInvalidArgument "FILE:LINE: ..." as ParseFrontendConfig says.
 absl::Status ResolveWorkers(const config::FrontendConfig& config,
                             const ConfigSource& source, FrontendOptions* out);
+
+/// What the places of workers are called at the start, by WorkerId; empty: a
+/// place that is vacant.
+std::vector<std::string> EndpointsOf(const FrontendOptions& options);
 
 /// Fills in which worker takes a task, and when one gets none: sections
 /// `balancing` and `outlier_detection`.

@@ -32,11 +32,18 @@ struct WorkerReply {
   std::vector<oip::Tensor> tensors;
 };
 
+/// A transport whose workers come and go has places for them: a WorkerId is a
+/// place, and may be another worker's later.
 /// Threads: called on the loop that owns the transport, never from inside one
 /// of the transport's own methods.
 class UpstreamListener {
  public:
   virtual ~UpstreamListener() = default;
+
+  /// The place has a worker, of which nothing else is known.
+  virtual void OnPlaced(WorkerId /*worker*/, const std::string& /*endpoint*/) {}
+  /// It has none any more; there are no tasks there.
+  virtual void OnLeft(WorkerId /*worker*/) {}
 
   /// The worker can be sent tasks: first contact, reconnect, restart (another
   /// instance_nonce), or an answer to a repeated question.

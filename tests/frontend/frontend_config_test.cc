@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "frontend/workers_config.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "proto/curve_keys.h"
@@ -407,7 +408,9 @@ INSTANTIATE_TEST_SUITE_P(
         Mistake{"probe_interval: 20ms", "heartbeat_interval: 50ms", 36,
                 "heartbeat_interval"},
         Mistake{"heartbeat_timeout: 300ms", "heartbeat_timeout: 0s", 35,
-                "heartbeat_timeout must be above 0"}));
+                "heartbeat_timeout must be above 0"},
+        Mistake{"heartbeat_timeout: 300ms", "resolve_interval: 0s", 35,
+                "resolve_interval must be above 0"}));
 
 // One worker, and these models.
 std::string WithModels(const std::string& models) {
@@ -419,11 +422,12 @@ TEST(FrontendConfigTest, NumbersModelServersAfterWorkers) {
       const FrontendOptions options,
       ParseFrontendConfig(
           "workers:\n"
-          "  - {endpoint: \"http://h:8000/b\", server: mlserver, lanes: 2,\n"
+          "  - {endpoint: \"http://10.0.0.9:8000/b\", server: mlserver,\n"
+          "     lanes: 2,\n"
           "     fault_domain: rack, max_in_flight: 3, serves: [{name: b,\n"
           "     model: theirs, version: \"7\", bundle: bundles/b}]}\n"
           "  - {endpoint: \"tcp://h:1\"}\n"
-          "  - {endpoint: \"http://h\"}\n"
+          "  - {endpoint: \"http://10.0.0.9\"}\n"
           "models: [{name: a}, {name: b}]\n"
           "health: {heartbeat_timeout: 1s}\n"
           "limits: {feedback_horizon: 3s}\n",
@@ -469,6 +473,81 @@ TEST(FrontendConfigTest, TakesModelServersOverGrpc) {
   EXPECT_EQ(options.oip.servers[0].url.host, "::1");
   EXPECT_EQ(options.oip.servers[0].url.port, 8001);
   EXPECT_EQ(options.oip.servers[1].kind, ServerKind::kTriton);
+}
+
+TEST(FrontendConfigTest, KeepsPlacesForServersThatComeAndGo) {
+  const ScratchDirectory directory;
+  WriteFile(directory / "servers.txt", "http://10.0.0.1\nhttp://b\n");
+  PARM_ASSERT_OK_AND_ASSIGN(
+      const FrontendOptions options,
+      ParseFrontendConfig(
+          "workers:\n"
+          "  - {endpoint: \"http://name:8000\", max_servers: 3,\n"
+          "     fault_domain: rack}\n"
+          "  - {endpoint: \"tcp://h:1\"}\n"
+          "  - {endpoints_file: servers.txt, max_servers: 2, protocol: http,\n"
+          "     max_in_flight: 5}\n"
+          "  - {endpoint: \"http://[::1]:8000\"}\n"
+          "  - {endpoint: \"http://other:8000\"}\n"
+          "models: [{name: a}]\n"
+          "health: {resolve_interval: 7s}\n",
+          directory / "f.yaml"));
+  EXPECT_EQ(options.oip.resolve_interval, Milliseconds(7000));
+  ASSERT_EQ(options.oip.servers.size(), 4U);
+  const OipServerOptions& of_file = options.oip.servers[1];
+  EXPECT_EQ(of_file.endpoints_file, directory / "servers.txt");
+  EXPECT_EQ(of_file.protocol, ServerProtocol::kHttp);
+  EXPECT_EQ(of_file.max_servers, 2U);
+  EXPECT_EQ(options.oip.servers[3].max_servers, 64U);
+  // Twice as many as may be there at once, for those on their way out.
+  EXPECT_EQ(options.core.num_workers, 1 + 6 + 4 + 1 + 128U);
+  ASSERT_EQ(options.catalog.fault_domains.size(), 140U);
+  EXPECT_EQ(options.catalog.fault_domains[0], "");
+  EXPECT_EQ(options.catalog.fault_domains[6], "rack");
+  EXPECT_EQ(options.catalog.fault_domains[7], "");
+  EXPECT_EQ(options.catalog.max_in_flight[7], 5U);
+  EXPECT_EQ(options.catalog.max_in_flight[11], 16U);
+  const std::vector<std::string> endpoints = EndpointsOf(options);
+  ASSERT_EQ(endpoints.size(), 140U);
+  EXPECT_EQ(endpoints[0], "tcp://h:1");
+  EXPECT_EQ(endpoints[1], "http://name:8000");
+  EXPECT_EQ(endpoints[2], "");
+  EXPECT_EQ(endpoints[7], "") << "its lines join when it starts";
+  EXPECT_EQ(endpoints[11], "http://[::1]:8000");
+  EXPECT_EQ(endpoints[12], "http://other:8000");
+}
+
+TEST(FrontendConfigTest, RefusesFilesOfEndpointsThatMakeNoSense) {
+  const ScratchDirectory directory;
+  WriteFile(directory / "good.txt", "\nhttp://10.0.0.1\n");
+  WriteFile(directory / "bad.txt", "# none\nnone\n");
+  for (const auto& [workers, text] :
+       {std::pair{"{endpoints_file: missing.txt}", "missing.txt"},
+        {"{endpoints_file: bad.txt}", "bad.txt:2: got \"none\""},
+        {"{endpoints_file: good.txt, protocol: grpc}",
+         "good.txt:2: protocol differs"},
+        {"{endpoints_file: good.txt}, {endpoint: \"http://10.0.0.1\"}",
+         "good.txt:2: endpoint given twice"},
+        {"{endpoints_file: good.txt, endpoint: \"http://10.0.0.2\"}",
+         "f.yaml:1: endpoint and endpoints_file are both given"},
+        {"{endpoints_file: good.txt, server_key: k}",
+         "server_key is for parm-workers"},
+        {"{endpoints_file: good.txt, endpoint_files: x}", "endpoint_files"},
+        {"{max_servers: 3}", "endpoint: got \"\""},
+        {"{endpoint: \"tcp://h:1\", max_servers: 3}",
+         "max_servers is for http:// and grpc://"},
+        {"{endpoint: \"http://10.0.0.2\", max_servers: 3}",
+         "an address is one server"},
+        {"{endpoint: \"http://h\", max_servers: 1025}", "max_servers"}}) {
+    SCOPED_TRACE(workers);
+    const absl::Status status =
+        ParseFrontendConfig(
+            absl::StrCat("workers: [", workers, "]\nmodels: [{name: a}]\n"),
+            directory / "f.yaml")
+            .status();
+    EXPECT_FALSE(status.ok());
+    EXPECT_THAT(status.message(), HasSubstr(text));
+  }
 }
 
 TEST(FrontendConfigTest, RefusesServersThatMakeNoSense) {

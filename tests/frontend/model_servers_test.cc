@@ -424,6 +424,59 @@ TEST_F(ModelServersTest, DecodesWithTheParityOfAWorker) {
   ExpectAnswer("a", {1, 2}, "reconstructed");
 }
 
+TEST_F(ModelServersTest, FollowsAFileOfEndpoints) {
+  for (int i = 0; i < 3; ++i) {
+    servers_.push_back(std::make_unique<FakeModelServer>(loop_));
+    servers_.back()->on_infer = answer_;
+  }
+  const std::string path = scratch_ / "servers.txt";
+  WriteFile(path, servers_[0]->url());
+  PARM_ASSERT_OK_AND_ASSIGN(
+      FrontendOptions options,
+      ParseFrontendConfig("workers: [{endpoints_file: servers.txt}]\n"
+                          "models: [{name: m, deadline: 60s}]\n"
+                          "health: {heartbeat_timeout: 60s}\n",
+                          scratch_ / "f.yaml"));
+  options.oip.heartbeat_interval = Milliseconds(2);
+  options.oip.watch_interval = Milliseconds(1);
+  PARM_ASSERT_OK_AND_ASSIGN(frontend_,
+                            FrontendLoop::Create(loop_, std::move(options)));
+  ASSERT_TRUE(RunUntil([&] { return IsUp(servers_[0]->url()); }));
+  std::optional<Peer> held;
+  servers_[0]->on_infer = [&](const Request&, const Peer& peer) {
+    held = peer;
+  };
+  Ask("old", {1, 2});
+  ASSERT_TRUE(RunUntil([&] { return held.has_value(); }));
+  WriteFile(path, absl::StrCat(servers_[1]->url(), "\n", servers_[2]->url()));
+  ASSERT_TRUE(RunUntil([&] {
+    return IsUp(servers_[1]->url()) && IsUp(servers_[2]->url()) &&
+           Metric(absl::StrCat("parm_worker_state{worker=\"",
+                               servers_[0]->url(), "\",state=\"draining\"}")) ==
+               1;
+  }));
+  Ask("a", {3, 4});
+  Ask("b", {5, 6});
+  ExpectAnswer("a", {3, 4}, "exact");
+  ExpectAnswer("b", {5, 6}, "exact");
+  held->Send(BinaryAnswer(BytesOf(LinearOutput(kModel, {1, 2}))));
+  ExpectAnswer("old", {1, 2}, "exact");
+  ASSERT_TRUE(RunUntil([&] {
+    return Metric("parm_server_set_changes_total{event=\"left\"}") == 1;
+  }));
+  EXPECT_THAT(frontend_->MetricsText(),
+              Not(HasSubstr(absl::StrCat(servers_[0]->url(), "\""))));
+  EXPECT_EQ(Metric("parm_worker_events_total{event=\"lost\"}"), 0);
+  EXPECT_EQ(Metric("parm_tasks_redispatched_total"), 0);
+  // Whatever is wrong with the file, they serve on.
+  WriteFile(path, "http://\n");
+  ASSERT_TRUE(RunUntil([&] {
+    return Metric("parm_endpoints_files_total{outcome=\"refused\"}") == 1;
+  }));
+  Ask("c", {7, 8});
+  ExpectAnswer("c", {7, 8}, "exact");
+}
+
 TEST_F(ModelServersTest, CodesNothingForAModelThatIsNotTheBundles) {
   // Off by a little: another training run of the same model.
   const auto other = [](const std::vector<float>& values) {

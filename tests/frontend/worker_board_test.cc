@@ -39,6 +39,18 @@ TEST_F(WorkerBoardTest, WorkerIsUpWhileItIsHeard) {
   EXPECT_EQ(board_.Get(kFirst).in_flight, 2U);
 }
 
+TEST_F(WorkerBoardTest, NextWorkerOfAPlaceIsAnother) {
+  board_.OnHello(kFirst, HelloOf(1), kStart);
+  board_.OnDraining(kFirst, kStart);
+  board_.Vacate(kFirst);
+  EXPECT_EQ(board_.StateOf(kFirst, kStart), WorkerState::kDown);
+  EXPECT_EQ(board_.Get(kFirst).endpoint, "");
+  board_.Place(kFirst, "http://127.0.0.1:3");
+  EXPECT_EQ(board_.Get(kFirst).endpoint, "http://127.0.0.1:3");
+  EXPECT_FALSE(board_.OnHello(kFirst, HelloOf(2), kStart)) << "no restart";
+  EXPECT_EQ(board_.StateOf(kFirst, kStart), WorkerState::kUp);
+}
+
 TEST_F(WorkerBoardTest, LostWorkerHoldsNothing) {
   board_.OnHello(kFirst, HelloOf(1), kStart);
   board_.OnHeartbeat(kFirst, 3, 2, kStart);

@@ -68,6 +68,9 @@ std::shared_ptr<grpc::Channel> Connect(const ServerChannelParts& parts) {
   arguments.SetMaxSendMessageSize(-1);
   // Channels to one address would share a connection otherwise.
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  // A server of a name with several is asked by that name.
+  arguments.SetString(GRPC_ARG_DEFAULT_AUTHORITY,
+                      parts.server->url.host_header);
   // The environment's proxy is for the world outside.
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS,

@@ -4,6 +4,7 @@
 // the part of frontend.yaml that the upstream of this folder needs, resolved.
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,7 +22,8 @@ enum class ServerProtocol : uint8_t { kHttp, kGrpc };
 /// "http://HOST[:PORT][/BASE]", port 80 unless given; or "grpc://HOST:PORT".
 struct ServerUrl {
   ServerProtocol protocol = ServerProtocol::kHttp;
-  std::string host;  // a name, or an address without brackets
+  std::string host;      // a name, or an address without brackets
+  bool numeric = false;  // an address
   uint16_t port = 80;
   std::string base;  // "" or "/..." without a slash at its end
   std::string host_header;
@@ -40,19 +42,38 @@ struct OipServedModel {
   std::string bundle;
 };
 
+/// An entry of `workers`: one server, or as many as its name has addresses, or
+/// its file lines.
 struct OipServerOptions {
   std::string endpoint;  // as configured, names it in logs and metrics
   ServerUrl url;
+  std::string endpoints_file;              // instead of those two
+  std::optional<ServerProtocol> protocol;  // of all in the file, if said
+  uint32_t max_servers = 64;               // unless it is one
   ServerKind kind = ServerKind::kAuto;
   uint32_t max_in_flight = 16;
   uint32_t lanes = 1;  // tasks that it runs at a time
   std::vector<OipServedModel> serves;
 };
 
+/// The workers that an entry may stand for at once, those that are on their way
+/// out included.
+inline uint32_t NumPlaces(const OipServerOptions& entry) {
+  const bool one = entry.endpoints_file.empty() && entry.url.numeric;
+  return one ? 1 : 2 * entry.max_servers;
+}
+
 struct OipOptions {
   std::vector<OipServerOptions> servers;
-  /// WorkerId of servers[0]; the others follow.
+  /// WorkerId of the first place of servers[0]; the others follow.
   uint32_t first_worker = 0;
+  /// How often a name is resolved whose servers are all there.
+  Duration resolve_interval = Milliseconds(30'000);
+  /// How often a file of endpoints is looked at.
+  Duration watch_interval = Milliseconds(1000);
+  /// Servers that are to go serve on for so long until those have come that
+  /// are new in their set.
+  Duration join_patience = Milliseconds(10'000);
   /// How often a server is asked whether it is ready.
   Duration heartbeat_interval = Milliseconds(100);
   /// A server that is away is tried after one interval, doubling up to this.

@@ -23,6 +23,7 @@ using Clock = std::chrono::steady_clock;
 constexpr uint64_t kBeatsPerModelCheck = 10;
 constexpr Duration kCheckTimeout = Milliseconds(2000);
 constexpr Duration kLeastCheckGap = Milliseconds(20);
+
 uint64_t RandomNonce() {
   std::random_device device;
   return (uint64_t{device()} << 32 | device()) | 1;
@@ -222,7 +223,21 @@ void OipServer::BeNotReady() {
   parts_.listener->OnDraining(parts_.worker);
 }
 
+void OipServer::Leave() {
+  leaving_ = true;
+  greet_ = true;
+  if (!up_ || std::exchange(not_ready_, true)) return;
+  parts_.listener->OnDraining(parts_.worker);
+}
+
+void OipServer::Stay() {
+  leaving_ = false;
+  CheckSoon();
+}
+
 void OipServer::OnReady(ServerAnswer answer) {
+  // Its answers are signs of life still.
+  if (leaving_) return EndCheck();
   if (!answer.status.ok()) {
     BeNotReady();
     return EndCheck();
@@ -369,6 +384,7 @@ void OipServer::NextModel() {
 }
 
 void OipServer::SayHello() {
+  if (leaving_) return;
   wire::Hello hello;
   for (const Model& model : asked_) {
     if (model.described) *hello.add_bundles() = model.info;
@@ -389,8 +405,9 @@ void OipServer::SayHello() {
   up_ = true;
   not_ready_ = false;
   ++parts_.counters->hellos;
+  const std::string& endpoint = parts_.options.endpoint;
   hello.set_worker_id(absl::StrCat(ServerKindName(channel_->kind()), " ",
-                                   parts_.options.url.host_header));
+                                   endpoint.substr(endpoint.find("://") + 3)));
   hello.set_instance_nonce(nonce_);
   hello.set_lanes(parts_.options.lanes);
   parts_.listener->OnHello(parts_.worker, hello);

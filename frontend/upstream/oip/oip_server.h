@@ -37,6 +37,15 @@ struct OipCounters {
   uint64_t sends_refused = 0;  // tasks
   uint64_t probes_passed = 0;  // models whose lineage was checked
   uint64_t probes_failed = 0;  // models that are not the bundle's
+  // Of sets of servers that change; see ServerPool.
+  uint64_t servers_joined = 0;
+  uint64_t servers_left = 0;
+  uint64_t sets_over_limit = 0;  // they had more servers than max_servers
+  uint64_t names_changed = 0;    // resolutions with another outcome
+  uint64_t names_unchanged = 0;
+  uint64_t names_failed = 0;  // nothing was changed
+  uint64_t endpoints_files_applied = 0;
+  uint64_t endpoints_files_refused = 0;
 };
 
 /// Threads: the loop's only.
@@ -62,6 +71,15 @@ class OipServer {
                          absl::Span<const oip::Tensor> tensors);
   void Cancel(TaskId task);
   void CheckSoon();
+
+  /// Said hello, and was not lost since.
+  bool up() const { return up_; }
+  /// It is to go: what it has it finishes, and it says no hello.
+  void Leave();
+  /// It is not to go after all: it says hello again.
+  void Stay();
+  /// It has been told to leave, and holds nothing more.
+  bool done() const { return leaving_ && (!up_ || exchanges_.empty()); }
 
  private:
   // A model as it was when the server said what it serves.
@@ -109,7 +127,8 @@ class OipServer {
   int64_t at_probe_ = 0;
   bool up_ = false;         // said hello, not lost since
   bool not_ready_ = false;  // said so since its hello
-  bool greet_ = true;       // ask for everything at the next check
+  bool leaving_ = false;
+  bool greet_ = true;  // ask for everything at the next check
   bool checking_ = false;
   bool readiness_only_ = false;  // of this check's models
   uint64_t nonce_ = 0;

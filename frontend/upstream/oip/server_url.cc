@@ -1,3 +1,5 @@
+#include <boost/asio/ip/address.hpp>
+
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -57,6 +59,9 @@ absl::StatusOr<ServerUrl> ParseServerUrl(absl::string_view url) {
   }
   out.port = static_cast<uint16_t>(number);
   if (out.host.empty()) return error();
+  boost::system::error_code not_numeric;
+  boost::asio::ip::make_address(out.host, not_numeric);
+  out.numeric = !not_numeric;
   if (out.protocol == ServerProtocol::kGrpc &&
       (port.empty() || slash != absl::string_view::npos)) {
     return error();

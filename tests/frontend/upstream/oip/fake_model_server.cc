@@ -124,9 +124,10 @@ void FakeModelServer::Peer::Close() const { connection_->Close(); }
 
 int FakeModelServer::Peer::number() const { return connection_->number(); }
 
-FakeModelServer::FakeModelServer(asio::io_context& loop, uint16_t port)
+FakeModelServer::FakeModelServer(asio::io_context& loop, uint16_t port,
+                                 const std::string& address)
     : listener_(std::make_shared<Listener>(loop)) {
-  const tcp::endpoint at(asio::ip::address_v4::loopback(), port);
+  const tcp::endpoint at(asio::ip::make_address(address), port);
   listener_->server = this;
   listener_->acceptor.open(at.protocol());
   listener_->acceptor.set_option(tcp::acceptor::reuse_address(true));

@@ -44,8 +44,9 @@ class FakeModelServer {
   };
   using Handler = std::function<void(const Request&, Peer)>;
 
-  /// Port 0 picks one.
-  explicit FakeModelServer(boost::asio::io_context& loop, uint16_t port = 0);
+  /// Port 0 picks one. `address`: in 127.0.0.0/8.
+  explicit FakeModelServer(boost::asio::io_context& loop, uint16_t port = 0,
+                           const std::string& address = "127.0.0.1");
   ~FakeModelServer();
   FakeModelServer(const FakeModelServer&) = delete;
   FakeModelServer& operator=(const FakeModelServer&) = delete;
