@@ -242,6 +242,8 @@ absl::Status ResolveLimits(const config::FrontendConfig& config,
     return source.Error({"health", "resolve_interval"},
                         "resolve_interval must be above 0");
   }
+  out->oip.bundle_check_interval = DurationOr(health.bundle_check_interval(),
+                                              out->oip.bundle_check_interval);
   // Of a silent server several signs of life must have been missed.
   out->oip.heartbeat_interval =
       std::max(core.heartbeat_timeout / 5, Milliseconds(1));

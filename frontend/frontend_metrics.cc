@@ -420,6 +420,12 @@ std::string RenderServerMetrics(const OipCounters& counters) {
               "Models whose answers to the bundle's probes were looked at.")
       .Value({{"result", "passed"}}, counters.probes_passed)
       .Value({{"result", "failed"}}, counters.probes_failed);
+  out.Counter("parm_server_bundle_checks_total",
+              "Servers whose models were held against their bundles' probes "
+              "again, by result.")
+      .Value({{"result", "same"}}, counters.bundle_checks.same)
+      .Value({{"result", "changed"}}, counters.bundle_checks.changed)
+      .Value({{"result", "unanswered"}}, counters.bundle_checks.unanswered);
   out.Counter("parm_server_set_changes_total",
               "Model servers that came and went while serving; sets that had "
               "more than max_servers.")

@@ -107,6 +107,7 @@ class ModelServersTest : public ::testing::Test {
     PARM_ASSERT_OK_AND_ASSIGN(FrontendOptions options,
                               ParseFrontendConfig(yaml, "test.yaml"));
     options.oip.heartbeat_interval = Milliseconds(2);
+    options.oip.bundle_check_interval = bundle_check_interval_;
     PARM_ASSERT_OK_AND_ASSIGN(frontend_,
                               FrontendLoop::Create(loop_, std::move(options)));
     for (const auto& server : servers_) {
@@ -187,6 +188,7 @@ class ModelServersTest : public ::testing::Test {
                                         const Peer& peer) {
     peer.Send(AnswerTo(request));
   };
+  Duration bundle_check_interval_{0};
   const ScratchDirectory scratch_;
   Bundle deployed_;
   Bundle parity_;
@@ -475,6 +477,30 @@ TEST_F(ModelServersTest, FollowsAFileOfEndpoints) {
   }));
   Ask("c", {7, 8});
   ExpectAnswer("c", {7, 8}, "exact");
+}
+
+TEST_F(ModelServersTest, CodesNoMoreForAModelThatIsReplaced) {
+  bundle_check_interval_ = Milliseconds(4);
+  Start(kCoded, deployed_.directory, parity_.directory);
+  EXPECT_EQ(Metric("parm_server_lineage_checks_total{result=\"passed\"}"), 2);
+  for (const auto& server : {servers_[0].get(), servers_[1].get()}) {
+    server->on_infer = [](const Request& request, const Peer& peer) {
+      std::vector<float> output = LinearOutput(
+          kModel, FloatsOf(request.body.substr(request.body.size() - 8)));
+      output[1] += 1;
+      peer.Send(BinaryAnswer(BytesOf(output)));
+    };
+  }
+  ASSERT_TRUE(RunUntil([&] {
+    return Metric("parm_server_lineage_checks_total{result=\"failed\"}") == 2;
+  }));
+  EXPECT_EQ(Metric("parm_server_bundle_checks_total{result=\"changed\"}"), 2);
+  ASSERT_TRUE(RunUntil([&] {
+    return Metric("parm_bundles_refused_total{reason=\"lineage\"}") == 1;
+  }));
+  Ask("a", {1, 2});
+  ASSERT_THAT(ReplyOf("a").status, IsOk());
+  EXPECT_EQ(ReplyOf("a").source, "exact");
 }
 
 TEST_F(ModelServersTest, CodesNothingForAModelThatIsNotTheBundles) {

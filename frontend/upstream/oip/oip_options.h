@@ -69,6 +69,9 @@ struct OipOptions {
   uint32_t first_worker = 0;
   /// How often a name is resolved whose servers are all there.
   Duration resolve_interval = Milliseconds(30'000);
+  /// How often a server is asked again whether its models are the bundles that
+  /// they are said to be; 0: at its hello alone.
+  Duration bundle_check_interval = Milliseconds(300'000);
   /// How often a file of endpoints is looked at.
   Duration watch_interval = Milliseconds(1000);
   /// Servers that are to go serve on for so long until those have come that

@@ -1,6 +1,7 @@
 #include "frontend/upstream/oip/oip_server.h"
 
 #include <algorithm>
+#include <cmath>
 #include <random>
 #include <utility>
 #include <variant>
@@ -24,6 +25,12 @@ constexpr uint64_t kBeatsPerModelCheck = 10;
 constexpr Duration kCheckTimeout = Milliseconds(2000);
 constexpr Duration kLeastCheckGap = Milliseconds(20);
 
+// Multiples of the golden ratio lie far apart, however many there are.
+double PhaseOf(WorkerId worker) {
+  const double turns = 0.6180339887498949 * Raw(worker);
+  return turns - std::floor(turns);
+}
+
 uint64_t RandomNonce() {
   std::random_device device;
   return (uint64_t{device()} << 32 | device()) | 1;
@@ -44,6 +51,13 @@ OipServer::OipServer(Parts parts)
                             .all = parts_.all,
                             .counters = &parts_.counters->connections,
                             .on_closed_idle = [this] { CheckSoon(); }})),
+      watch_({.channel = channel_.get(),
+              .max_in_flight = parts_.options.max_in_flight,
+              .interval = parts_.all->bundle_check_interval,
+              .phase = PhaseOf(parts_.worker),
+              .anyone_asks = parts_.anyone_asks,
+              .counters = &parts_.counters->bundle_checks,
+              .on_changed = [this] { MeetAnew(); }}),
       timer_(*parts_.loop),
       backoff_(parts_.all->heartbeat_interval) {
   Check();
@@ -60,6 +74,7 @@ void OipServer::Tick() {
         const Time now = Clock::now();
         channel_->Sweep(now);
         if (!checking_ && now >= next_check_) Check();
+        watch_.Run(now, exchanges_.size());
         Tick();
       });
 }
@@ -80,6 +95,12 @@ absl::Status OipServer::SendInfer(const InferTask& task,
       });
   if (model == models_.end()) {
     return refuse(absl::UnavailableError("the server does not serve it now"));
+  }
+  // A probe of its bundle has one of its slots.
+  if (watch_.asking() &&
+      exchanges_.size() + 2 > size_t{parts_.options.max_in_flight}) {
+    return refuse(
+        absl::ResourceExhaustedError("the server is being asked for a probe"));
   }
   // One connection is left for asking how it is.
   if (channel_->num_busy() > 2 * size_t{parts_.options.max_in_flight}) {
@@ -209,6 +230,7 @@ void OipServer::GoDown() {
   if (!up_) return;
   up_ = false;
   not_ready_ = false;
+  watch_.Stop();
   ++parts_.counters->lost;
   channel_->CloseAll();
   exchanges_.clear();
@@ -219,6 +241,7 @@ void OipServer::BeNotReady() {
   greet_ = true;
   if (!up_ || not_ready_) return;
   not_ready_ = true;
+  watch_.Stop();
   ++parts_.counters->not_ready;
   parts_.listener->OnDraining(parts_.worker);
 }
@@ -226,8 +249,16 @@ void OipServer::BeNotReady() {
 void OipServer::Leave() {
   leaving_ = true;
   greet_ = true;
+  watch_.Stop();
   if (!up_ || std::exchange(not_ready_, true)) return;
   parts_.listener->OnDraining(parts_.worker);
+}
+
+// At once, and everything: as if it had come just now.
+void OipServer::MeetAnew() {
+  greet_ = true;
+  num_beats_ = kBeatsPerModelCheck - 1;
+  CheckSoon();
 }
 
 void OipServer::Stay() {
@@ -326,11 +357,13 @@ void OipServer::OnProbe(ServerAnswer answer) {
   }
   if (!same.ok()) {
     ++parts_.counters->probes_failed;
+    asked_[at_model_].is_bundle = false;
     FallBack(same);
     return NextModel();
   }
   if (++at_probe_ < known.num_probes) return AskProbe();
   ++parts_.counters->probes_passed;
+  asked_[at_model_].is_bundle = true;
   NextModel();
 }
 
@@ -410,7 +443,21 @@ void OipServer::SayHello() {
                                    endpoint.substr(endpoint.find("://") + 3)));
   hello.set_instance_nonce(nonce_);
   hello.set_lanes(parts_.options.lanes);
+  WatchBundles();
   parts_.listener->OnHello(parts_.worker, hello);
+}
+
+void OipServer::WatchBundles() {
+  std::vector<BundleWatch::Model> watched;
+  for (size_t i = 0; i < models_.size(); ++i) {
+    const Model& model = models_[i];
+    if (!model.described || !model.is_bundle.has_value()) continue;
+    watched.push_back({.index = i,
+                       .input_name = model.info.inputs(0).name(),
+                       .known = parts_.known[i],
+                       .same = *model.is_bundle});
+  }
+  watch_.Start(Clock::now(), std::move(watched));
 }
 
 }  // namespace parm

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -17,6 +18,7 @@
 #include "base/time.h"
 #include "boost/asio/io_context.hpp"
 #include "boost/asio/steady_timer.hpp"
+#include "frontend/upstream/oip/bundle_watch.h"
 #include "frontend/upstream/oip/known_bundle.h"
 #include "frontend/upstream/oip/oip_options.h"
 #include "frontend/upstream/oip/reply_translation.h"
@@ -37,6 +39,7 @@ struct OipCounters {
   uint64_t sends_refused = 0;  // tasks
   uint64_t probes_passed = 0;  // models whose lineage was checked
   uint64_t probes_failed = 0;  // models that are not the bundle's
+  BundleWatchCounters bundle_checks;
   // Of sets of servers that change; see ServerPool.
   uint64_t servers_joined = 0;
   uint64_t servers_left = 0;
@@ -60,6 +63,8 @@ class OipServer {
     std::vector<std::shared_ptr<const KnownBundle>> known;
     UpstreamListener* listener = nullptr;
     OipCounters* counters = nullptr;
+    /// Shared by servers of which one at a time is asked for probes again.
+    bool* anyone_asks = nullptr;
   };
   explicit OipServer(Parts parts);
   ~OipServer();
@@ -87,7 +92,8 @@ class OipServer {
     bool ready = false;
     bool described = false;
     oip::ModelMetadata metadata;
-    std::string replied_version;  // in the last reply that names one
+    std::string replied_version;    // in the last reply that names one
+    std::optional<bool> is_bundle;  // as its probes said
     wire::BundleInfo info;
   };
 
@@ -112,12 +118,15 @@ class OipServer {
   void FallBack(const absl::Status& why);
   void NextModel();
   void SayHello();
+  void WatchBundles();
   void GoDown();
   void BeNotReady();
+  void MeetAnew();
   void OnInferEnd(TaskId task, size_t model, ServerAnswer answer);
 
   const Parts parts_;
   const std::unique_ptr<ServerChannel> channel_;
+  BundleWatch watch_;
   boost::asio::steady_timer timer_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 

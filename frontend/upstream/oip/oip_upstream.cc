@@ -46,7 +46,8 @@ absl::StatusOr<std::unique_ptr<OipUpstream>> OipUpstream::Create(
                            .all = &out.options_,
                            .known = std::move(known),
                            .listener = listener,
-                           .counters = &out.counters_};
+                           .counters = &out.counters_,
+                           .anyone_asks = &out.anyone_asks_};
     const auto parts_of = [parts](WorkerId worker) {
       OipServer::Parts server = parts;
       server.worker = worker;

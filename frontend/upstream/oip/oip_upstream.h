@@ -51,6 +51,7 @@ class OipUpstream final : public WorkerTransport {
 
   const OipOptions options_;
   OipCounters counters_;
+  bool anyone_asks_ = false;  // see BundleWatch
   std::unique_ptr<NameResolver> resolver_;
   std::vector<std::unique_ptr<ServerPool>> pools_;  // as options_.servers
   std::vector<std::pair<ServerPool*, uint32_t>> places_;
