@@ -9,6 +9,7 @@ The frontend knows nothing of this code: that it is the bundle's model the
 bundle's probes prove.
 """
 
+import math
 import pickle
 import random
 import zipfile
@@ -65,13 +66,27 @@ class PacedMlp:
         """How long the next request takes, from its start to its reply."""
         return self._service_s * max(0.5, self._draw.gauss(1, self.SPREAD))
 
+    def _cells(self, pictures):
+        """Whole pictures, flat: [batch, values]. Of a parity model that looks at the
+        cells of its grid one by one: [heads, batch, values].
+        """
+        w = self._weights
+        flat = pictures.reshape(len(pictures), -1)
+        count = flat.shape[1] // w["first_weight"].shape[1]
+        if count == 1:
+            return flat
+        heads = len(w["head_weight"])
+        columns = math.ceil(math.sqrt(heads))
+        batch, channels, height, width = pictures.shape
+        rows = count // columns
+        cells = pictures.reshape(batch, channels, rows, height // rows, columns, width // columns)
+        return cells.transpose(2, 4, 0, 1, 3, 5).reshape(count, batch, -1)[:heads]
+
     def forward(self, pictures):
         w = self._weights
-        x = pictures.reshape(len(pictures), -1).astype(np.float32)
+        x = self._cells(pictures.astype(np.float32))
         x = x * np.float32(w["input_scale"]) + np.float32(w["input_shift"])
         for layer in ("first", "second"):
             x = np.maximum(x @ w[f"{layer}_weight"].T + w[f"{layer}_bias"], 0)
         heads, bias = w["head_weight"], w["head_bias"]
-        if heads.ndim == 2:
-            return x @ heads.T + bias
-        return np.stack([x @ head.T + shift for head, shift in zip(heads, bias)])
+        return x @ heads.swapaxes(-1, -2) + (bias if heads.ndim == 2 else bias[:, None])
