@@ -18,7 +18,8 @@ namespace parm {
 struct ModelUse {
   uint64_t samples = 0;     // answered from outputs
   uint64_t executions = 0;  // replies of deployed bundles that have outputs
-  Time last_query{};        // when the latest arrived
+  // When the latest arrived, in milliseconds since 1970; never goes back.
+  uint64_t last_query_ms = 0;
   // Requests of sequences, which the core knows nothing of.
   oip::DurationTotal steps_answered;
   oip::DurationTotal steps_failed;

@@ -1,6 +1,5 @@
 #include "frontend/model_directory.h"
 
-#include <chrono>
 #include <optional>
 
 #include "absl/strings/str_cat.h"
@@ -79,12 +78,9 @@ absl::StatusOr<std::vector<oip::ModelStatistics>> ModelDirectory::Statistics(
     first = Raw(found);
     end = first + 1;
   }
-  const uint64_t now_ms = static_cast<uint64_t>(
-      std::chrono::system_clock::now().time_since_epoch() / Milliseconds(1));
   std::vector<oip::ModelStatistics> out;
   for (size_t i = first; i < end; ++i) {
-    out.push_back(StatisticsOf(core.models.at(i), loop.use.at(i),
-                               std::chrono::steady_clock::now(), now_ms));
+    out.push_back(StatisticsOf(core.models.at(i), loop.use.at(i)));
     out.back().name = models_[i].name;
     const CatalogBundle* bundle =
         catalog_.LastKnown(ModelId{static_cast<uint32_t>(i)});

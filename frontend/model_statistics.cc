@@ -23,8 +23,7 @@ void Add(const oip::ModelStatistics& from, oip::ModelStatistics* to) {
 }  // namespace
 
 oip::ModelStatistics StatisticsOf(const core::ModelCounters& core,
-                                  const ModelUse& use, Time now,
-                                  uint64_t now_ms) {
+                                  const ModelUse& use) {
   oip::ModelStatistics out;
   for (size_t i = 0; i < core.latency.size(); ++i) {
     const bool failed = i == static_cast<size_t>(core::AnswerSource::kError);
@@ -35,11 +34,7 @@ oip::ModelStatistics StatisticsOf(const core::ModelCounters& core,
   out.queue = TotalOf(core.dispatch_delay);
   out.inferences = use.samples;
   out.executions = use.executions;
-  if (use.last_query != Time{}) {
-    const auto ago =
-        static_cast<uint64_t>((now - use.last_query) / Milliseconds(1));
-    out.last_inference_ms = now_ms - std::min(ago, now_ms);
-  }
+  out.last_inference_ms = use.last_query_ms;
   return out;
 }
 

@@ -13,11 +13,9 @@
 namespace parm {
 
 /// success and fail: from arrival to answer, with and without one. queue: from
-/// arrival to first dispatch. What workers do inside is not told apart. `now`
-/// and `now_ms`, milliseconds since 1970, are the same moment.
+/// arrival to first dispatch. What workers do inside is not told apart.
 oip::ModelStatistics StatisticsOf(const core::ModelCounters& core,
-                                  const ModelUse& use, Time now,
-                                  uint64_t now_ms);
+                                  const ModelUse& use);
 
 /// Adds to `models` what was counted before of models of the same names.
 void AddEarlier(absl::Span<const oip::ModelStatistics> earlier,

@@ -1,5 +1,8 @@
 #include "frontend/query_admission.h"
 
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
 #include <memory>
 #include <utility>
 
@@ -9,6 +12,15 @@
 #include "frontend/tensor_rows.h"
 
 namespace parm {
+namespace {
+
+void NoteUse(ModelUse* use) {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  use->last_query_ms = std::max(use->last_query_ms,
+                                static_cast<uint64_t>(now / Milliseconds(1)));
+}
+
+}  // namespace
 
 absl::Status QueryAdmission::CheckSize(ModelId model,
                                        const ValidQuery& query) const {
@@ -53,7 +65,7 @@ absl::StatusOr<AdmittedQuery> QueryAdmission::Admit(oip::InferRequest request,
     ++counters.queries_not_found;
     return model.status();
   }
-  counters.use[Raw(*model)].last_query = arrived;
+  NoteUse(&counters.use[Raw(*model)]);
   const CatalogBundle* bundle = parts_.catalog->Current(*model);
   if (bundle == nullptr) {
     ++counters.queries_without_worker;
