@@ -19,6 +19,9 @@ bool ShapeFits(const std::vector<int64_t>& got,
   return true;
 }
 
+// Of tasks that are gone, beside as many as there are records.
+constexpr size_t kSpareEntries = 1024;
+
 // Other datatypes have a size that the envelope's parser has checked.
 bool BytesFit(const oip::Tensor& tensor) {
   const absl::StatusOr<int64_t> elements = NumElements(tensor.spec.shape);
@@ -31,6 +34,11 @@ bool BytesFit(const oip::Tensor& tensor) {
 void TaskLedger::Add(TaskId task, const TaskRecord& record, Time keep_until) {
   records_.insert_or_assign(Raw(task), record);
   by_age_.emplace_back(keep_until, task);
+  if (by_age_.size() <= 2 * records_.size() + kSpareEntries) return;
+  // A task with a long deadline is in front of many that were answered.
+  std::erase_if(by_age_, [this](const auto& entry) {
+    return !records_.contains(Raw(entry.second));
+  });
 }
 
 std::optional<TaskRecord> TaskLedger::Take(TaskId task, WorkerId worker) {

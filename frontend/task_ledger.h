@@ -40,6 +40,8 @@ class TaskLedger {
   void Expire(Time now);
 
   size_t size() const { return records_.size(); }
+  /// At most 2 x size() + 1024: tasks that were answered leave it later.
+  size_t num_aging() const { return by_age_.size(); }
 
  private:
   std::unordered_map<uint64_t, TaskRecord> records_;

@@ -46,6 +46,18 @@ TEST(TaskLedgerTest, ForgetsWhatIsNeverAnswered) {
   EXPECT_EQ(ledger.size(), 0U);
 }
 
+TEST(TaskLedgerTest, KeepsNoTrailBehindATaskThatIsNeverAnswered) {
+  TaskLedger ledger;
+  ledger.Add(TaskId{0}, {.worker = kWorker}, kStart + Milliseconds(3'600'000));
+  for (uint64_t i = 1; i < 10'000; ++i) {
+    ledger.Add(TaskId{i}, {.worker = kWorker}, kStart + Milliseconds(1));
+    ASSERT_LE(ledger.num_aging(), 2 * ledger.size() + 1024);
+    EXPECT_TRUE(ledger.Take(TaskId{i}, kWorker).has_value());
+    ledger.Expire(kStart + Milliseconds(5));
+  }
+  EXPECT_TRUE(ledger.Take(TaskId{0}, kWorker).has_value());
+}
+
 class CheckOutputsTest : public ::testing::Test {
  protected:
   static CatalogBundle BundleOf() {
