@@ -12,6 +12,7 @@
 #include "base/status_macros.h"
 #include "parity_trainer/group_encoder.h"
 #include "parity_trainer/torch_tensor.h"
+#include "torch/csrc/jit/runtime/graph_executor.h"
 #include "torch/script.h"
 
 namespace parm {
@@ -33,6 +34,8 @@ ModelRunner::~ModelRunner() = default;
 absl::StatusOr<ModelRunner> ModelRunner::Create(
     const std::string& model_bytes) {
   auto impl = std::make_unique<Impl>();
+  // As the worker runs it, so that what is measured is what is served.
+  torch::jit::getProfilingMode() = false;
   try {
     std::istringstream stream(model_bytes);
     impl->module = torch::jit::load(stream, at::kCPU);
