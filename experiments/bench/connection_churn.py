@@ -157,6 +157,22 @@ class Watch:
         self.rss_mb.append(pages * os.sysconf("SC_PAGE_SIZE") / 1e6)
         self.descriptors.append(len(os.listdir(f"/proc/{self._pid}/fd")))
 
+    def settled(self, most=None, timeout_s=60):
+        """Descriptors and memory once those of scrapes have ended: they stay
+        the same for a second, and are `most` at most if that comes in time.
+        """
+        until = time.monotonic() + timeout_s
+        self.look()
+        while time.monotonic() < until:
+            time.sleep(1)
+            self.look()
+            before, now = self.descriptors[-2:]
+            if before == now and (most is None or now <= most):
+                break
+        seen = self.descriptors[-1], self.rss_mb[-1]
+        self.descriptors, self.rss_mb = [], []
+        return seen
+
     async def run(self, until):
         while time.monotonic() < until:
             self.look()
@@ -190,6 +206,7 @@ def start(processes, args):
     config = {
         "workers": [{"endpoint": endpoint, "max_in_flight": 1000}],
         "models": [{"name": stub_bundles.MODEL, "deadline": "60s"}],
+        "health": {"heartbeat_timeout": "60s"},
         "http": {"max_connections": 2 * args.connections}}
     if args.tls:
         make_certificate(args.out)
@@ -230,16 +247,11 @@ def measure(args):
         host, _, port = address["http"].rpartition(":")
         clients = Churn((host, int(port)), args)
         watch = Watch(processes.pid("frontend"))
-        # The connection of the scrape itself ends by and by.
-        time.sleep(1)
-        watch.look()
-        before = watch.descriptors.pop()
-        rss_mb_before = watch.rss_mb.pop()
+        before, rss_mb_before = watch.settled()
         asyncio.run(churn(clients, watch, args))
-        gone = await_metric(address["metrics"], "parm_http_connections", 0)
-        time.sleep(1)
-        after = Watch(processes.pid("frontend"))
-        after.look()
+        gone = (await_metric(address["metrics"], "parm_http_connections", 0) and
+                await_metric(address["metrics"], "parm_queries_in_flight", 0))
+        after, rss_mb_after = Watch(processes.pid("frontend")).settled(before)
         processes.check_alive()
         metrics = Metrics.scrape(address["metrics"])
         return {
@@ -248,9 +260,9 @@ def measure(args):
             "clients": clients.counts, "rss_mb": watch.rss_mb,
             "growth_mb": watch.growth_mb(),
             "descriptors": {"before": before, "most": max(watch.descriptors),
-                            "after": after.descriptors[0]},
+                            "after": after},
             "rss_mb_before": rss_mb_before,
-            "rss_mb_after": after.rss_mb[0], "all_gone": gone,
+            "rss_mb_after": rss_mb_after, "all_gone": gone,
             "accepted": metrics.total("parm_http_connections_total",
                                       event="accepted"),
             "abandoned": metrics.total("parm_http_abandoned_total"),

@@ -17,7 +17,7 @@ def run_load(processes, bin_dir, folder, address, process_id=None, **flags):
     """
     out = os.path.join(folder, "load.json")
     command = [os.path.join(bin_dir, "parm-load"), "--url", address,
-               "--warmup", "1s", "--out", out]
+               "--warmup", "1s", "--timeout", "60s", "--out", out]
     for name, value in flags.items():
         command += ["--" + name.replace("_", "-"), str(value)]
     if process_id is not None:

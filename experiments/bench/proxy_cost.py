@@ -129,7 +129,7 @@ class SizeBench:
             os.path.join(self._folder, f"frontend-{policy}.yaml"), {
                 "workers": [{"endpoint": f"{self._protocol}://{each}",
                              **serves} for each in self._servers],
-                "models": [{"name": MODEL, "deadline": "5s",
+                "models": [{"name": MODEL, "deadline": "60s",
                             "redundancy": redundancy}]})
         name = f"frontend-{policy}"
         self._processes.start(name, [

@@ -6,7 +6,7 @@ import urllib.error
 import urllib.request
 
 
-def http_get(address, path, timeout_s=5):
+def http_get(address, path, timeout_s=30):
     """(status, body); status 0 if nothing answers."""
     try:
         with urllib.request.urlopen(f"http://{address}{path}",
@@ -18,7 +18,7 @@ def http_get(address, path, timeout_s=5):
         return 0, ""
 
 
-def wait_until_ready(address, model, timeout_s=30):
+def wait_until_ready(address, model, timeout_s=120):
     deadline = time.monotonic() + timeout_s
     path = f"/v2/models/{model}/ready"
     while time.monotonic() < deadline:

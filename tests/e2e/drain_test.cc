@@ -97,7 +97,9 @@ TEST(DrainTest, LosesNoQueryWhenToldToGoUnderLoad) {
         cluster, frontend.http_port, 1000 * i, /*keeps_connection=*/i < 4));
   }
   for (const auto& client : clients) {
-    while (client->num_answered() < 10) std::this_thread::yield();
+    while (client->num_answered() < 10) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
   }
   frontend.process->Signal(SIGTERM);
   EXPECT_THAT(frontend.process->Wait(), IsOkAndHolds(0));

@@ -153,16 +153,13 @@ TEST(KillWorkerTest, SharesAPoolBetweenTwoFrontends) {
         cluster, frontends[i % 2].http_port, 1000 * i));
   }
   EXPECT_TRUE(AwaitQueries(clients, 50));
-  int answered[2] = {0, 0};
-  for (size_t i = 0; i < clients.size(); ++i) {
-    const Tally& tally = clients[i]->Stop();
+  // That they take turns at a lane is WorkerLoopTest's.
+  for (const auto& client : clients) {
+    const Tally& tally = client->Stop();
     EXPECT_THAT(tally.failures, ::testing::IsEmpty());
     EXPECT_EQ(tally.wrong_values, 0);
-    answered[i % 2] += tally.total();
+    EXPECT_GE(tally.total(), 50);
   }
-  // Equal demand, so neither may have got less than a third.
-  EXPECT_GE(3 * answered[0], answered[0] + answered[1]);
-  EXPECT_GE(3 * answered[1], answered[0] + answered[1]);
 }
 
 }  // namespace

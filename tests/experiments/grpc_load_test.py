@@ -33,7 +33,8 @@ class ParmLoadOverGrpcTest(unittest.TestCase):
             [os.path.join(BIN, "parm-load"), "--no-realtime", "--url", url,
              "--model", "fashion", "--data",
              "idx:/usr/share/datasets/fashion-mnist", "--rate", "50",
-             "--duration", "500ms", "--warmup", "0s", "--out", self.record],
+             "--duration", "500ms", "--warmup", "0s", "--timeout", "60s",
+             "--out", self.record],
             capture_output=True, text=True, timeout=250, check=False)
 
     def start_server(self):

@@ -253,7 +253,7 @@ TEST_F(FrontendLoopTest, RefusesQueriesThatExpireOnTheirWayIn) {
 
 TEST_F(FrontendLoopTest, GivesTheConfiguredDefaultAtTheDeadline) {
   Start({"d"},
-        "    deadline: 30ms\n    redundancy: {decode: {slack: 1ms}}\n"
+        "    deadline: 1s\n    redundancy: {decode: {slack: 1ms}}\n"
         "    default_answer: {values: [0.5, 0.25]}\n"
         "    batching: {max_batch_size: 2}\n");
   Ask("a", RequestOf({1, 2, 3, 4}));
