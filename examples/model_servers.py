@@ -147,12 +147,16 @@ class Server:
         raise RuntimeError(f"{path} was not ready in time:\n{self.log.read_text()[-4000:]}")
 
 
+# Numpy would compute on all cores, and wait for work on them.
+_ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+
+
 def start_triton(repository, log):
     """tritonserver over a model repository, HTTP and gRPC on free ports."""
     folder = environment("triton")
     server = folder / "tritonserver"
     http, grpc, metrics = free_port(), free_port(), free_port()
-    env = dict(os.environ,
+    env = dict(os.environ, **_ONE_THREAD,
                LD_LIBRARY_PATH=str(_site_packages(folder) / "nvidia_pytriton.libs"),
                PATH=f"{folder / 'bin'}:{os.environ['PATH']}")
     started = Server(
@@ -173,7 +177,7 @@ def start_mlserver(folder, log):
     (pathlib.Path(folder) / "settings.json").write_text(json.dumps({
         "host": "127.0.0.1", "http_port": http, "grpc_port": grpc, "metrics_port": metrics,
         "parallel_workers": 0, "debug": False}))
-    env = dict(os.environ, PATH=f"{environment_folder / 'bin'}:{os.environ['PATH']}")
+    env = dict(os.environ, **_ONE_THREAD, PATH=f"{environment_folder / 'bin'}:{os.environ['PATH']}")
     started = Server([environment_folder / "bin" / "mlserver", "start", folder], http, log, env=env,
                      cwd=folder)
     started.grpc = f"127.0.0.1:{grpc}"
@@ -201,6 +205,7 @@ def start_kserve(script, log):
     http, grpc = free_port(), free_port()
     started = Server(
         [folder / "bin" / "python", "-c", _ON_LOOPBACK, script, f"--http_port={http}",
-         f"--grpc_port={grpc}", "--workers=1"], http, log)
+         f"--grpc_port={grpc}", "--workers=1"], http, log,
+        env={**os.environ, **_ONE_THREAD})
     started.grpc = f"127.0.0.1:{grpc}"
     return started

@@ -5,7 +5,8 @@
 # Bootstraps, builds, trains two small models (cached), installs Triton
 # from PyPI into build/servers/triton, runs, prints a table. About 4 minutes when
 # all is there; everything it starts it ends.
-#   examples/triton/run.sh [--seconds N] [--policies none,hedge,coded,hybrid]
+#   examples/triton/run.sh [--seconds N] [--repeats N]
+#     [--policies round_robin,none,hedge,coded,hybrid]
 #     [--protocol http|grpc] [--parity-on workers|servers]
 # Exit status: 0 done, 1 failed, 3 the load could not be sent on time, 130 or
 # 143 ended by Ctrl-C or SIGTERM.

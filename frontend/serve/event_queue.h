@@ -1,8 +1,7 @@
 #pragma once
 
 // Carries what other threads have to say to the loop's thread: a listener whose
-// library has threads of its own translates on those, and posts here. Its lock
-// is the only one on a query's path.
+// library has threads of its own translates on those, and posts here.
 
 #include <cstddef>
 #include <deque>
