@@ -62,7 +62,10 @@ class Loop final : public FrontendLoop,
     return !draining_ && directory_.Ready(Clock::now());
   }
   absl::StatusOr<bool> ModelReady(const std::string& model,
-                                  const std::string& version) const override;
+                                  const std::string& version) const override {
+    PARM_ASSIGN_OR_RETURN(const ModelId found, directory_.Find(model, version));
+    return !draining_ && directory_.HasLiveWorker(found, Clock::now());
+  }
   absl::StatusOr<ModelMetadata> Metadata(
       const std::string& model, const std::string& version) const override {
     return directory_.Metadata(model, version);
@@ -91,7 +94,11 @@ class Loop final : public FrontendLoop,
   void OnLost(WorkerId worker) override;
   void OnHeartbeat(WorkerId worker, uint32_t queue_depth,
                    uint32_t in_flight) override;
-  void OnDraining(WorkerId worker) override;
+  void OnDraining(WorkerId worker) override {
+    workers_.OnDraining(worker, Clock::now());
+    catalog_.SetTakesTasks(worker, false);
+    Run(core::WorkerDraining{.worker = worker});
+  }
   void OnStarted(WorkerId worker, TaskId task) override;
   void OnReply(WorkerId worker, WorkerReply reply) override;
 
@@ -113,7 +120,6 @@ class Loop final : public FrontendLoop,
   void DeliverSteps();
   absl::StatusOr<QueryReply> BuildReply(const AnsweredQuery& about,
                                         const core::AnswerQuery& answer);
-  void Reply(QueryHandle handle, QueryReply reply);
   void PostFlush();
   void Flush();
   // Runs the core on an event and on all that follows from it.
@@ -207,7 +213,8 @@ absl::Status Loop::Start() {
           .on_answer = [this](const auto& answer) { OnAnswer(answer); },
           .on_failure =
               [this](QueryId query, const absl::Status& why) {
-                Reply(QueryHandle{Raw(query)}, RefusalReply(why));
+                replies_.emplace_back(QueryHandle{Raw(query)},
+                                      RefusalReply(why));
               },
           .max_in_flight = std::move(max_in_flight),
           .keep_tasks = parts.keep_tasks});
@@ -245,7 +252,7 @@ QueryHandle Loop::Infer(oip::InferRequest request, Done done) {
       Admit(handle, Clock::now(), std::move(request), done);
   if (!admitted.ok()) {
     pending_[Raw(handle)] = {.done = std::move(done)};
-    Reply(handle, RefusalReply(admitted));
+    replies_.emplace_back(handle, RefusalReply(admitted));
     PostFlush();
   }
   in_infer_ = false;
@@ -319,7 +326,7 @@ void Loop::OnAnswer(const core::AnswerQuery& answer) {
     ++counters_.answers_misfit;
     reply = QueryReply{.status = reply.status()};
   }
-  Reply(handle, *std::move(reply));
+  replies_.emplace_back(handle, *std::move(reply));
 }
 
 absl::StatusOr<QueryReply> Loop::BuildReply(const AnsweredQuery& about,
@@ -337,10 +344,6 @@ absl::StatusOr<QueryReply> Loop::BuildReply(const AnsweredQuery& about,
   counters_.use[Raw(about.model)].samples += static_cast<uint64_t>(about.rows);
   return OutputReply(model.name, about, bundle, answer,
                      buffers_.Get(answer.output));
-}
-
-void Loop::Reply(QueryHandle handle, QueryReply reply) {
-  replies_.emplace_back(handle, std::move(reply));
 }
 
 void Loop::PostFlush() {
@@ -430,12 +433,6 @@ void Loop::OnHeartbeat(WorkerId worker, uint32_t queue_depth,
                         .in_flight = in_flight});
 }
 
-void Loop::OnDraining(WorkerId worker) {
-  workers_.OnDraining(worker, Clock::now());
-  catalog_.SetTakesTasks(worker, false);
-  Run(core::WorkerDraining{.worker = worker});
-}
-
 // A silent worker has no say in what a model is served from. Looked at when
 // another is heard: while all are silent it makes no difference.
 void Loop::UpdateVoters(Time now) {
@@ -464,12 +461,6 @@ void Loop::OnReply(WorkerId worker, WorkerReply reply) {
 }
 
 // ---- What is known -------------------------------------------------------
-
-absl::StatusOr<bool> Loop::ModelReady(const std::string& model,
-                                      const std::string& version) const {
-  PARM_ASSIGN_OR_RETURN(const ModelId found, directory_.Find(model, version));
-  return !draining_ && directory_.HasLiveWorker(found, Clock::now());
-}
 
 std::string Loop::MetricsText() {
   std::string text =
