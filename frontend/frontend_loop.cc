@@ -116,11 +116,10 @@ class Loop final : public FrontendLoop,
                      oip::InferRequest request, Done& done);
   absl::Status TakeStep(QueryHandle handle, Time arrived,
                         AdmittedQuery admitted, Done& done);
-  // After whatever may have answered steps of sequences.
-  void DeliverSteps();
   absl::StatusOr<QueryReply> BuildReply(const AnsweredQuery& about,
                                         const core::AnswerQuery& answer);
   void PostFlush();
+  // After whatever may have answered a query, or a step of a sequence.
   void Flush();
   // Runs the core on an event and on all that follows from it.
   void Run(const core::Event& event);
@@ -149,7 +148,7 @@ class Loop final : public FrontendLoop,
   std::unique_ptr<SequenceRouter> sequences_;
   WakeTimer sequence_timer_{loop_, [this] {
                               sequences_->OnTime(Clock::now());
-                              DeliverSteps();
+                              Flush();
                             }};
   bool handling_ = false;
 
@@ -299,18 +298,13 @@ absl::Status Loop::TakeStep(QueryHandle handle, Time arrived,
                         .deadline = arrived + admitted.query.deadline},
                        admitted.bundle->key, arrived);
   if (!taken.ok()) done = std::move(pending.done);
-  DeliverSteps();
-  return taken;
-}
-
-void Loop::DeliverSteps() {
-  sequence_timer_.WakeAt(sequences_->next_wake());
   Flush();
+  return taken;
 }
 
 void Loop::Abandon(QueryHandle handle) {
   if (pending_.erase(Raw(handle)) == 0) return;
-  if (sequences_->Abandon(QueryId{Raw(handle)})) return;
+  if (sequences_->Abandon(QueryId{Raw(handle)})) return Flush();
   Run(core::QueryAbandoned{.query = QueryId{Raw(handle)}});
 }
 
@@ -359,6 +353,7 @@ void Loop::PostFlush() {
 // Clients are called only here: outside the core, since what they do may come
 // straight back as the next Infer or Abandon.
 void Loop::Flush() {
+  sequence_timer_.WakeAt(sequences_->next_wake());
   if (in_infer_) {
     if (!replies_.empty()) PostFlush();
     return;
@@ -390,7 +385,6 @@ void Loop::OnHello(WorkerId worker, const wire::Hello& hello) {
   if (workers_.OnHello(worker, hello, now)) {
     ledger_.DropWorker(worker);
     sequences_->OnLost(worker, now);
-    DeliverSteps();
   }
   Run(catalog_.OnHello(worker, hello));
   if (workers_.Get(worker).draining) catalog_.SetTakesTasks(worker, false);
@@ -408,16 +402,15 @@ void Loop::OnLost(WorkerId worker) {
 }
 
 void Loop::OnLeft(WorkerId worker) {
-  workers_.Vacate(worker);
   Forget(worker);
   Run(core::WorkerLeft{.worker = worker});
+  workers_.Vacate(worker);  // the core's last words name it
 }
 
 void Loop::Forget(WorkerId worker) {
   ledger_.DropWorker(worker);
   catalog_.OnLost(worker);
   sequences_->OnLost(worker, Clock::now());
-  DeliverSteps();
 }
 
 void Loop::OnHeartbeat(WorkerId worker, uint32_t queue_depth,
@@ -427,6 +420,7 @@ void Loop::OnHeartbeat(WorkerId worker, uint32_t queue_depth,
   ledger_.Expire(now);
   UpdateVoters(now);
   catalog_.SetTakesTasks(worker, !workers_.Get(worker).draining);
+  sequences_->OnHeard(worker, now);
   Run(core::WorkerHeard{.worker = worker,
                         .has_depths = true,
                         .queue_depth = queue_depth,
@@ -452,12 +446,13 @@ void Loop::OnStarted(WorkerId worker, TaskId task) {
 
 void Loop::OnReply(WorkerId worker, WorkerReply reply) {
   workers_.OnHeard(worker, Clock::now());
-  const std::optional<core::TaskReplied> event =
-      checker_.Check(worker, std::move(reply));
-  if (!event.has_value()) return;
-  if (!SequenceRouter::Owns(event->task)) return Run(*event);
-  sequences_->OnReply(*event, Clock::now());
-  DeliverSteps();
+  const TaskId task = reply.task;
+  const auto event = checker_.Check(worker, std::move(reply));
+  if (SequenceRouter::Owns(task)) {
+    sequences_->OnReply(task, worker, event, Clock::now());
+    return Flush();
+  }
+  if (event.has_value()) Run(*event);
 }
 
 // ---- What is known -------------------------------------------------------

@@ -82,7 +82,7 @@ void SequenceRouter::Touch(Sequence& sequence, Time now) {
 
 void SequenceRouter::Close(Sequence& sequence) {
   PARM_CHECK(sequence.idle() && sequence.waiting.empty());
-  --ServerOf(sequence.worker).sequences;
+  if (!sequence.failed) --ServerOf(sequence.worker).sequences;
   by_use_.erase(sequence.by_use);
   sequences_.erase(Key(*sequence.key));
 }
@@ -106,6 +106,7 @@ void SequenceRouter::Fail(Sequence& sequence, Time now) {
   }
   sequence.waiting.clear();
   sequence.failed = true;
+  --server.sequences;
   ++parts_.counters->sequences.failed;
   if (sequence.ending) Close(sequence);
 }
@@ -175,6 +176,13 @@ void SequenceRouter::Pump(WorkerId worker, Time now) {
     const Waiting step = sequence.waiting.front();
     sequence.waiting.pop_front();
     const absl::Status sent = Send(sequence, step, now);
+    if (absl::IsResourceExhausted(sent)) {
+      // That passes, and nobody else can take it: its deadline bounds the wait.
+      sequence.waiting.push_front(step);
+      sequence.in_line = true;
+      server.line.push_front(&sequence);
+      return;
+    }
     parts_.buffers->Release(step.input);
     if (sent.ok()) continue;
     if (absl::IsUnavailable(sent)) {
@@ -214,7 +222,17 @@ absl::Status SequenceRouter::Send(Sequence& sequence, const Waiting& step,
   return absl::OkStatus();
 }
 
-void SequenceRouter::OnReply(const core::TaskReplied& reply, Time now) {
+void SequenceRouter::OnReply(TaskId task, WorkerId worker,
+                             const std::optional<core::TaskReplied>& reply,
+                             Time now) {
+  if (reply.has_value()) return End(*reply, now);
+  const auto found = by_task_.find(Raw(task));
+  if (found == by_task_.end() || found->second->worker != worker) return;
+  End({.task = task, .worker = worker, .status = core::TaskStatus::kExpired},
+      now);
+}
+
+void SequenceRouter::End(const core::TaskReplied& reply, Time now) {
   const auto found = by_task_.find(Raw(reply.task));
   if (found != by_task_.end()) {
     Sequence& sequence = *found->second;
@@ -309,11 +327,13 @@ void SequenceRouter::Count(const Query& query, bool answered, Time now) {
 // ---- Time ----------------------------------------------------------------
 
 Time SequenceRouter::next_wake() const {
-  Time wake = deadlines_.empty() ? kNever : deadlines_.begin()->first;
-  if (!by_use_.empty() && by_use_.front()->idle()) {
-    wake = std::min(wake, by_use_.front()->last_used + options_.idle_timeout);
-  }
-  return wake;
+  const Time wake = deadlines_.empty() ? kNever : deadlines_.begin()->first;
+  // Those that are with their servers stand in front of the others.
+  const auto idle =
+      std::find_if(by_use_.begin(), by_use_.end(),
+                   [](const Sequence* sequence) { return sequence->idle(); });
+  if (idle == by_use_.end()) return wake;
+  return std::min(wake, (*idle)->last_used + options_.idle_timeout);
 }
 
 void SequenceRouter::OnTime(Time now) {
@@ -327,10 +347,13 @@ void SequenceRouter::OnTime(Time now) {
             .error = core::AnswerError::kDeadlineExceeded},
            now);
   }
-  while (!by_use_.empty() && by_use_.front()->idle() &&
-         now - by_use_.front()->last_used >= options_.idle_timeout) {
+  for (auto next = by_use_.begin();
+       next != by_use_.end() &&
+       now - (*next)->last_used >= options_.idle_timeout;) {
+    Sequence& sequence = **next++;
+    if (!sequence.idle()) continue;
     ++parts_.counters->sequences.forgotten;
-    Close(*by_use_.front());
+    Close(sequence);
   }
 }
 

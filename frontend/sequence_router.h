@@ -79,8 +79,13 @@ class SequenceRouter {
 
   /// Whether a task is one of those sent here.
   static bool Owns(TaskId task) { return (Raw(task) & kOwnTasks) != 0; }
-  void OnReply(const core::TaskReplied& reply, Time now);
+  /// Without `reply` the ledger does not know the task (any more): the end of a
+  /// step that was given up is told late if the loop is.
+  void OnReply(TaskId task, WorkerId worker,
+               const std::optional<core::TaskReplied>& reply, Time now);
 
+  /// The worker lives: what it had no room for is tried again.
+  void OnHeard(WorkerId worker, Time now) { Pump(worker, now); }
   /// The worker, or the process that it was, is gone.
   void OnLost(WorkerId worker, Time now);
 
@@ -117,7 +122,7 @@ class SequenceRouter {
     bool idle() const { return !at_server && !in_line; }
   };
   struct Server {
-    size_t sequences = 0;
+    size_t sequences = 0;  // that have not failed
     uint32_t in_flight = 0;
     std::deque<Sequence*> line;  // those whose next step can be sent
   };
@@ -144,6 +149,7 @@ class SequenceRouter {
   // Its server is gone.
   void Fail(Sequence& sequence, Time now);
   static absl::Status Gone(const Sequence& sequence);
+  void End(const core::TaskReplied& reply, Time now);
   void Withdraw(Sequence& sequence, QueryId query);
   std::optional<Query> Forget(QueryId query);
   void Answer(core::AnswerQuery answer, Time now);

@@ -40,7 +40,7 @@ class TaskLedger {
   void Expire(Time now);
 
   size_t size() const { return records_.size(); }
-  /// At most 2 x size() + 1024: tasks that were answered leave it later.
+  /// At most 2 x size() + 1024 after Add: tasks that were answered leave later.
   size_t num_aging() const { return by_age_.size(); }
 
  private:

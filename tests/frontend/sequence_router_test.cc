@@ -3,6 +3,7 @@
 #include "frontend/sequence_router.h"
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -131,7 +132,7 @@ class SequenceRouterTest : public ::testing::Test {
     if (status == core::TaskStatus::kOk) {
       reply.output = buffers_.Add({.rows = 1});
     }
-    router_->OnReply(reply, now_);
+    router_->OnReply(sent.task, sent.worker, reply, now_);
   }
 
   void Note(QueryId query, std::string what) {
@@ -251,6 +252,48 @@ TEST_F(SequenceRouterTest, TakesARefusedSendForALostServer) {
   ASSERT_THAT(Ask(6, "7", "e"), IsOk());
   Answer();
   EXPECT_EQ(answers_[6], "ok") << "the sequence is what it was";
+}
+
+TEST_F(SequenceRouterTest, KeepsAStepThatItsServerHasNoRoomFor) {
+  Start({}, {0, 2, 0});
+  transport_.status = absl::ResourceExhaustedError("busy");
+  ASSERT_THAT(Ask(1, "7", "s"), IsOk());
+  ASSERT_THAT(Ask(2, "7"), IsOk());
+  ASSERT_THAT(Ask(3, "8", "s", Milliseconds(10)), IsOk());
+  EXPECT_THAT(answers_, IsEmpty());
+  now_ += Milliseconds(10);
+  router_->OnTime(now_);
+  EXPECT_EQ(answers_.count(3), 1U) << "no longer than its deadline";
+  router_->OnHeard(WorkerId{1}, now_);
+  EXPECT_THAT(AtServers(), IsEmpty());
+  transport_.status = absl::OkStatus();
+  router_->OnHeard(WorkerId{1}, now_);
+  EXPECT_THAT(AtServers(), ElementsAre("1"));
+  Answer();
+  EXPECT_THAT(AtServers(), ElementsAre("2"));
+  Answer();
+  EXPECT_EQ(buffers_.size(), 0U);
+}
+
+TEST_F(SequenceRouterTest, EndsAStepWhoseRecordIsGone) {
+  Start({.idle_timeout = Milliseconds(100)}, {0, 1, 1});
+  ASSERT_THAT(Ask(1, "7", "s", Milliseconds(20)), IsOk());
+  ASSERT_THAT(Ask(2, "8", "s"), IsOk());
+  const NotingTransport::Sent sent = transport_.sent.front();
+  transport_.sent.erase(transport_.sent.begin());
+  Answer();
+  now_ += Milliseconds(100);
+  router_->OnTime(now_);
+  EXPECT_EQ(router_->size(), 1U) << "8 is forgotten behind 7's long step";
+  ledger_.Expire(now_ + Milliseconds(3'600'000));
+  router_->OnReply(sent.task, WorkerId{2}, std::nullopt, now_);
+  ASSERT_THAT(Ask(3, "7"), IsOk());
+  EXPECT_THAT(AtServers(), IsEmpty()) << "another worker's word counts nothing";
+  router_->OnReply(sent.task, sent.worker, std::nullopt, now_);
+  EXPECT_THAT(AtServers(), ElementsAre("3"));
+  router_->OnReply(sent.task, sent.worker, std::nullopt, now_);
+  Answer();
+  EXPECT_EQ(answers_[3], "ok");
 }
 
 TEST_F(SequenceRouterTest, RefusesASequenceThatWasNotStarted) {

@@ -1,5 +1,6 @@
 #include "frontend/upstream/oip/http_channel.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 #include <vector>
@@ -65,6 +66,10 @@ class HttpChannel final : public ServerChannel {
     PARM_ASSIGN_OR_RETURN(
         ServerRequest message,
         InferRequestTo(server_.url, paths_.at(model), dialect_, request));
+    // A step of a sequence: the server's state would have it twice.
+    message.once = std::any_of(
+        request.parameters.begin(), request.parameters.end(),
+        [](const auto& parameter) { return parameter.first == "sequence_id"; });
     return Send(ServerQuestion::kInfer, std::move(message), give_up,
                 std::move(done));
   }

@@ -224,8 +224,8 @@ void ServerConnections::Connection::OnBroken(const absl::Status& status) {
     return End({.end = ExchangeEnd::kDropped}, /*reusable=*/false);
   }
   // A server may close a waiting connection just as we use it. It has not taken
-  // the request then, and inference may be asked twice anyhow.
-  if (nothing_came && num_exchanges_ > 1 && !resent_) {
+  // the request then, and most inference may be asked twice anyhow.
+  if (nothing_came && num_exchanges_ > 1 && !resent_ && !request_.once) {
     ++pool_->counters_->resent;
     ServerConnections* const pool = pool_;
     const uint64_t id = id_;

@@ -26,6 +26,7 @@ struct ServerRequest {
   std::string head;  // up to and with the empty line
   std::string json;
   std::vector<Buffer> tensors;
+  bool once = false;  // never sent again: it changes what the server holds
 };
 
 struct ExchangeResult {
@@ -64,7 +65,8 @@ class ServerConnections {
   ServerConnections& operator=(const ServerConnections&) = delete;
 
   /// Begins an exchange and returns its id. A request that meets a connection
-  /// which the server has just closed is sent again, once, on a new one.
+  /// which the server has just closed is sent again, once, on a new one, unless
+  /// it says `once`.
   /// Errors: kResourceExhausted if all connections are busy.
   absl::StatusOr<uint64_t> Ask(ServerRequest request, Time give_up, Done done);
 

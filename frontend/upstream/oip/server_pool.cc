@@ -208,9 +208,12 @@ bool ServerPool::Join(Member member) {
 // until all that are new have come, or have had their time: so a set that is
 // exchanged as a whole leaves no query without a server.
 void ServerPool::LetGo(Time now) {
-  const bool expecting = std::any_of(
-      members_.begin(), members_.end(),
-      [](const Member& each) { return each.wanted && !each.joined; });
+  // Or those that have no place yet.
+  const bool expecting =
+      waiting_ ||
+      std::any_of(members_.begin(), members_.end(), [](const Member& each) {
+        return each.wanted && !each.joined;
+      });
   std::vector<Member> stay;
   for (Member& member : members_) {
     OipServer& server = *places_[member.place];

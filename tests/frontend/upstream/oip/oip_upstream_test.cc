@@ -134,6 +134,23 @@ TEST_F(OipUpstreamTest, SendsAgainWhenAWarmConnectionWasClosed) {
   EXPECT_EQ(counters().connections.resent, 1U);
 }
 
+TEST_F(OipUpstreamTest, SendsAStepOfASequenceOnce) {
+  StartAndMeet();
+  int requests = 0;
+  server_->on_infer = [&](const FakeModelServer::Request&,
+                          const FakeModelServer::Peer& peer) {
+    ++requests;
+    peer.Close();
+  };
+  oip::RequestContext step;
+  step.parameters.emplace_back("sequence_id", int64_t{7});
+  ASSERT_THAT(Send(1, Milliseconds(60'000), Bytes(1, 2), &step), IsOk());
+  ASSERT_TRUE(RunUntil([&] { return !listener_.replies.empty(); }));
+  EXPECT_EQ(listener_.replies[0].status, wire::ERROR);
+  EXPECT_EQ(requests, 1);
+  EXPECT_EQ(counters().connections.resent, 0U);
+}
+
 TEST_F(OipUpstreamTest, ReportsBrokenRepliesAsRetryableErrors) {
   StartAndMeet();
   const std::string whole = BinaryAnswer(Bytes(1, 1));
