@@ -113,7 +113,14 @@ class Server:
             pass
 
     def pause(self):
-        self._signal_all(signal.SIGSTOP)
+        """Its children go on: Triton ends itself if the stub of a Python model
+        is stopped while it holds a lock that both share.
+        """
+        os.kill(self.process.pid, signal.SIGSTOP)
+
+    def check_alive(self):
+        if self.process.poll() is not None:
+            raise RuntimeError(f"the server at {self.http} has ended by itself, see {self.log}")
 
     def resume(self):
         self._signal_all(signal.SIGCONT)

@@ -192,7 +192,10 @@ def run_policy(kind, args, paths, servers, parity_servers, policy, repeat):
             finally:
                 servers[0].resume()
             stall_at += STALL_EVERY_S
-        return served.finish()
+        record = served.finish()
+        for server in [*servers, *parity_servers]:
+            server.check_alive()
+        return record
 
 
 def parse_args(kind):
