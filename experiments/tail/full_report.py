@@ -161,6 +161,24 @@ def _validation(cells, simulated):
     return rows, good_p50, good_p99_9
 
 
+def _commits(cells):
+    """"Commit X", or which cells are of which commit."""
+    of_commit = {}
+    for name, cell in cells.items():
+        of_commit.setdefault(cell["record"]["commit"], []).append(name)
+    if len(of_commit) == 1:
+        return f"Commit {next(iter(of_commit))}"
+    return "Commits " + "; ".join(
+        f"{commit} ({', '.join(names)})" for commit, names in of_commit.items())
+
+
+def _left_out(cells):
+    """The runs that were not sent on time."""
+    return [f"{name} {run['policy']}, repeat {run['repeat']}: {run['refused']}"
+            for name, cell in cells.items()
+            for run in cell["record"]["runs"] if run["refused"]]
+
+
 def markdown(cells, simulated=None):
     first = next(iter(cells.values()))
     config = first["record"]["config"]
@@ -169,8 +187,8 @@ def markdown(cells, simulated=None):
              "`--report-only`): "
              f"{first['summary']['scenarios'][0]['workers']} paced workers, "
              f"{config['repeats']} repeats of {config['seconds']} s, the same "
-             "luck for all policies; real models and answers. Commit "
-             f"{first['record']['commit']}, {first['record']['machine']}. "
+             "luck for all policies; real models and answers. "
+             f"{_commits(cells)}, {first['record']['machine']}. "
              "Intervals are 95 %, by block bootstrap over seconds; *over "
              "hedge*: ratio of p99.9, same seconds. `> 2 S`: share of queries "
              "over two clean service times. Each cell's own report and "
@@ -186,6 +204,9 @@ def markdown(cells, simulated=None):
                      "extra jobs", "lost"], rows)
     lines += ["", f"Intervals of p99.9 wider than {100 * _WIDTH_GOAL:.0f} % of "
               f"it: {'; '.join(wide) if wide else 'none'}.", ""]
+    left_out = _left_out(cells)
+    lines += [f"Runs left out: {'; '.join(left_out) if left_out else 'none'}.",
+              ""]
     if simulated is not None:
         rows, good_p50, good_p99_9 = _validation(cells, simulated)
         lines += ["## Simulated against live", "",

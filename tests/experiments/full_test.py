@@ -60,6 +60,22 @@ class FullReportTest(unittest.TestCase):
                       text)
         self.assertNotIn("Simulated", text)
 
+    def test_a_run_that_was_left_out_is_named(self):
+        one = cell({"hedge": (45.0, 44.0, 46.0)})
+        self.assertIn("Runs left out: none.", full_report.markdown({"a": one}))
+        one["record"]["runs"][1]["refused"] = "2 % of the sends left late"
+        self.assertIn("Runs left out: a hedge, repeat 1: 2 % of the sends left "
+                      "late.", full_report.markdown({"a": one}))
+
+    def test_cells_of_two_commits_are_told_apart(self):
+        cells = {name: cell({"hedge": (45.0, 44.0, 46.0)})
+                 for name in ("a", "b", "c")}
+        cells["b"]["record"]["commit"] = "def"
+        self.assertIn("Commits abc (a, c); def (b), two cores.",
+                      full_report.markdown(cells))
+        cells["b"]["record"]["commit"] = "abc"
+        self.assertIn("Commit abc, two cores.", full_report.markdown(cells))
+
     def test_what_is_missing_is_told(self):
         text = full_report.markdown({"a": cell(
             {"hedge": None, "none": (200.0, None, None)}, "ended by SIGINT")})
