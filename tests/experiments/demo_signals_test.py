@@ -24,13 +24,15 @@ class DemoTest(unittest.TestCase):
         self.addCleanup(folder.cleanup)
         self.folder = folder.name
         os.makedirs(self.path("bin"))
-        with open(os.path.join(ROOT, "tests/experiments/demo_stub.py"),
+        with open(os.path.join(ROOT, "tests/experiments/program_stub.py"),
                   encoding="utf-8") as file:
             text = f"#!{sys.executable}\n{file.read()}"
         for name in PROGRAMS:
             with open(self.path("bin", name), "w", encoding="utf-8") as file:
                 file.write(text)
             os.chmod(self.path("bin", name), 0o755)
+        with open(self.path("loads_that_end"), "w", encoding="utf-8") as file:
+            file.write("0")
 
     def path(self, *names):
         return os.path.join(self.folder, *names)

@@ -1,6 +1,6 @@
 """parm-experiment as a program: what it says and keeps when it cannot go on, and
 that it leaves nothing running. Its workers, frontends, loads and trainer are
-stand-ins (live_stub.py), so nothing is trained or served.
+stand-ins (program_stub.py), so nothing is trained or served.
 """
 
 import json
@@ -18,7 +18,7 @@ ROOT = os.environ["PARM_SOURCE"]
 BIN = os.environ["PARM_BIN"]
 SCENARIOS = os.path.join(ROOT, "experiments", "scenarios")
 SCENARIO = os.path.join(SCENARIOS, "slow_jobs_1.yaml")
-STUB = os.path.join(ROOT, "tests", "experiments", "live_stub.py")
+STUB = os.path.join(ROOT, "tests", "experiments", "program_stub.py")
 NONE, HEDGE = (os.path.join(ROOT, "experiments", "policies", name + ".yaml")
                for name in ("none", "hedge"))
 STUBS = ("parm-train", "parm-worker", "parm-frontend", "parm-load")
@@ -123,8 +123,7 @@ class ParmExperimentTest(LiveStubTest):
     def test_a_port_in_use_after_a_restart_is_told(self):
         self.write("port_in_use")
         # The load would go on for ever: only the worker's end can end it.
-        self.write("load_hangs")
-        self.write("loads", "load\n")
+        self.write("loads_that_end", "0")
         scenario = self.scenario(
             "worker_events:\n"
             "  - {what: kill, worker: 1, at: 100ms, length: 100ms}\n")
@@ -138,7 +137,7 @@ class ParmExperimentTest(LiveStubTest):
         self.assertEqual(record["config"]["incomplete"], "an error ended it")
 
     def test_ctrl_c_in_the_middle_keeps_what_was_measured(self):
-        self.write("load_hangs")
+        self.write("loads_that_end", "1")
         driver = self.start_experiment(self.scenario(), "--policy", NONE,
                                        "--policy", HEDGE, "--seconds", "600")
         # The first policy's is over, the second's never ends.

@@ -1,9 +1,11 @@
 """Stands for parm-train, parm-worker, parm-frontend and parm-load under their
-names, so that parm-experiment can be tried without training or serving.
+names, so that drivers can be tried without training or serving.
 
-Notes its process id in $STUB_FOLDER/pids. Files in that folder say what goes
-wrong: `worker_dies`: no worker starts; `port_in_use`: no worker starts at an
-address that was named; `load_hangs`: from the second load on they never end.
+Notes its process id in $STUB_FOLDER/pids, and each training in `trained`. The
+program that $STUB_HANG names does nothing but wait. Files in that folder say
+what goes wrong: `refuse`: the worker refuses bundles, until a training removes
+it; `worker_dies`: no worker starts; `port_in_use`: no worker starts at an address
+that was named; `loads_that_end`: after so many loads they never end.
 """
 
 import http.server
@@ -30,6 +32,16 @@ def write(file_name, text):
         file.write(text)
 
 
+def note(name, line):
+    with open(path(name), "a", encoding="utf-8") as file:
+        file.write(line + "\n")
+
+
+def lines_of(name):
+    with open(path(name), encoding="utf-8") as file:
+        return file.read().splitlines()
+
+
 def wait_for_the_end():
     while True:
         time.sleep(60)
@@ -40,12 +52,16 @@ def train():
         write(option("--json"), "{}")
         write(option("--logits"), "")
         return
-    write(os.path.join(option("--out"), "bundle.yaml"), "")
+    note("trained", sys.argv[1])
+    write(os.path.join(option("--out"), "bundle.yaml"),
+          "measured: {relative_cost: 1}")
+    if os.path.exists(path("refuse")):
+        os.remove(path("refuse"))
 
 
 def worker():
     if "--check-config" in sys.argv:
-        return
+        sys.exit(int(os.path.exists(path("refuse"))))
     with open(option("--config"), encoding="utf-8") as file:
         address = json.load(file)["bind"]
     if os.path.exists(path("worker_dies")):
@@ -81,12 +97,10 @@ def load():
     if "--check-record" in sys.argv:
         os.execv(os.environ["STUB_LOAD"], [os.environ["STUB_LOAD"],
                                            *sys.argv[1:]])
-    with open(path("loads"), "a", encoding="utf-8") as file:
-        file.write("load\n")
-    if os.path.exists(path("load_hangs")):
-        with open(path("loads"), encoding="utf-8") as file:
-            if len(file.readlines()) > 1:
-                wait_for_the_end()
+    note("loads", " ".join(sys.argv[1:]))
+    if (os.path.exists(path("loads_that_end")) and
+            len(lines_of("loads")) > int(lines_of("loads_that_end")[0])):
+        wait_for_the_end()
     # As long as the warm-up of a load that takes a second to start.
     time.sleep(1.2 + float(option("--warmup").removesuffix("s")))
     latency = figures("p50 p90 p99 p99_9 p99_9_low p99_9_high max")
@@ -118,8 +132,9 @@ def load():
 def main():
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     name = os.path.basename(sys.argv[0])
-    with open(path("pids"), "a", encoding="utf-8") as file:
-        file.write(f"{os.getpid()} {name}\n")
+    note("pids", f"{os.getpid()} {name}")
+    if name == os.environ.get("STUB_HANG") and "--check-config" not in sys.argv:
+        wait_for_the_end()
     {"parm-train": train, "parm-worker": worker, "parm-frontend": frontend,
      "parm-load": load}[name]()
 
