@@ -4,13 +4,9 @@ does not answer in time, unless it is to pass queries on and no more.
 """
 
 import os
-import shutil
 import socket
-import time
 
-from experiments.harness.frontend import http_get
-
-READY_S = 60
+from experiments.harness import proxy
 
 # One thread, as the frontend has one loop; connections are kept and shared.
 _CONFIG = """\
@@ -42,20 +38,17 @@ _RETRY = """\
 
 
 def program():
-    """HAProxy's path, PARM_HAPROXY before that of the system; None without."""
-    return os.environ.get("PARM_HAPROXY") or shutil.which(
-        "haproxy", path=os.environ.get("PATH", "") + ":/usr/sbin")
+    return proxy.find("haproxy", HaProxy.VARIABLE)
 
 
-class HaProxy:
-    """Its files lie in `folder`; NAME is its process in `processes`."""
+class HaProxy(proxy.Proxy):
 
     NAME = "haproxy"
+    VARIABLE = "PARM_HAPROXY"
 
     def __init__(self, processes, folder):
-        self._processes = processes
-        self._folder = folder
-        self._stats = os.path.join(folder, "haproxy.sock")
+        super().__init__(processes, folder)
+        self._stats = os.path.join(self._folder, "haproxy.sock")
         self.address = None
 
     def start(self, endpoints, path=None, server_timeout_ms=10000, retries=2,
@@ -67,11 +60,7 @@ class HaProxy:
         are passed on as they come, and not kept. With `grpc` both sides speak
         HTTP/2 in the clear, and nothing is asked.
         """
-        command = program()
-        if command is None:
-            raise RuntimeError(
-                "haproxy is not installed: apt-get install haproxy, or name "
-                "the program in PARM_HAPROXY")
+        command = self._required(program())
         protocol = " proto h2" if grpc else ""
         servers = "\n".join(
             f"    server w{index} {endpoint}{protocol}"
@@ -80,23 +69,15 @@ class HaProxy:
             listener.bind(("127.0.0.1", 0))
             listener.listen(1024)
             self.address = "127.0.0.1:%d" % listener.getsockname()[1]
-            config = os.path.join(self._folder, "haproxy.cfg")
-            with open(config, "w", encoding="utf-8") as file:
-                file.write(_CONFIG.format(
-                    stats=self._stats, fd=listener.fileno(), servers=servers,
-                    server_timeout_ms=server_timeout_ms, protocol=protocol,
-                    retry=_RETRY.format(retries=retries) if retries else
-                    "    retries 0"))
+            config = self._write_config("haproxy.cfg", _CONFIG.format(
+                stats=self._stats, fd=listener.fileno(), servers=servers,
+                server_timeout_ms=server_timeout_ms, protocol=protocol,
+                retry=_RETRY.format(retries=retries) if retries else
+                "    retries 0"))
             self._processes.start(
                 self.NAME, [command, "-db", "-q", "-f", config],
                 pass_fds=[listener.fileno()])
-        deadline = time.monotonic() + READY_S
-        while path is not None and http_get(self.address, path)[0] != 200:
-            self._processes.check_alive()
-            if time.monotonic() > deadline:
-                raise RuntimeError(
-                    f"haproxy does not reach {path} in {READY_S} s")
-            time.sleep(0.05)
+        self._await_answer(self.address, path)
         return self.address
 
     def retries(self):
