@@ -1,6 +1,6 @@
-"""What a hop costs: HAProxy against the frontend's `none` and `hybrid`.
+"""What a hop costs: HAProxy against the frontend under each policy.
 
-    hop_cost.py [--repeats 5] [--seconds 5]
+    hop_cost.py [--repeats 5] [--seconds 5] [--size "12 KB"] [--policy none]
 
 Four workers with a stub model (parm-test-worker) serve everybody, HAProxy by
 their HTTP ports, the frontend by ZeroMQ. For each size of query the candidates
@@ -15,27 +15,21 @@ status: 0 done, 1 failed, 3 every run of a figure was refused, and its size left
 out.
 """
 
-import argparse
 import os
 import statistics
 import sys
-from functools import partial
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
 sys.path.insert(0, ROOT)
 
-from experiments.bench import stub_bundles  # noqa: E402
-from experiments.bench.hop_runs import (  # noqa: E402
-    cpu_ratio, in_turns, run_frontend_load, run_load, table, text)
+from experiments.bench import hop_runs, stub_bundles  # noqa: E402
+from experiments.bench.hop_runs import cpu_ratio, in_turns, text  # noqa: E402
 from experiments.harness import driver  # noqa: E402
-from experiments.harness.frontend import wait_until_ready  # noqa: E402
 from experiments.harness.haproxy import HaProxy  # noqa: E402
 from experiments.harness.processes import ProcessSet  # noqa: E402
-from experiments.harness.record import RunRecord  # noqa: E402
 from experiments.harness.served_load import write_json  # noqa: E402
 
-MODEL = stub_bundles.MODEL
 # Shape of a query, and the rate that two cores can serve beside the load.
 SIZES = {
     "3 KB": ((1, 28, 28), 2000),
@@ -45,78 +39,49 @@ SIZES = {
 NUM_WORKERS = 4
 REDUNDANCY = {
     "none": {"policy": "none"},
+    "hedge": {"policy": "hedge"},
+    "replicate": {"policy": "replicate"},
+    "backup": {"policy": "backup", "code": {"scheme": "pack", "k": 4}},
+    "coded": {"policy": "coded", "code": {"scheme": "sum", "k": 2}},
     "hybrid": {"policy": "hybrid", "code": {"scheme": "sum", "k": 2}},
 }
-CANDIDATES = ("haproxy", *REDUNDANCY, "direct")
+# Most CPU time, in HAProxy's.
 GOALS = {"none": 1.5, "hybrid": 3.0}
 
 
-class SizeBench:
-    """One size of query: its workers, hops, data."""
+class SizeBench(hop_runs.SizeBench):
 
     def __init__(self, args, name, processes, folder):
-        shape, self._rate = SIZES[name]
-        self._args = args
+        shape, rate = SIZES[name]
+        self._rate = args.rate or rate
+        super().__init__(args, shape, processes, folder)
         self._name = name
-        self._processes = processes
-        self._folder = folder
-        os.makedirs(folder, exist_ok=True)
-        num_floats = 1
-        for dimension in shape:
-            num_floats *= dimension
-        self._data = stub_bundles.write_data(
-            os.path.join(folder, "data"), num_floats)
-        bundles = stub_bundles.write_bundles(folder, shape)
+        bundles = [*stub_bundles.write_bundles(folder, shape),
+                   stub_bundles.write_backup(folder, shape)]
         ready = [self._start_worker(index, bundles)
                  for index in range(NUM_WORKERS)]
-        self._hops = {"direct": (None, ready[0]["http"], None)}
-        self._start_haproxy([each["http"] for each in ready])
-        for policy in REDUNDANCY:
-            self._start_frontend(policy, [each["zmq"] for each in ready])
-
-    def _binary(self, name):
-        return os.path.join(self._args.bin, name)
+        self.hops["direct"] = (None, ready[0]["http"], None)
+        self.hops["haproxy"] = (
+            HaProxy.NAME, HaProxy(processes, folder).start(
+                [each["http"] for each in ready], "/v2/health/ready"), None)
+        for policy in args.policy:
+            process, words = self.start_frontend(
+                policy, REDUNDANCY[policy],
+                [{"endpoint": each["zmq"]} for each in ready], "500ms")
+            self.hops[policy] = (process, words["http"], words["metrics"])
 
     def _start_worker(self, index, bundles):
         name = f"w{index}"
         config = write_json(os.path.join(self._folder, f"{name}.yaml"), {
             "id": name, "bind": "tcp://127.0.0.1:0",
             "bundles": [{"path": path} for path in bundles]})
-        self._processes.start(name, [
-            self._binary("parm-test-worker"), "--config", config,
-            "--http-port", "0", "--log-level", "warn"])
-        return self._processes.wait_ready(name)
-
-    def _start_haproxy(self, endpoints):
-        proxy = HaProxy(self._processes, self._folder)
-        address = proxy.start(endpoints, "/v2/health/ready")
-        self._hops["haproxy"] = (HaProxy.NAME, address, None)
-
-    def _start_frontend(self, policy, endpoints):
-        config = write_json(
-            os.path.join(self._folder, f"frontend-{policy}.yaml"), {
-                "workers": [{"endpoint": each} for each in endpoints],
-                "models": [{"name": MODEL, "deadline": "500ms",
-                            "redundancy": REDUNDANCY[policy]}]})
-        name = f"frontend-{policy}"
-        self._processes.start(name, [
-            self._binary("parm-frontend"), "--config", config,
-            "--http-port", "0", "--allow-grpc=false",
-            "--metrics-port", "0"])
-        address = self._processes.wait_ready(name)
-        wait_until_ready(address["http"], MODEL)
-        self._hops[policy] = (name, address["http"], address["metrics"])
+        return self.start(name, "parm-test-worker", "--config", config,
+                          "--http-port", "0", "--log-level", "warn")
 
     def run(self, candidate, repeat):
-        """One run's entry of the record."""
-        name, address, metrics = self._hops[candidate]
-        run = partial(run_frontend_load, metrics) if metrics else run_load
-        return run(
-            self._processes, self._args.bin, self._folder, address,
-            name and self._processes.pid(name), model=MODEL,
-            data=f"idx:{self._data}", rate=self._rate,
-            duration=f"{self._args.seconds}s", seed=repeat + 1, repeat=repeat,
-            policy=candidate, scenario=self._name, workers=NUM_WORKERS)
+        return self.load(candidate, rate=self._rate, seed=repeat + 1,
+                         repeat=repeat, scenario=self._name,
+                         workers=NUM_WORKERS)
 
 
 def summary_rows(name, runs, record):
@@ -126,15 +91,17 @@ def summary_rows(name, runs, record):
         run["latency_from_send_ms"]["p50"] for run in runs["direct"])
     for candidate, entries in runs.items():
         p50_us = [run["latency_from_send_ms"]["p50"] * 1e3 for run in entries]
-        cpu = ("-" if candidate == "direct" else
-               text([run["cpu_us_per_query"] for run in entries], 1))
-        ratio = "-"
-        if candidate in GOALS:
+        cpu = ratio = "-"
+        if candidate != "direct":
+            cpu = text([run["cpu_us_per_query"] for run in entries], 1)
+        if candidate in REDUNDANCY:
             value, least, largest = cpu_ratio(entries, runs["haproxy"])
             record.add_to_config(f"{name}: {candidate} over haproxy", value)
-            reached = "reached" if value <= GOALS[candidate] else "missed"
-            ratio = (f"{value:.2f} ({least:.2f} .. {largest:.2f}); goal "
-                     f"{GOALS[candidate]:g}: {reached}")
+            ratio = f"{value:.2f} ({least:.2f} .. {largest:.2f})"
+            goal = GOALS.get(candidate)
+            if goal is not None:
+                reached = "reached" if value <= goal else "missed"
+                ratio += f"; goal {goal:g}: {reached}"
         extra = [run["extra_jobs_per_query"] for run in entries
                  if run["extra_jobs_per_query"] is not None]
         rows.append([
@@ -148,13 +115,14 @@ def measure(args, record):
     rows = [["query", "hop", "runs", "CPU-us per query", "over HAProxy",
              "p50 us", "added p50 us", "extra jobs"]]
     status = 0
+    candidates = ("haproxy", *args.policy, "direct")
     for name in args.size or SIZES:
         folder = os.path.join(args.out, name.replace(" ", ""))
         with ProcessSet(folder) as processes:
             bench = SizeBench(args, name, processes, folder)
-            runs = in_turns("hop_cost", name, CANDIDATES, args.repeats,
+            runs = in_turns("hop_cost", name, candidates, args.repeats,
                             bench.run, record)
-        if len(runs) < len(CANDIDATES):
+        if len(runs) < len(candidates):
             status = 3
         else:
             rows += summary_rows(name, runs, record)
@@ -162,34 +130,14 @@ def measure(args, record):
 
 
 def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--size", action="append", choices=list(SIZES),
+    parser = hop_runs.arguments(__doc__, "build/bench/hop", SIZES)
+    parser.add_argument("--policy", action="append", choices=list(REDUNDANCY),
                         help="instead of all")
-    parser.add_argument("--seconds", type=int, default=5)
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--bin", default=os.path.join(ROOT,
-                                                      "build/release/bin"))
-    parser.add_argument("--out", default=os.path.join(ROOT,
-                                                      "build/bench/hop"))
+    parser.add_argument("--rate", type=float,
+                        help="queries per second, instead of each size's own")
     args = parser.parse_args()
-    for name in ("out", "bin"):
-        setattr(args, name, os.path.abspath(getattr(args, name)))
-    os.makedirs(args.out, exist_ok=True)
-    record = RunRecord("hop_cost", 1, {
-        "seconds": args.seconds, "repeats": args.repeats,
-        "load_average_at_start": os.getloadavg()[0]})
-    try:
-        rows, status = measure(args, record)
-    finally:
-        record.add_to_config("load_average_at_end", os.getloadavg()[0])
-        record.write(os.path.join(args.out, "hop_cost.json"),
-                     os.path.join(args.bin, "parm-load"))
-    print(table(rows))
-    with open(os.path.join(args.out, "hop_cost.md"), "w",
-              encoding="utf-8") as file:
-        file.write(table(rows) + "\n")
-    return status
+    args.policy = args.policy or list(REDUNDANCY)
+    return hop_runs.run_bench("hop_cost", args, measure)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,6 @@ Exit status: 0 done, 1 failed, 3 every run of a figure was refused, and it is
 left out.
 """
 
-import argparse
 import os
 import sys
 from functools import partial
@@ -29,17 +28,13 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
 sys.path.insert(0, ROOT)
 
-from experiments.bench import stub_bundles  # noqa: E402
+from experiments.bench import hop_runs, stub_bundles  # noqa: E402
 from experiments.bench.hop_runs import (  # noqa: E402
-    cpu_ratio, in_turns, of_same_repeat, run_frontend_load, run_load, table,
-    text)
+    cpu_ratio, in_turns, of_same_repeat, text)
 from experiments.harness import driver  # noqa: E402
-from experiments.harness.frontend import wait_until_ready  # noqa: E402
 from experiments.harness.haproxy import HaProxy  # noqa: E402
 from experiments.harness.nginx import Nginx  # noqa: E402
 from experiments.harness.processes import ProcessSet  # noqa: E402
-from experiments.harness.record import RunRecord  # noqa: E402
-from experiments.harness.served_load import write_json  # noqa: E402
 
 MODEL = stub_bundles.MODEL
 NUM_SERVERS = 4
@@ -56,22 +51,13 @@ GOALS = {("http", "12 KB", "none"): 1.5, ("http", "602 KB", "none"): 1.2,
 READY_PATH = {"http": "/v2/health/ready", "grpc": None}
 
 
-class SizeBench:
-    """One protocol and size of query: its servers, proxies, data."""
+class SizeBench(hop_runs.SizeBench):
+    """Of one protocol: its servers and proxies."""
 
     def __init__(self, args, protocol, size, processes, folder):
-        self._args = args
+        super().__init__(args, SHAPES[size], processes, folder)
         self._protocol = protocol
         self._size = size
-        self._processes = processes
-        self._folder = folder
-        self._shape = SHAPES[size]
-        os.makedirs(folder, exist_ok=True)
-        num_floats = 1
-        for dimension in self._shape:
-            num_floats *= dimension
-        self._data = stub_bundles.write_data(
-            os.path.join(folder, "data"), num_floats)
         self._servers = [self._start_server(index)
                          for index in range(NUM_SERVERS)]
         start = {"haproxy": self._start_haproxy, "nginx": self._start_nginx,
@@ -79,28 +65,23 @@ class SizeBench:
                  "none": partial(self._start_frontend, "none"),
                  "hybrid": partial(self._start_frontend, "hybrid"),
                  "direct": lambda: (None, self._servers[0], None)}
-        # Candidate -> its process, its address, where it tells metrics.
-        self._hops = {candidate: start[candidate]()
-                      for candidate in CANDIDATES[protocol]}
-
-    def _binary(self, name):
-        return os.path.join(self._args.bin, name)
+        for candidate in CANDIDATES[protocol]:
+            self.hops[candidate] = start[candidate]()
 
     def _start_server(self, index):
-        name = f"server{index}"
-        self._processes.start(name, [
-            self._binary("parm-null-server"), "--model", MODEL, "--input-name",
-            "x", "--shape", ",".join(map(str, self._shape)), "--classes", "2",
-            *(["--grpc-port", "0"] if self._protocol == "grpc" else [])])
-        return self._processes.wait_ready(name)[self._protocol]
+        return self.start(
+            f"server{index}", "parm-null-server", "--model", MODEL,
+            "--input-name", "x", "--shape", ",".join(map(str, self._shape)),
+            "--classes", "2",
+            *(["--grpc-port", "0"] if self._protocol == "grpc" else [])
+        )[self._protocol]
 
     def _start_bare(self):
-        name = "bare"
-        command = [self._binary("parm-bare-grpc-proxy")]
+        servers = []
         for server in self._servers:
-            command += ["--server", server]
-        self._processes.start(name, command)
-        return name, self._processes.wait_ready(name)["grpc"], None
+            servers += ["--server", server]
+        ready = self.start("bare", "parm-bare-grpc-proxy", *servers)
+        return "bare", ready["grpc"], None
 
     def _start_haproxy(self):
         address = HaProxy(self._processes, self._folder).start(
@@ -125,36 +106,22 @@ class SizeBench:
                 {"name": MODEL, "model": MODEL + "-parity",
                  "bundle": parity}]}
             redundancy["code"] = {"scheme": "sum", "k": 2}
-        config = write_json(
-            os.path.join(self._folder, f"frontend-{policy}.yaml"), {
-                "workers": [{"endpoint": f"{self._protocol}://{each}",
-                             **serves} for each in self._servers],
-                "models": [{"name": MODEL, "deadline": "60s",
-                            "redundancy": redundancy}]})
-        name = f"frontend-{policy}"
-        self._processes.start(name, [
-            self._binary("parm-frontend"), "--config", config,
-            "--http-port", "0", "--metrics-port", "0",
-            *(["--grpc-port", "0"] if self._protocol == "grpc" else
-              ["--allow-grpc=false"])])
-        ready = self._processes.wait_ready(name)
-        wait_until_ready(ready["http"], MODEL)
+        name, ready = self.start_frontend(
+            policy, redundancy,
+            [{"endpoint": f"{self._protocol}://{each}", **serves}
+             for each in self._servers], "60s",
+            "--grpc-port 0" if self._protocol == "grpc" else
+            "--allow-grpc=false")
         return name, ready[self._protocol], ready["metrics"]
 
     def run(self, candidate, repeat):
-        """One run's entry of the record."""
-        name, address, metrics = self._hops[candidate]
-        rate = self._args.rate or RATES[self._protocol][self._size]
-        run = partial(run_frontend_load, metrics) if metrics else run_load
         flags = {"connections": 4} if self._protocol == "grpc" else {}
-        return run(
-            self._processes, self._args.bin, self._folder,
-            f"{self._protocol}://{address}",
-            name and self._processes.pid(name), model=MODEL,
-            data=f"idx:{self._data}", rate=rate,
-            duration=f"{self._args.seconds}s", seed=repeat + 1, repeat=repeat,
-            policy=candidate, scenario=f"{self._protocol}, {self._size}",
-            workers=NUM_SERVERS, **flags)
+        return self.load(
+            candidate, self._protocol,
+            rate=self._args.rate or RATES[self._protocol][self._size],
+            seed=repeat + 1, repeat=repeat,
+            scenario=f"{self._protocol}, {self._size}", workers=NUM_SERVERS,
+            **flags)
 
 
 def latency_cells(entries, direct):
@@ -212,39 +179,14 @@ def measure(args, record):
 
 
 def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = hop_runs.arguments(__doc__, "build/bench/proxy", SHAPES)
     parser.add_argument("--protocol", action="append", choices=list(RATES),
-                        help="instead of all")
-    parser.add_argument("--size", action="append", choices=list(SHAPES),
                         help="instead of all")
     parser.add_argument("--rate", type=float,
                         help="queries per second, instead of each size's own")
-    parser.add_argument("--seconds", type=int, default=5)
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--bin", default=os.path.join(ROOT,
-                                                      "build/release/bin"))
-    parser.add_argument("--out", default=os.path.join(ROOT,
-                                                      "build/bench/proxy"))
     args = parser.parse_args()
-    for name in ("out", "bin"):
-        setattr(args, name, os.path.abspath(getattr(args, name)))
-    os.makedirs(args.out, exist_ok=True)
-    record = RunRecord("proxy_cost", 1, {
-        "seconds": args.seconds, "repeats": args.repeats,
-        "rates": args.rate or RATES,
-        "load_average_at_start": os.getloadavg()[0]})
-    try:
-        rows, status = measure(args, record)
-    finally:
-        record.add_to_config("load_average_at_end", os.getloadavg()[0])
-        record.write(os.path.join(args.out, "proxy_cost.json"),
-                     os.path.join(args.bin, "parm-load"))
-    print(table(rows))
-    with open(os.path.join(args.out, "proxy_cost.md"), "w",
-              encoding="utf-8") as file:
-        file.write(table(rows) + "\n")
-    return status
+    return hop_runs.run_bench("proxy_cost", args, measure,
+                              rates=args.rate or RATES)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ is its own parity model for the code `sum`.
 
 import hashlib
 import json
+import math
 import os
 import struct
 
@@ -58,18 +59,20 @@ def _write(folder, manifest, model_file):
                   file)
 
 
-def write_bundles(folder, shape, k=2):
-    """(deployed, parity of `sum` over k): FP32 `shape`, two outputs."""
-    size = 1
-    for dimension in shape:
-        size *= dimension
-    model_file = (f"parm-linear 2\nseed 1\ninputs {size}\noutputs 2\nscale 1\n"
-                  f"bias 0\ncells 1\n").encode()
-    manifest = {
+def _deployed(shape):
+    """(manifest, model file): FP32 `shape`, two outputs."""
+    return {
         "format": 1, "model": MODEL, "version": "1", "role": "deployed",
         "inputs": [{"name": "x", "datatype": "FP32", "shape": [-1, *shape]}],
         "outputs": [{"name": "logits", "datatype": "FP32", "shape": [-1, 2]}],
-        "preprocessing": "none"}
+        "preprocessing": "none"}, (
+            f"parm-linear 2\nseed 1\ninputs {math.prod(shape)}\noutputs 2\n"
+            "scale 1\nbias 0\ncells 1\n").encode()
+
+
+def write_bundles(folder, shape, k=2):
+    """(deployed, parity of `sum` over k) for queries of FP32 `shape`."""
+    manifest, model_file = _deployed(shape)
     deployed = os.path.join(folder, "deployed")
     parity = os.path.join(folder, "parity")
     _write(deployed, manifest, model_file)
@@ -78,6 +81,14 @@ def write_bundles(folder, shape, k=2):
         "lineage": {"deployed_sha256": _bundle_id(manifest, model_file),
                     "code": {"scheme": "sum", "k": k, "r": 1}}}, model_file)
     return deployed, parity
+
+
+def write_backup(folder, shape):
+    """The same model as a backup of itself."""
+    manifest, model_file = _deployed(shape)
+    backup = os.path.join(folder, "backup")
+    _write(backup, {**manifest, "role": "backup"}, model_file)
+    return backup
 
 
 def write_data(folder, num_floats, num_samples=32):
