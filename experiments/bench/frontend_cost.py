@@ -25,7 +25,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
 sys.path.insert(0, ROOT)
 
 from experiments.demo import bundles as demo_bundles  # noqa: E402
-from experiments.harness import driver  # noqa: E402
+from experiments.harness import driver, usage  # noqa: E402
 from experiments.harness.frontend import (  # noqa: E402
     Metrics, wait_until_ready)
 from experiments.harness.processes import ProcessSet  # noqa: E402
@@ -143,12 +143,6 @@ class Bench:
         return json.loads(text)
 
 
-def resident_mb(pid):
-    with open(f"/proc/{pid}/statm", encoding="utf-8") as file:
-        pages = int(file.read().split()[1])
-    return pages * os.sysconf("SC_PAGESIZE") / 1e6
-
-
 def alternating(candidates, repeat):
     """Who is first changes: the machine may warm up, or tire."""
     candidates = list(candidates)
@@ -248,7 +242,7 @@ def measure_memory(bench, args):
             queries = metrics.total("parm_queries_total")
             if goals and queries >= goals[0]:
                 goals.pop(0)
-                rss_mb = resident_mb(processes.pid(name))
+                rss_mb = usage.resident_mb(processes.pid(name))
                 first_mb = first_mb or rss_mb
                 by_queries[round(queries)] = rss_mb
                 print(f"{queries:9.0f}  {rss_mb:6.1f}  "
@@ -259,7 +253,7 @@ def measure_memory(bench, args):
         if load.returncode not in (0, 3):
             raise RuntimeError(f"parm-load ended with status "
                                f"{load.returncode}")
-        rss_mb = resident_mb(processes.pid(name))
+        rss_mb = usage.resident_mb(processes.pid(name))
         bench.record.add_to_config("rss_mb_by_queries", by_queries)
         run = bench.take(out)
         if run is None or first_mb is None:

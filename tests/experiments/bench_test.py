@@ -1,0 +1,93 @@
+"""The benches of a shard, of hops and of parm-sim, each run once and briefly:
+every figure comes from queries that were answered.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import unittest
+
+ROOT = os.environ["PARM_SOURCE"]
+sys.path.insert(0, ROOT)
+
+from experiments.harness import haproxy  # noqa: E402
+
+
+class BenchTest(unittest.TestCase):
+
+    def run_bench(self, script, *arguments):
+        """Its run record, and the cells of its table but for the heading."""
+        with tempfile.TemporaryDirectory() as folder:
+            done = subprocess.run(
+                [sys.executable,
+                 os.path.join(ROOT, "experiments", "bench", script),
+                 *arguments, "--bin", os.environ["PARM_BIN"], "--out", folder,
+                 "--repeats", "1"],
+                capture_output=True, text=True, timeout=280, check=False)
+            # A slow machine may send late; then the record says so.
+            self.assertIn(done.returncode, (0, 3), done.stderr)
+            [name] = [each for each in os.listdir(folder)
+                      if each.endswith(".md")]
+            with open(os.path.join(folder, name), encoding="utf-8") as file:
+                rows = [[cell.strip() for cell in line.strip("| \n").split("|")]
+                        for line in file]
+            with open(os.path.join(folder, name[:-2] + "json"),
+                      encoding="utf-8") as file:
+                record = json.load(file)
+        self.assertEqual({len(row) for row in rows}, {len(rows[0])})
+        if not any(run["refused"] for run in record["runs"]):
+            self.assertEqual(done.returncode, 0, done.stderr)
+        return record, rows[2:]
+
+    def expect_answers(self, record, policies):
+        self.assertEqual({run["policy"] for run in record["runs"]}, policies)
+        for run in record["runs"]:
+            self.assertGreater(run["queries"], 0)
+            self.assertEqual(run["answers"]["error"], 0, run)
+            self.assertEqual(run["answers"]["lost"], 0, run)
+
+    @unittest.skipUnless(len(os.sched_getaffinity(0)) > 1, "one core only")
+    def test_a_shard_on_its_own_core_answers(self):
+        record, rows = self.run_bench(
+            "shard_load.py", "ceiling", "--rates", "40", "--seconds", "1")
+        self.expect_answers(record, {"none", "hybrid"})
+        for row in rows:
+            self.assertEqual(row[1], "40")
+            self.assertGreater(float(row[5].split()[0]), 0)
+
+    def test_idle_and_loaded_frontends_are_told_by_workers(self):
+        record, rows = self.run_bench(
+            "shard_load.py", "workers", "--workers", "2", "3", "--rates", "0",
+            "40", "--seconds", "1", "--policy", "none")
+        self.expect_answers(record, {"none"})
+        self.assertEqual([row[:3] for row in rows if row[2] == "0"],
+                         [["2", "none", "0"], ["3", "none", "0"]])
+        for row in rows:
+            self.assertGreater(float(row[6].split()[0]), 1)
+
+    @unittest.skipUnless(haproxy.program(), "haproxy is not installed")
+    def test_every_policy_is_a_hop(self):
+        policies = {"none", "hedge", "replicate", "backup", "coded", "hybrid"}
+        record, _ = self.run_bench("hop_cost.py", "--size", "12 KB", "--rate",
+                                   "40", "--seconds", "1")
+        self.expect_answers(record, policies | {"haproxy", "direct"})
+        extra = {run["policy"]: run["extra_jobs_per_query"]
+                 for run in record["runs"]}
+        self.assertLess(extra["none"], 0.1)
+        for policy in ("replicate", "hybrid"):
+            self.assertGreater(extra[policy], 0, policy)
+
+    def test_simulated_queries_are_timed(self):
+        record, rows = self.run_bench(
+            "sim_speed.py", "--servers", "8", "100", "--queries", "2000",
+            "--policy", "none")
+        self.assertEqual([run["workers"] for run in record["runs"]], [8, 100])
+        [row] = rows
+        self.assertGreater(float(row[1].split()[0]), 0)
+        self.assertIn("goal 4", row[-1])
+
+
+if __name__ == "__main__":
+    unittest.main()
