@@ -1,5 +1,7 @@
 #include "experiments/bench/null_server.h"
 
+#include <algorithm>
+#include <array>
 #include <optional>
 #include <thread>
 #include <utility>
@@ -41,18 +43,23 @@ oip::ModelMetadata NullModelMetadata(const NullServerOptions& options) {
 }
 
 oip::InferResponse NullResponse(const NullServerOptions& options,
-                                int predicted_class) {
-  std::vector<float> row(static_cast<size_t>(options.num_classes), 0.0F);
-  row[static_cast<size_t>(predicted_class)] = 1.0F;
+                                int predicted_class, size_t num_rows) {
+  const auto num_classes = static_cast<size_t>(options.num_classes);
+  std::vector<float> rows(num_rows * num_classes, 0.0F);
+  for (size_t i = 0; i < num_rows; ++i) {
+    rows[i * num_classes +
+         (static_cast<size_t>(predicted_class) + i) % num_classes] = 1.0F;
+  }
   const auto bytes =
-      absl::MakeConstSpan(reinterpret_cast<const std::byte*>(row.data()),
-                          row.size() * sizeof(float));
+      absl::MakeConstSpan(reinterpret_cast<const std::byte*>(rows.data()),
+                          rows.size() * sizeof(float));
   oip::InferResponse response{.model_name = options.model,
                               .model_version = "1"};
-  response.outputs.push_back({.spec = {.name = "output",
-                                       .datatype = DataType::kFp32,
-                                       .shape = {1, options.num_classes}},
-                              .data = Buffer::CopyOf(bytes)});
+  response.outputs.push_back(
+      {.spec = {.name = "output",
+                .datatype = DataType::kFp32,
+                .shape = {static_cast<int64_t>(num_rows), options.num_classes}},
+       .data = Buffer::CopyOf(bytes)});
   return response;
 }
 
@@ -104,9 +111,15 @@ class NullServer::Impl {
 
   /// The body of an answer does not depend on the query beyond its class.
   void WriteReplies() {
+    std::vector<int64_t> shape = options_.input.shape;
+    if (!shape.empty()) shape[0] = 1;
+    sample_bytes_ = static_cast<size_t>(
+        NumBytes(options_.input.datatype, shape).value_or(0));
     for (int best = 0; best < options_.num_classes; ++best) {
-      replies_.push_back(
-          *oip::WriteInferResponse(NullResponse(options_, best), {}, true));
+      for (const bool binary : {false, true}) {
+        replies_[binary].push_back(
+            *oip::WriteInferResponse(NullResponse(options_, best), {}, binary));
+      }
     }
   }
 
@@ -142,19 +155,20 @@ class NullServer::Impl {
               : oip::WriteModelMetadata(NullModelMetadata(options_));
     } else {
       const auto length = request["Inference-Header-Content-Length"];
-      uint64_t json_bytes = 0;
-      if (!absl::SimpleAtoi(absl::string_view(length.data(), length.size()),
+      const bool binary = !length.empty();
+      uint64_t json_bytes = request.body().size();
+      if (binary &&
+          !absl::SimpleAtoi(absl::string_view(length.data(), length.size()),
                             &json_bytes)) {
         return;
       }
       const auto body = absl::MakeConstSpan(
           reinterpret_cast<const std::byte*>(request.body().data()),
           request.body().size());
+      const auto tensor =
+          body.subspan(std::min<size_t>(json_bytes, body.size()));
       NullAnswer answer;
-      if (options_.answer != nullptr) {
-        answer = options_.answer(
-            body.subspan(std::min<size_t>(json_bytes, body.size())));
-      }
+      if (options_.answer != nullptr) answer = options_.answer(tensor);
       if (answer.kind == NullAnswer::Kind::kHangUp) return;
       if (answer.kind == NullAnswer::Kind::kSilence) {
         // Open until the client gives up, as with a server that hangs.
@@ -162,7 +176,7 @@ class NullServer::Impl {
                                    [session](error_code) {});
         return;
       }
-      FillReply(answer, &session->reply);
+      FillReply(answer, binary, NumRows(tensor), &session->reply);
     }
     session->reply.prepare_payload();
     http::async_write(session->socket, session->reply,
@@ -171,7 +185,13 @@ class NullServer::Impl {
                       });
   }
 
-  void FillReply(const NullAnswer& answer,
+  /// One where nobody can tell: of JSON, and of samples of variable size.
+  size_t NumRows(absl::Span<const std::byte> tensor) const {
+    if (sample_bytes_ == 0) return 1;
+    return std::max<size_t>(1, tensor.size() / sample_bytes_);
+  }
+
+  void FillReply(const NullAnswer& answer, bool binary, size_t num_rows,
                  http::response<http::string_body>* reply) {
     reply->result(static_cast<unsigned>(answer.status));
     if (!answer.source.empty()) reply->set("x-parm-source", answer.source);
@@ -179,10 +199,23 @@ class NullServer::Impl {
       reply->body() = oip::WriteError("as the test asked");
       return;
     }
-    const oip::EncodedBody& encoded =
-        replies_[static_cast<size_t>(answer.predicted_class)];
-    reply->set("Inference-Header-Content-Length",
-               std::to_string(encoded.json.size()));
+    if (num_rows == 1) {
+      WriteBody(replies_[binary][static_cast<size_t>(answer.predicted_class)],
+                reply);
+    } else {
+      WriteBody(*oip::WriteInferResponse(
+                    NullResponse(options_, answer.predicted_class, num_rows),
+                    {}, binary),
+                reply);
+    }
+  }
+
+  static void WriteBody(const oip::EncodedBody& encoded,
+                        http::response<http::string_body>* reply) {
+    if (encoded.binary) {
+      reply->set("Inference-Header-Content-Length",
+                 std::to_string(encoded.json.size()));
+    }
     reply->body() = encoded.json;
     for (const Buffer& tensor : encoded.tensors) {
       reply->body().append(reinterpret_cast<const char*>(tensor.bytes().data()),
@@ -192,7 +225,9 @@ class NullServer::Impl {
 
   const NullServerOptions options_;
   uint16_t port_ = 0;
-  std::vector<oip::EncodedBody> replies_;  // by class
+  size_t sample_bytes_ = 0;
+  // By whether they are binary, and by class.
+  std::array<std::vector<oip::EncodedBody>, 2> replies_;
   asio::io_context context_{1};
   asio::ip::tcp::acceptor acceptor_{context_};
   std::thread thread_;

@@ -24,6 +24,7 @@ struct NullAnswer {
   Kind kind = Kind::kReply;
   int status = 200;    // of HTTP; over gRPC 503 is UNAVAILABLE, others INTERNAL
   std::string source;  // x-parm-source; empty: there is none
+  /// Of the first row; over HTTP each further row names the next class.
   int predicted_class = 0;
 };
 
@@ -33,15 +34,16 @@ struct NullServerOptions {
   TensorSpec input{
       .name = "input", .datatype = DataType::kFp32, .shape = {-1, 1, 28, 28}};
   int num_classes = 10;
-  /// Gets the tensor's bytes. Called on the server's thread, over gRPC on the
-  /// library's, several at once. None: class 0, and nobody looks at the query.
+  /// Gets the tensor's bytes, none of one in JSON. Called on the server's
+  /// thread, over gRPC on the library's, several at once. None: class 0, and
+  /// nobody looks at the query.
   std::function<NullAnswer(absl::Span<const std::byte> tensor)> answer;
 };
 
 /// What the server says, whatever the protocol.
 oip::ModelMetadata NullModelMetadata(const NullServerOptions& options);
 oip::InferResponse NullResponse(const NullServerOptions& options,
-                                int predicted_class);
+                                int predicted_class, size_t num_rows = 1);
 
 /// Runs on a thread of its own from Create to the destructor.
 class NullServer {

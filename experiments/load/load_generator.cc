@@ -67,6 +67,7 @@ class Run : public LoadClient::Listener {
         wire_(wire),
         schedule_(std::move(schedule)),
         samples_(static_cast<size_t>(data.num_samples), options.arrivals.seed),
+        batches_(options.batches, options.arrivals.seed),
         report_{.tally = LoadTally(options.deadline)} {}
 
   absl::StatusOr<LoadReport> Execute();
@@ -80,16 +81,24 @@ class Run : public LoadClient::Listener {
   struct Query {
     Time due{};
     std::optional<Time> sent;
-    size_t sample = 0;
+    size_t sample = 0;  // the first of its images
+    size_t images = 1;
     bool measured = false;
+  };
+  // What an answer says: how it came about, and for how many images rightly.
+  struct Verdict {
+    Outcome outcome = Outcome::kError;
+    int right = 0;
   };
 
   /// True if there was a connection for it.
   bool SendNext(Time now);
   void Advance();
-  void End(const Query& query, Time now, Outcome outcome, bool right,
-           bool shed);
-  Outcome Judge(const Query& query, ServerReply reply, bool* right);
+  void End(const Query& query, Time now, Verdict verdict, bool shed);
+  Verdict Judge(const Query& query, ServerReply reply);
+  /// How many of the query's images these are the right classes of.
+  int NumRight(const Query& query, absl::Span<const int> classes) const;
+  int NumDeployedRight(const Query& query) const;
   void NoteSend(Duration offset);
   void FinishReport();
 
@@ -99,6 +108,7 @@ class Run : public LoadClient::Listener {
   InferWire* const wire_;
   ArrivalSchedule schedule_;
   SampleOrder samples_;
+  BatchMix batches_;
   LoadReport report_;
 
   std::unique_ptr<LoadClient> client_;
@@ -125,6 +135,7 @@ void Run::Advance() {
   }
   next_ = Query{.due = start_ + *offset,
                 .sample = samples_.Next(),
+                .images = batches_.Next(),
                 .measured = *offset >= options_.warm_up};
 }
 
@@ -132,12 +143,13 @@ bool Run::SendNext(Time now) {
   const Query query = *next_;
   const LoadClient::Token token = next_token_++;
   in_flight_.emplace(token, query);
-  if (!client_->Send(token, wire_->head(), wire_->body(query.sample))) {
+  if (!client_->Send(token, wire_->head(query.images),
+                     wire_->body(query.sample, query.images))) {
     in_flight_.erase(token);
     // Nobody waits for it any more: it never got a connection.
     if (now - query.due < options_.client.reply_timeout) return false;
     if (query.measured) report_.tally.RecordSend(now - query.due);
-    End(query, now, Outcome::kLost, /*right=*/false, /*shed=*/false);
+    End(query, now, {.outcome = Outcome::kLost}, /*shed=*/false);
   }
   if (query.measured) {
     if (num_measured_ == 0 && options_.process_id != 0) {
@@ -170,32 +182,49 @@ void Run::OnSent(LoadClient::Token token, Time now) {
   if (query.measured) report_.tally.RecordSend(now - query.due);
 }
 
-Outcome Run::Judge(const Query& query, ServerReply reply, bool* right) {
+Run::Verdict Run::Judge(const Query& query, ServerReply reply) {
   if (!reply.error.empty()) {
     if (report_.first_error.empty()) report_.first_error = reply.error;
-    return Outcome::kError;
+    return {};
   }
   const std::optional<Outcome> source = ParseSource(reply.source);
-  const absl::StatusOr<int> predicted = wire_->PredictedClass(std::move(reply));
+  const absl::StatusOr<absl::Span<const int>> predicted =
+      wire_->PredictedClasses(std::move(reply), query.images);
   if (!source.has_value() || !predicted.ok()) {
     if (report_.first_error.empty()) {
       report_.first_error = predicted.ok()
                                 ? "x-parm-source is none of ours"
                                 : std::string(predicted.status().message());
     }
-    return Outcome::kError;
+    return {};
   }
-  *right = *predicted == data_.labels[query.sample];
-  return *source;
+  return {.outcome = *source, .right = NumRight(query, *predicted)};
+}
+
+int Run::NumRight(const Query& query, absl::Span<const int> classes) const {
+  int right = 0;
+  for (size_t i = 0; i < classes.size(); ++i) {
+    const size_t sample = (query.sample + i) % data_.labels.size();
+    right += classes[i] == data_.labels[sample] ? 1 : 0;
+  }
+  return right;
+}
+
+int Run::NumDeployedRight(const Query& query) const {
+  int right = 0;
+  for (size_t i = 0; i < query.images; ++i) {
+    const size_t sample = (query.sample + i) % reference_.size();
+    right += reference_[sample] == data_.labels[sample] ? 1 : 0;
+  }
+  return right;
 }
 
 void Run::OnReply(LoadClient::Token token, Time now, ServerReply reply) {
   const Query query = in_flight_.at(token);
   in_flight_.erase(token);
   const bool shed = reply.shed;
-  bool right = false;
-  const Outcome outcome = Judge(query, std::move(reply), &right);
-  End(query, now, outcome, right, shed);
+  const Verdict verdict = Judge(query, std::move(reply));
+  End(query, now, verdict, shed);
 }
 
 void Run::OnNoReply(LoadClient::Token token, Time now,
@@ -209,33 +238,36 @@ void Run::OnNoReply(LoadClient::Token token, Time now,
   if (!query.sent.has_value() && query.measured) {
     report_.tally.RecordSend(now - query.due);
   }
-  End(query, now, Outcome::kLost, /*right=*/false, /*shed=*/false);
+  End(query, now, {.outcome = Outcome::kLost}, /*shed=*/false);
 }
 
-void Run::End(const Query& query, Time now, Outcome outcome, bool right,
-              bool shed) {
+void Run::End(const Query& query, Time now, Verdict verdict, bool shed) {
   if (!query.measured) return;
-  FinishedQuery finished{.outcome = outcome,
+  const auto further = static_cast<int64_t>(query.images) - 1;
+  FinishedQuery finished{.outcome = verdict.outcome,
                          .latency = now - query.due,
                          .latency_from_send = now - query.sent.value_or(now),
-                         .right = right,
-                         .shed = shed,
-                         .clean_service = options_.clean_service};
-  if (outcome == Outcome::kLost) {
+                         .samples = static_cast<int>(query.images),
+                         .right = verdict.right,
+                         .shed = shed};
+  if (options_.clean_service > Duration{0}) {
+    finished.clean_service =
+        options_.clean_service + further * options_.clean_extra_sample;
+  }
+  if (verdict.outcome == Outcome::kLost) {
     // As long as anybody could have waited.
     finished.latency =
         std::max(finished.latency, options_.client.reply_timeout);
     finished.latency_from_send = finished.latency;
   }
   if (!reference_.empty()) {
-    finished.deployed_right =
-        reference_[query.sample] == data_.labels[query.sample];
+    finished.deployed_right = NumDeployedRight(query);
   }
   report_.tally.Record(finished);
   if (options_.log_queries) {
     report_.queries.push_back({.due = query.due - start_,
                                .latency = finished.latency,
-                               .outcome = outcome});
+                               .outcome = verdict.outcome});
   }
   last_end_ = now;
 }

@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "base/time.h"
 #include "experiments/load/arrival_schedule.h"
+#include "experiments/load/batch_mix.h"
 #include "experiments/load/infer_wire.h"
 #include "experiments/load/kolmogorov_smirnov.h"
 #include "experiments/load/load_client.h"
@@ -26,8 +27,12 @@ struct LoadOptions {
   /// Queries due before it are sent and answered but not tallied.
   Duration warm_up{0};
   Duration deadline = Milliseconds(500);
-  /// Of the servers where nothing goes wrong; 0: unknown.
+  /// How many images queries hold; empty: one each.
+  std::vector<BatchShare> batches;
+  /// Of the servers where nothing goes wrong, for one image; 0: unknown. And
+  /// how much each further image adds.
   Duration clean_service{0};
+  Duration clean_extra_sample{0};
   /// The sending thread stops sleeping this long before a query is due and
   /// watches the clock instead, as sleeps end late.
   Duration spin = Microseconds(100);

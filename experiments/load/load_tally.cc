@@ -76,11 +76,12 @@ void LoadTally::RecordSend(Duration lag) {
 void LoadTally::Record(const FinishedQuery& query) {
   Kind& kind = kinds_[static_cast<size_t>(query.outcome)];
   ++kind.count;
-  if (query.right) ++kind.right;
+  kind.samples += query.samples;
+  kind.right += query.right;
   if (query.shed) ++shed_;
   if (query.deployed_right.has_value()) {
-    ++reference_count_;
-    if (*query.deployed_right) ++reference_right_;
+    reference_samples_ += query.samples;
+    reference_right_ += *query.deployed_right;
   }
   // A quick error must not look like a quick answer.
   const bool failed = query.outcome == Outcome::kDefault ||
@@ -134,15 +135,15 @@ void LoadTally::FillEntry(RunEntry* entry) const {
                       .over_5_service = Share(over_clean_[2], clean_known_)};
   Kind delivered;
   for (size_t i = 0; i < kSourceNames.size(); ++i) {
-    delivered.count += kinds_[i].count;
+    delivered.samples += kinds_[i].samples;
     delivered.right += kinds_[i].right;
   }
   const auto accuracy_of = [this](Outcome outcome) {
     const Kind& kind = kinds_[static_cast<size_t>(outcome)];
-    return Share(kind.right, kind.count);
+    return Share(kind.right, kind.samples);
   };
-  entry->accuracy = {.deployed = Share(reference_right_, reference_count_),
-                     .delivered = Share(delivered.right, delivered.count),
+  entry->accuracy = {.deployed = Share(reference_right_, reference_samples_),
+                     .delivered = Share(delivered.right, delivered.samples),
                      .exact = accuracy_of(Outcome::kExact),
                      .reconstructed = accuracy_of(Outcome::kReconstructed)};
   entry->refused = RefusalReason();

@@ -40,9 +40,11 @@ struct FinishedQuery {
   Outcome outcome = Outcome::kLost;
   Duration latency{0};            // scheduled send to end
   Duration latency_from_send{0};  // actual send to end
-  bool right = false;             // the answer agrees with the label
-  /// The deployed model is right on this sample; nullopt without a reference.
-  std::optional<bool> deployed_right;
+  int samples = 1;                // that the query held
+  int right = 0;                  // of these the answer agrees with the label
+  /// On how many of them the deployed model is right; nullopt without a
+  /// reference.
+  std::optional<int> deployed_right;
   bool shed = false;  // refused by the server with 503
   /// What the query takes where nothing goes wrong; 0: unknown.
   Duration clean_service{0};
@@ -84,6 +86,7 @@ class LoadTally {
  private:
   struct Kind {
     int64_t count = 0;
+    int64_t samples = 0;
     int64_t right = 0;
   };
 
@@ -92,7 +95,7 @@ class LoadTally {
   int64_t clean_known_ = 0;  // queries whose clean_service is known
   std::array<int64_t, kTailMultiples.size()> over_clean_{};
   int64_t shed_ = 0;
-  int64_t reference_count_ = 0;
+  int64_t reference_samples_ = 0;
   int64_t reference_right_ = 0;
   int64_t sends_late_ = 0;
   LatencyHistogram latency_;

@@ -53,6 +53,8 @@ struct Flags {
   std::string spin = "100us";
   bool send_deadline = false;
   std::string mode;
+  bool json = false;
+  std::string batch_sizes;
   int connections = 16;
   int max_connections = 1024;
   uint64_t seed = 1;
@@ -72,6 +74,7 @@ struct Flags {
   int64_t workers = -1;
   int64_t repeat = 0;
   std::string clean_service = "0s";
+  std::string clean_extra_sample = "0s";
 };
 
 void AddFlags(CLI::App& app, Flags& flags) {
@@ -109,6 +112,12 @@ void AddFlags(CLI::App& app, Flags& flags) {
                "Also send the deadline as parm_deadline_us");
   app.add_option("--mode", flags.mode, "Sent as parm_mode")
       ->check(CLI::IsMember({"exact", "balanced", "fast"}));
+  app.add_flag("--json", flags.json,
+               "Tensors as JSON numbers, both ways; HTTP only");
+  app.add_option("--batch-sizes", flags.batch_sizes,
+                 "Queries of several images, as 1:0.7,4:0.3: share of the "
+                 "queries that hold so many; default: one each")
+      ->type_name("SAMPLES:SHARE,...");
   app.add_option("--timeout", flags.timeout, "After it a query is lost")
       ->capture_default_str();
   app.add_option("--connections", flags.connections, "Opened at the start")
@@ -144,6 +153,8 @@ void AddFlags(CLI::App& app, Flags& flags) {
   app.add_option("--clean-service", flags.clean_service,
                  "Mean service time where nothing goes wrong, as 20ms; the "
                  "record then has the shares of queries over 2, 3, 5 of it");
+  app.add_option("--clean-extra-sample", flags.clean_extra_sample,
+                 "What each further image of a query adds to it");
 }
 
 absl::StatusOr<std::vector<RateStep>> ToRateSteps(const Flags& flags,
@@ -230,6 +241,11 @@ absl::StatusOr<LoadOptions> ToLoadOptions(const Flags& flags) {
   PARM_ASSIGN_OR_RETURN(options.deadline, ParseDuration(flags.deadline));
   PARM_ASSIGN_OR_RETURN(options.clean_service,
                         ParseDuration(flags.clean_service));
+  PARM_ASSIGN_OR_RETURN(options.clean_extra_sample,
+                        ParseDuration(flags.clean_extra_sample));
+  if (!flags.batch_sizes.empty()) {
+    PARM_ASSIGN_OR_RETURN(options.batches, ParseBatchShares(flags.batch_sizes));
+  }
   PARM_ASSIGN_OR_RETURN(options.spin, ParseDuration(flags.spin));
   PARM_ASSIGN_OR_RETURN(options.arrivals,
                         ToArrivals(flags, options.warm_up + measured));
@@ -295,6 +311,8 @@ std::string ConfigJson(const Flags& flags, const std::string& scheduling,
   json.Key("deadline").String(flags.deadline);
   json.Key("timeout").String(flags.timeout);
   json.Key("mode").String(flags.mode);
+  json.Key("encoding").String(flags.json ? "json" : "binary");
+  json.Key("batch_sizes").String(flags.batch_sizes);
   json.Key("scheduling").String(scheduling).Key("spin").String(flags.spin);
   json.Key("largest_in_flight").Int(report.largest_in_flight);
   json.Key("first_error").String(report.first_error);
@@ -371,15 +389,19 @@ absl::StatusOr<InferWire> AskServer(const Flags& flags,
         absl::StrCat("server tells no metadata of the model: ",
                      metadata.status().message()));
   }
-  return InferWire::Create(
-      {.protocol = client.protocol,
-       .host_header = absl::StrCat(client.host, ":", client.port),
-       .model = flags.model,
-       .input = flags.input,
-       .deadline_us =
-           flags.send_deadline ? ToMicroseconds(options.deadline) : 0,
-       .mode = flags.mode},
-      *metadata, data);
+  InferWire::Options wire = {
+      .protocol = client.protocol,
+      .json = flags.json,
+      .host_header = absl::StrCat(client.host, ":", client.port),
+      .model = flags.model,
+      .input = flags.input,
+      .deadline_us = flags.send_deadline ? ToMicroseconds(options.deadline) : 0,
+      .mode = flags.mode};
+  if (!options.batches.empty()) wire.batch_sizes.clear();
+  for (const BatchShare& each : options.batches) {
+    wire.batch_sizes.push_back(each.samples);
+  }
+  return InferWire::Create(wire, *metadata, data);
 }
 
 absl::StatusOr<int> Run(const Flags& flags) {

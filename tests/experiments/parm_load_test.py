@@ -71,6 +71,19 @@ class ParmLoadTest(unittest.TestCase):
             self.assertTrue(0 <= float(row["due_s"]) < 0.5)
         self.assertEqual(document["config"]["rate_steps"], "400ms:300")
 
+    def test_json_and_batches_are_answered_too(self):
+        for arguments, encoding in ((("--json",), "json"),
+                                    (("--batch-sizes", "1:0.5,3:0.5"),
+                                     "binary")):
+            with self.subTest(arguments=arguments):
+                self.against_server("--rate", "100", "--duration", "500ms",
+                                    *arguments)
+                document = self.read_record()
+                self.assertEqual(document["config"]["encoding"], encoding)
+                [run] = document["runs"]
+                self.assertEqual(run["answers"]["exact"], run["queries"],
+                                 document["config"]["first_error"])
+
     def test_says_whether_its_sends_follow_their_law(self):
         self.against_server("--rate", "200", "--duration", "500ms")
         config = self.read_record()["config"]
@@ -105,6 +118,9 @@ class ParmLoadTest(unittest.TestCase):
                           ("--rate", "1", "--rate-step", "1s"),
                           ("--rate", "1", "--bursts", "9:2s:1s"),
                           ("--rate", "1", "--bursts", "9"),
+                          ("--rate", "1", "--batch-sizes", "2"),
+                          ("--rate", "1", "--batch-sizes", "2:0.5"),
+                          ("--rate", "1", "--batch-sizes", "2:1", "--json"),
                           ("--rate", "1", "--data", "folder")):
             with self.subTest(arguments=arguments):
                 done = self.against_server(*arguments)

@@ -2,7 +2,6 @@
 
 #include <atomic>
 #include <cstdint>
-#include <cstring>
 #include <functional>
 #include <memory>
 #include <string>
@@ -13,6 +12,7 @@
 #include "experiments/load/load_generator.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/experiments/load/ten_images.h"
 #include "tests/support/matchers.h"
 
 namespace parm {
@@ -21,22 +21,6 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Optional;
-
-/// Ten images of 2 x 2; the first pixel of image i is its label, i.
-TestData TenImages() {
-  TestData data{.num_samples = 10, .height = 2, .width = 2};
-  for (uint8_t i = 0; i < 10; ++i) {
-    data.pixels.insert(data.pixels.end(), {i, 200, 201, 202});
-    data.labels.push_back(i);
-  }
-  return data;
-}
-
-float FirstPixel(absl::Span<const std::byte> tensor) {
-  float value = 0;
-  std::memcpy(&value, tensor.data(), sizeof(value));
-  return value;
-}
 
 using Answer = std::function<NullAnswer(absl::Span<const std::byte>)>;
 
@@ -74,9 +58,7 @@ absl::StatusOr<RunEntry> RunAgainst(const LoadOptions& options,
   PARM_ASSIGN_OR_RETURN(const LoadReport report,
                         RunLoad(options, data, {}, &wire));
   if (first_error != nullptr) *first_error = report.first_error;
-  RunEntry entry;
-  report.FillEntry(&entry);
-  return entry;
+  return EntryOf(report);
 }
 
 TEST(GrpcClientTest, EveryQueryOfTheScheduleIsAnswered) {
@@ -100,20 +82,7 @@ TEST(GrpcClientTest, EveryQueryOfTheScheduleIsAnswered) {
 }
 
 TEST(GrpcClientTest, ErrorsAndSilenceAreCounted) {
-  const auto server = Serve([](absl::Span<const std::byte> tensor) {
-    switch (static_cast<int>(FirstPixel(tensor))) {
-      case 1:
-        return NullAnswer{.status = 503};
-      case 2:
-        return NullAnswer{.kind = NullAnswer::Kind::kSilence};
-      case 3:
-        return NullAnswer{.kind = NullAnswer::Kind::kHangUp};
-      case 4:
-        return NullAnswer{.source = "guessed"};
-      default:
-        return NullAnswer{};
-    }
-  });
+  const auto server = Serve(TroubledAnswer);
   LoadOptions options = Options(*server, 40);
   options.arrivals.law = ArrivalLaw::kConstant;  // 20: each image twice
   // Two silent queries wait for all of it; no other may come near it.
@@ -149,8 +118,7 @@ TEST(GrpcClientTest, CallsStayWithinTheirBound) {
   PARM_ASSERT_OK_AND_ASSIGN(const LoadReport report,
                             RunLoad(options, data, {}, &wire));
   EXPECT_LE(report.largest_in_flight, 3);
-  RunEntry entry;
-  report.FillEntry(&entry);
+  const RunEntry entry = EntryOf(report);
   EXPECT_GT(entry.queries, 0);
   EXPECT_EQ(entry.answers.lost, entry.queries);
   EXPECT_THAT(entry.refused, Optional(HasSubstr("over 1 ms late")));

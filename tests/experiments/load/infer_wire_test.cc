@@ -32,14 +32,18 @@ oip::ModelMetadata Model(DataType datatype, std::vector<int64_t> shape) {
           .inputs = {{.name = "x", .datatype = datatype, .shape = shape}}};
 }
 
-/// The request of one sample as a server parses it.
-absl::StatusOr<oip::InferRequest> Parsed(const InferWire& wire, size_t sample) {
+/// The request of so many samples as a server parses it.
+absl::StatusOr<oip::InferRequest> Parsed(const InferWire& wire, size_t sample,
+                                         size_t images = 1) {
   const std::string message =
-      std::string(wire.head()) + std::string(wire.body(sample));
+      std::string(wire.head(images)) + std::string(wire.body(sample, images));
   const size_t end = message.find("\r\n\r\n") + 4;
   const std::string key = "Inference-Header-Content-Length: ";
   oip::Body body = oip::BodyOf(message.substr(end));
-  body.json_bytes = std::stoul(message.substr(message.find(key) + key.size()));
+  if (message.find(key) != std::string::npos) {
+    body.json_bytes =
+        std::stoul(message.substr(message.find(key) + key.size()));
+  }
   const std::string length = "\r\nContent-Length: ";
   EXPECT_EQ(std::stoul(message.substr(message.find(length) + length.size())),
             body.size);
@@ -129,8 +133,8 @@ TEST(InferWireTest, WritesAMessageWhoseLastBytesAreTheTensor) {
     reply.body.append(reinterpret_cast<const char*>(piece.bytes().data()),
                       piece.size());
   }
-  EXPECT_THAT(wire.PredictedClass(reply), IsOkAndHolds(2));
-  EXPECT_THAT(wire.PredictedClass({.body = "\xff"}),
+  EXPECT_THAT(wire.PredictedClasses(reply), IsOkAndHolds(ElementsAre(2)));
+  EXPECT_THAT(wire.PredictedClasses({.body = "\xff"}),
               StatusIs(absl::StatusCode::kDataLoss));
 }
 
@@ -143,6 +147,65 @@ TEST(InferWireTest, SendsDeadlineAndModeWhenAsked) {
   ASSERT_EQ(request.parameters.size(), 2U);
   EXPECT_EQ(request.parameters[0].first, "parm_deadline_us");
   EXPECT_EQ(std::get<std::string>(request.parameters[1].second), "fast");
+}
+
+TEST(InferWireTest, WritesJsonOfOneLength) {
+  PARM_ASSERT_OK_AND_ASSIGN(
+      InferWire wire,
+      InferWire::Create({.json = true, .model = "m", .mode = "fast"},
+                        Model(DataType::kFp32, {-1, 2}), TwoImages()));
+  EXPECT_THAT(wire.head(), HasSubstr("\r\nContent-Type: application/json\r\n"));
+  for (const size_t sample : {0U, 1U}) {
+    PARM_ASSERT_OK_AND_ASSIGN(const oip::InferRequest request,
+                              Parsed(wire, sample));
+    EXPECT_FALSE(request.binary_outputs);
+    EXPECT_EQ(request.parameters.size(), 1U);
+    float pixels[2];
+    ASSERT_EQ(request.inputs[0].data.size(), sizeof(pixels));
+    std::memcpy(pixels, request.inputs[0].data.bytes().data(), sizeof(pixels));
+    EXPECT_EQ(pixels[1], sample == 0 ? 2.0F : 255.0F);
+  }
+  const auto answer = oip::WriteInferResponse(RowResponse({-3, 7}), {}, false);
+  EXPECT_THAT(wire.PredictedClasses({.body = answer->json}),
+              IsOkAndHolds(ElementsAre(1)));
+}
+
+TEST(InferWireTest, WritesBatchesThatGoOnAtTheFirstImage) {
+  PARM_ASSERT_OK_AND_ASSIGN(
+      InferWire wire,
+      InferWire::Create({.model = "m", .batch_sizes = {2, 1}},
+                        Model(DataType::kUint8, {-1, 2}), TwoImages()));
+  PARM_ASSERT_OK_AND_ASSIGN(oip::InferRequest request, Parsed(wire, 1, 2));
+  EXPECT_THAT(request.inputs[0].spec.shape, ElementsAre(2, 2));
+  EXPECT_THAT(
+      request.inputs[0].data.bytes(),
+      ElementsAre(std::byte{250}, std::byte{255}, std::byte{1}, std::byte{2}));
+  PARM_ASSERT_OK_AND_ASSIGN(request, Parsed(wire, 1));
+  EXPECT_THAT(request.inputs[0].spec.shape, ElementsAre(1, 2));
+
+  oip::InferResponse rows = RowResponse({1, 0, 0, 1});
+  EXPECT_THAT(
+      wire.PredictedClasses(Reply(rows), 2),
+      StatusIs(absl::StatusCode::kDataLoss, HasSubstr("got [1,4], want 2")));
+  rows.outputs[0].spec.shape = {2, 2};
+  EXPECT_THAT(wire.PredictedClasses(Reply(rows), 2),
+              IsOkAndHolds(ElementsAre(0, 1)));
+}
+
+TEST(InferWireTest, RefusesBatchesThatCannotBe) {
+  const auto model = Model(DataType::kUint8, {-1, 2});
+  const auto refused = [&](InferWire::Options options,
+                           const oip::ModelMetadata& of, const char* why) {
+    options.model = "m";
+    EXPECT_THAT(InferWire::Create(options, of, TwoImages()),
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(why)));
+  };
+  refused({.batch_sizes = {3}}, model, "larger than the data set: got 3 of 2");
+  refused({.batch_sizes = {2}}, Model(DataType::kUint8, {1, 2}),
+          "one image at a time");
+  refused({.json = true, .batch_sizes = {2}}, model, "one image a query");
+  refused({.protocol = LoadProtocol::kGrpc, .json = true}, model,
+          "JSON goes over HTTP");
 }
 
 TEST(InferWireTest, RefusesModelsThatTakeNoSuchImage) {
@@ -160,16 +223,17 @@ TEST(InferWireTest, RefusesModelsThatTakeNoSuchImage) {
 
 TEST(InferWireTest, PredictsTheLargestOutput) {
   InferWire wire = AnyWire();
-  EXPECT_THAT(wire.PredictedClass(RowReply({-3, 0.5F, 7, 7})), IsOkAndHolds(2));
+  EXPECT_THAT(wire.PredictedClasses(RowReply({-3, 0.5F, 7, 7})),
+              IsOkAndHolds(ElementsAre(2)));
 }
 
 TEST(InferWireTest, AnswersWithoutAPredictionAreDataLoss) {
   InferWire wire = AnyWire();
-  EXPECT_THAT(wire.PredictedClass({.body = "{"}),
+  EXPECT_THAT(wire.PredictedClasses({.body = "{"}),
               StatusIs(absl::StatusCode::kDataLoss));
-  EXPECT_THAT(wire.PredictedClass(Reply({.model_name = "m"})),
+  EXPECT_THAT(wire.PredictedClasses(Reply({.model_name = "m"})),
               StatusIs(absl::StatusCode::kDataLoss));
-  EXPECT_THAT(wire.PredictedClass(RowReply({NAN, NAN})),
+  EXPECT_THAT(wire.PredictedClasses(RowReply({NAN, NAN})),
               StatusIs(absl::StatusCode::kDataLoss));
 }
 

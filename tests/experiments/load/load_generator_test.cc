@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include <atomic>
-#include <cstring>
 #include <memory>
 #include <string>
 #include <utility>
@@ -16,6 +15,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "proto/oip/metadata_json.h"
+#include "tests/experiments/load/ten_images.h"
 #include "tests/support/matchers.h"
 
 namespace parm {
@@ -24,22 +24,6 @@ namespace {
 using ::testing::Gt;
 using ::testing::HasSubstr;
 using ::testing::Optional;
-
-/// Ten images of 2 x 2; the first pixel of image i is its label, i.
-TestData TenImages() {
-  TestData data{.num_samples = 10, .height = 2, .width = 2};
-  for (uint8_t i = 0; i < 10; ++i) {
-    data.pixels.insert(data.pixels.end(), {i, 200, 201, 202});
-    data.labels.push_back(i);
-  }
-  return data;
-}
-
-float FirstPixel(absl::Span<const std::byte> tensor) {
-  float value = 0;
-  std::memcpy(&value, tensor.data(), sizeof(value));
-  return value;
-}
 
 std::unique_ptr<NullServer> Serve(
     std::function<NullAnswer(absl::Span<const std::byte>)> answer) {
@@ -58,14 +42,19 @@ LoadOptions Options(const NullServer& server, double rate_qps) {
 }
 
 absl::StatusOr<LoadReport> RunAgainst(const LoadOptions& options,
-                                      const std::vector<int>& reference = {}) {
+                                      const std::vector<int>& reference = {},
+                                      bool json = false) {
   const TestData data = TenImages();
   auto reply = HttpGet(options.client, "/v2/models/fashion");
   EXPECT_THAT(reply, IsOk());
   auto metadata = oip::ParseModelMetadata(oip::BodyOf(std::move(reply->body)));
   EXPECT_THAT(metadata, IsOk());
-  auto wire = InferWire::Create(
-      {.host_header = "127.0.0.1", .model = "fashion"}, *metadata, data);
+  InferWire::Options wire_options = {
+      .json = json, .host_header = "127.0.0.1", .model = "fashion"};
+  for (const BatchShare& each : options.batches) {
+    wire_options.batch_sizes.push_back(each.samples);
+  }
+  auto wire = InferWire::Create(wire_options, *metadata, data);
   EXPECT_THAT(wire, IsOk());
   return RunLoad(options, data, reference, &*wire);
 }
@@ -93,12 +82,6 @@ class BoundPort {
   const int fd_;
   uint16_t number_ = 0;
 };
-
-RunEntry EntryOf(const LoadReport& report) {
-  RunEntry entry;
-  report.FillEntry(&entry);
-  return entry;
-}
 
 TEST(LoadGeneratorTest, EveryQueryOfTheScheduleIsAnswered) {
   std::atomic<int> num_requests = 0;
@@ -142,21 +125,78 @@ TEST(LoadGeneratorTest, AnswersAreCountedBySourceAndCorrectness) {
   EXPECT_THAT(entry.accuracy.deployed, Optional(0.6));
 }
 
-TEST(LoadGeneratorTest, ErrorsSilenceAndHangUpsAreCounted) {
-  const auto server = Serve([](absl::Span<const std::byte> tensor) {
-    switch (static_cast<int>(FirstPixel(tensor))) {
-      case 1:
-        return NullAnswer{.status = 503};
-      case 2:
-        return NullAnswer{.kind = NullAnswer::Kind::kSilence};
-      case 3:
-        return NullAnswer{.kind = NullAnswer::Kind::kHangUp};
-      case 4:
-        return NullAnswer{.source = "guessed"};
-      default:
-        return NullAnswer{};
-    }
+// Image i has label i, and row j of an answer names the first row's class + j.
+TEST(LoadGeneratorTest, EachImageOfABatchIsJudged) {
+  std::atomic<size_t> num_images = 0;
+  const auto server = Serve([&](absl::Span<const std::byte> tensor) {
+    num_images += tensor.size() / (4 * sizeof(float));
+    const int label = static_cast<int>(FirstPixel(tensor));
+    return NullAnswer{.predicted_class = label == 5 ? 0 : label};
   });
+  LoadOptions options = Options(*server, 1'000);
+  options.arrivals.law = ArrivalLaw::kConstant;  // 500: each first 50 times
+  options.batches = {{.samples = 4, .share = 1}};
+  options.clean_service = Microseconds(1);
+  options.clean_extra_sample = Milliseconds(60'000);
+  const std::vector<int> reference = {0, 1, 2, 3, 4, 5, 6, 7, 0, 0};
+  PARM_ASSERT_OK_AND_ASSIGN(const LoadReport report,
+                            RunAgainst(options, reference));
+  const RunEntry entry = EntryOf(report);
+  EXPECT_EQ(entry.queries, 500);
+  EXPECT_EQ(num_images, 2'000U);
+  EXPECT_EQ(entry.answers.exact, 500) << report.first_error;
+  // All four are wrong where the first is 5.
+  EXPECT_THAT(entry.accuracy.exact, Optional(0.9));
+  EXPECT_THAT(entry.accuracy.deployed, Optional(0.8));
+  // Four images take long, and no query takes twice as long.
+  EXPECT_THAT(entry.tail_mass.over_2_service, Optional(0.0));
+}
+
+TEST(LoadGeneratorTest, JsonIsAnsweredLikeBinary) {
+  const auto server = Serve([](absl::Span<const std::byte> tensor) {
+    EXPECT_TRUE(tensor.empty()) << "not as JSON";
+    return NullAnswer{.predicted_class = 3};
+  });
+  LoadOptions options = Options(*server, 400);
+  options.arrivals.law = ArrivalLaw::kConstant;  // 200: each image 20 times
+  PARM_ASSERT_OK_AND_ASSIGN(const LoadReport report,
+                            RunAgainst(options, {}, /*json=*/true));
+  const RunEntry entry = EntryOf(report);
+  EXPECT_EQ(entry.answers.exact, 200) << report.first_error;
+  EXPECT_THAT(entry.accuracy.exact, Optional(0.1));
+}
+
+TEST(BatchMixTest, DrawsSizesByTheirShares) {
+  PARM_ASSERT_OK_AND_ASSIGN(const std::vector<BatchShare> shares,
+                            ParseBatchShares("1:0.7,8:0.3"));
+  BatchMix mix(shares, 3);
+  BatchMix same(shares, 3);
+  int num_large = 0;
+  for (int i = 0; i < 10'000; ++i) {
+    const size_t size = mix.Next();
+    ASSERT_TRUE(size == 1 || size == 8);
+    ASSERT_EQ(size, same.Next());
+    num_large += size == 8 ? 1 : 0;
+  }
+  EXPECT_NEAR(num_large, 3'000, 200);
+  EXPECT_EQ(BatchMix({}, 3).Next(), 1U);
+}
+
+TEST(BatchMixTest, OddSharesAreRefused) {
+  for (const char* text : {"", "1", "1:1:1", "0:1", "x:1", "1:0", "1:-1",
+                           "1025:1", "1:nan", "1:1,"}) {
+    EXPECT_THAT(ParseBatchShares(text),
+                StatusIs(absl::StatusCode::kInvalidArgument,
+                         HasSubstr("want SAMPLES:SHARE")))
+        << text;
+  }
+  EXPECT_THAT(ParseBatchShares("1:0.5,2:0.4"),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("must add up to 1: got 0.9")));
+}
+
+TEST(LoadGeneratorTest, ErrorsSilenceAndHangUpsAreCounted) {
+  const auto server = Serve(TroubledAnswer);
   LoadOptions options = Options(*server, 40);
   options.arrivals.law = ArrivalLaw::kConstant;  // 20: each image twice
   // Two silent queries wait for all of it; no other may come near it.

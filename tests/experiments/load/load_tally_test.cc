@@ -88,6 +88,23 @@ TEST(LoadTallyTest, SplitsAccuracyBySourceOfAnswer) {
   EXPECT_EQ(entry.accuracy.deployed, std::nullopt);
 }
 
+TEST(LoadTallyTest, AccuracyIsOfSamplesNotOfQueries) {
+  LoadTally tally(kDeadline);
+  FinishedQuery query = Answer(Outcome::kExact, true);
+  query.deployed_right = 0;
+  tally.Record(query);
+  query.samples = 7;
+  query.right = 5;
+  query.deployed_right = 6;
+  tally.Record(query);
+  RunEntry entry;
+  tally.FillEntry(&entry);
+  EXPECT_EQ(entry.queries, 2);
+  EXPECT_THAT(entry.accuracy.exact, Optional(0.75));
+  EXPECT_THAT(entry.accuracy.delivered, Optional(0.75));
+  EXPECT_THAT(entry.accuracy.deployed, Optional(0.75));
+}
+
 TEST(LoadTallyTest, DeployedAccuracyCountsEveryQuery) {
   LoadTally tally(kDeadline);
   FinishedQuery query = Answer(Outcome::kError, false);
