@@ -53,6 +53,15 @@ void AddWorkers(const LoadScenario& scenario, const Candidate& candidate,
   }
 }
 
+// The figures of a code's bundle that the scenario states; null if it does not.
+const RedundancyUnit* StatedUnit(const LoadScenario& scenario,
+                                 const CodeSpec& spec) {
+  for (const RedundancyUnit& unit : scenario.units) {
+    if (unit.scheme == spec.scheme && unit.k == spec.k) return &unit;
+  }
+  return nullptr;
+}
+
 absl::StatusOr<Candidate> CandidateOf(const FrontendOptions& options,
                                       const std::string& path) {
   if (options.core.models.size() != 1) {
@@ -112,9 +121,7 @@ RedundancyUnit UnitOf(const LoadScenario& scenario,
   const Code* const code = candidate.model().code.get();
   if (code == nullptr) return {};
   const CodeSpec& spec = code->spec();
-  for (const RedundancyUnit& unit : scenario.units) {
-    if (unit.scheme == spec.scheme && unit.k == spec.k) return unit;
-  }
+  if (const RedundancyUnit* stated = StatedUnit(scenario, spec)) return *stated;
   RedundancyUnit unit = {.scheme = spec.scheme, .k = spec.k};
   if (spec.scheme == "pack") {
     unit.cost = 1 + (spec.k - 1) * ToSeconds(scenario.pace.per_extra_sample) /
@@ -138,6 +145,13 @@ absl::StatusOr<Scenario> MakeWorld(const LoadScenario& scenario,
                    ", want at least k + r = ", k + r, " for policy ",
                    candidate.policy);
     }
+  }
+  // Recorded latencies come without bundles (parm-advise).
+  if (model.policy == core::PolicyKind::kBackup && !scenario.recorded &&
+      StatedUnit(scenario, model.code->spec()) == nullptr) {
+    return error(scenario.policies_line, "policy ", candidate.policy,
+                 " has no backup model: units states no cost of ",
+                 ToString(model.code->spec()));
   }
   if (scenario.pace.service >= model.deadline) {
     return error(scenario.policies_line, "policy ", candidate.policy,

@@ -54,8 +54,8 @@ RedundancyUnit UnitOf(const LoadScenario& scenario, const Candidate& candidate);
 
 /// Workers, roles, network and the core's options; no faults.
 /// Errors: kInvalidArgument "FILE:LINE: ..." if there are too few workers for k
-/// members and r parity queries of a group, or service takes longer than the
-/// deadline.
+/// members and r parity queries of a group, the scenario states no figures of a
+/// backup's model, or service takes longer than the deadline.
 absl::StatusOr<Scenario> MakeWorld(const LoadScenario& scenario,
                                    const Candidate& candidate, uint64_t seed);
 

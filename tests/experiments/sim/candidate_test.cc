@@ -119,6 +119,20 @@ TEST_F(CandidateTest, TakesAUnitsFiguresFromTheScenario) {
   EXPECT_EQ(UnitOf(scenario, pack).cost, 2);  // 20 + 10 + 10 ms
 }
 
+TEST_F(CandidateTest, WantsTheFiguresOfABackup) {
+  PARM_ASSERT_OK_AND_ASSIGN(
+      const Candidate backup,
+      Read("  - name: m\n"
+           "    redundancy: {policy: backup, code: {scheme: pack, k: 4}}\n"));
+  LoadScenario scenario = Scenario24();
+  EXPECT_THAT(MakeWorld(scenario, backup, 1),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("s.yaml:8: policy policy has no backup "
+                                 "model: units states no cost of ")));
+  scenario.units = {{.scheme = "pack", .k = 4, .cost = 0.9}};
+  EXPECT_THAT(MakeWorld(scenario, backup, 1), IsOk());
+}
+
 TEST_F(CandidateTest, NamesTheLineOfAnImpossibleWorld) {
   PARM_ASSERT_OK_AND_ASSIGN(const Candidate coded, Read(kCoded));
   LoadScenario scenario = Scenario24();
