@@ -57,9 +57,6 @@ class QueryLog:
         high = self.at(q + half) if q + half < 1 else None
         return self.at(q), low, high
 
-    def share_above(self, latency_ms):
-        return float(np.mean(self.latency_ms > latency_ms))
-
     def blocks(self):
         """Number of the second -> latencies of the queries due in it."""
         numbers = np.floor(self.due_s / BLOCK_S).astype(int)

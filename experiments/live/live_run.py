@@ -140,6 +140,13 @@ class LiveRun:
         for step in plan["rate_steps"]:
             arguments += ["--rate-step", f"{step['at_s']}s:"
                           f"{step['rate_qps'] / count}"]
+        if plan["batch_sizes"]:
+            arguments += [
+                "--batch-sizes", ",".join(
+                    f"{each['samples']}:{each['share']}"
+                    for each in plan["batch_sizes"]),
+                "--clean-extra-sample",
+                f"{plan['pace']['per_extra_sample_us']:.0f}us"]
         if candidate["code"]:
             code = candidate["code"]
             arguments += ["--code", f"{code['scheme']}:{code['k']}:{code['r']}"]

@@ -15,6 +15,7 @@ bad scenario, 3 some run could not be sent on time and is left out.
 
 import argparse
 import json
+import math
 import os
 import sys
 import types
@@ -32,6 +33,8 @@ from experiments.live import plan as live_plan  # noqa: E402
 from experiments.live.live_run import (  # noqa: E402
     HAPROXY, LiveRun, bundles_folder)
 
+DEFAULT_SECONDS = 60
+
 
 class LiveScenario:
     """A scenario at one load: its runs, and its part of the report."""
@@ -40,12 +43,17 @@ class LiveScenario:
         self._args = args
         self._path = path
         self._load = load
+        self._seconds = args.seconds or DEFAULT_SECONDS
         self._paths = {}  # of bundles, by code
         self.name = os.path.splitext(os.path.basename(path))[0]
         if len(args.load) > 1:
             self.name += f"@{load:g}"
         os.makedirs(os.path.join(args.out, self.name), exist_ok=True)
         self.plan = self.plan_repeat(0)
+        if args.queries is not None:
+            # As long as they take to come; the plan reaches as far.
+            self._seconds = math.ceil(args.queries / self.plan["rate_qps"])
+            self.plan = self.plan_repeat(0)
         self.cells = {candidate["policy"]: []
                       for candidate in self.plan["candidates"]}
         self.host = []
@@ -58,7 +66,7 @@ class LiveScenario:
         args = self._args
         policies = args.policy
         plan = live_plan.make_plan(
-            args.bin, self._path, args.seed + repeat, args.seconds,
+            args.bin, self._path, args.seed + repeat, self._seconds,
             os.path.join(args.out, self.name, f"plan{repeat}.json"),
             policies=["none" if policy == HAPROXY else policy
                       for policy in policies],
@@ -72,12 +80,12 @@ class LiveScenario:
         """One candidate, once; its entry of the run record."""
         policy = candidate["policy"]
         print(f"{self.name}: {policy}, repeat {repeat}: "
-              f"{plan['rate_qps']:.0f} queries/s for {self._args.seconds} s",
+              f"{plan['rate_qps']:.0f} queries/s for {self._seconds} s",
               flush=True)
         folder = bundles_folder(self._args.out, self.name, policy, repeat)
         entry, log, watched = LiveRun(
             types.SimpleNamespace(bin=self._args.bin, data=self._args.data,
-                                  seconds=self._args.seconds,
+                                  seconds=self._seconds,
                                   model=demo_bundles.MODEL),
             plan, candidate, self._bundles_of(candidate),
             folder).play(self.name, repeat)
@@ -142,8 +150,7 @@ class LiveScenario:
         return lines
 
     def evaluate(self):
-        clean_ms = self.plan["pace"]["service_us"] / 1000
-        self.made = summary.figures(self.cells, clean_ms, self.plan)
+        self.made = summary.figures(self.cells, self.plan)
         self.claims = summary.claims(self.cells, self._args.rival)
 
     def write_report(self):
@@ -234,10 +241,15 @@ def parse_args():
                         help="whom the others are compared with")
     parser.add_argument("--load", type=float, action="append", default=[],
                         help="instead of the scenario's; several")
-    parser.add_argument("--workers", type=int)
+    parser.add_argument("--workers", "--servers", type=int,
+                        help="instead of the scenario's")
     parser.add_argument("--trace")
-    parser.add_argument("--seconds", type=int, default=60,
-                        help="measured part of each run")
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--seconds", type=int, metavar="S",
+                        help="measured part of each run (default: "
+                        f"{DEFAULT_SECONDS})")
+    length.add_argument("--queries", type=int, metavar="N",
+                        help="the same, as the time in which so many come")
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", default=os.path.join(ROOT, "build/live"))
@@ -248,6 +260,8 @@ def parse_args():
     parser.add_argument("--data",
                         default="idx:/usr/share/datasets/fashion-mnist")
     args = parser.parse_args()
+    if args.queries is not None and args.queries < 1:
+        parser.error("--queries wants 1 at least")
     for name in ("out", "bin", "cache"):
         setattr(args, name, os.path.abspath(getattr(args, name)))
     if HAPROXY in args.policy and haproxy.program() is None:
@@ -267,8 +281,8 @@ def main():
         return 2
     record = RunRecord("live", args.seed, {
         name: getattr(args, name)
-        for name in ("policy", "load", "workers", "seconds", "repeats",
-                     "trace")} | {
+        for name in ("policy", "load", "workers", "seconds", "queries",
+                     "repeats", "trace")} | {
         "scenario": [os.path.basename(path) for path in args.scenario]})
     incomplete = "an error ended it"
     try:

@@ -33,7 +33,7 @@ def _logs(repeats):
     return {run["repeat"]: log for run, log in repeats}
 
 
-def figures(cells, clean_service_ms, plan):
+def figures(cells, plan):
     """Policy -> figures. `cells`: policy -> list of (run, QueryLog), one for
     each repeat that was not refused.
     """
@@ -50,8 +50,8 @@ def figures(cells, clean_service_ms, plan):
                 each[f"{name}_ms"] = latencies.pooled(logs, q)
         for multiple in TAIL_MULTIPLES:
             each[f"above_{multiple}_service"] = [
-                log.share_above(multiple * clean_service_ms)
-                for log in logs.values()]
+                run["tail_mass"][f"over_{multiple}_service"]
+                for run, _ in repeats]
         recovered = [latencies.recovery_s(log, plan) for log in logs.values()]
         if plan["rate_steps"]:
             each["recovery_s"] = recovered
@@ -113,8 +113,9 @@ def table(cells, made):
         runs = [run for run, _ in repeats]
         row = [policy]
         row += [_interval_text(each.get(f"{name}_ms")) for name in quantiles]
-        row += [median_range([100 * share for share in
-                              each[f"above_{multiple}_service"]], 2)
+        row += [median_range([None if share is None else 100 * share
+                              for share in each[f"above_{multiple}_service"]],
+                             2)
                 for multiple in TAIL_MULTIPLES]
         row += [median_range(_share(runs, source), 2)
                 for source in ("hedged", "reconstructed")]

@@ -38,6 +38,7 @@ class LivePlan {
   void WriteWorkerEvents(uint32_t worker);
   void WriteWorkerEventList();
   void WriteRateSteps();
+  void WriteBatchSizes();
   double RateOf(double load) const { return load * RateAtFullLoad(scenario_); }
   absl::Status WriteCandidate(const Candidate& candidate);
   void Span(absl::string_view key, Duration value) {
@@ -179,6 +180,15 @@ void LivePlan::WriteWorkerEventList() {
   json_.EndArray();
 }
 
+void LivePlan::WriteBatchSizes() {
+  json_.Key("batch_sizes").BeginArray();
+  for (const BatchSize& size : scenario_.batch_sizes) {
+    json_.BeginObject().Key("samples").Uint(size.samples);
+    json_.Key("share").Double(size.share).EndObject();
+  }
+  json_.EndArray();
+}
+
 void LivePlan::WriteRateSteps() {
   json_.Key("rate_steps").BeginArray();
   for (const LoadStep& step : scenario_.load_steps) {
@@ -253,6 +263,7 @@ absl::StatusOr<std::string> LivePlan::Json(
   json_.Key("rate_qps").Double(RateOf(scenario_.load));
   json_.Key("frontends").Uint(scenario_.num_frontends);
   WriteRateSteps();
+  WriteBatchSizes();
   json_.Key("warmup_s").Double(ToSeconds(scenario_.warm_up));
   WritePace();
   json_.Key("workers").BeginArray();
@@ -273,12 +284,6 @@ absl::StatusOr<std::string> LivePlan::Json(
 absl::StatusOr<std::string> LivePlanJson(
     const LoadScenario& scenario, const std::vector<Candidate>& candidates,
     uint64_t seed, Duration measured) {
-  if (!scenario.batch_sizes.empty()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(scenario.file,
-                     ":1: batch_sizes cannot be played live: parm-load sends "
-                     "one sample a query"));
-  }
   return LivePlan(scenario, seed, measured).Json(candidates);
 }
 

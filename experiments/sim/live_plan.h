@@ -14,8 +14,7 @@
 namespace parm::sim {
 
 /// Unit:   `measured` is the measured part, after the scenario's warm-up.
-/// Errors: kInvalidArgument "FILE:LINE: ..." for shuffles, which only a
-///         simulation can do; as MakeWorld.
+/// Errors: as MakeWorld.
 absl::StatusOr<std::string> LivePlanJson(
     const LoadScenario& scenario, const std::vector<Candidate>& candidates,
     uint64_t seed, Duration measured);

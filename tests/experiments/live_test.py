@@ -15,7 +15,7 @@ from experiments.live import (  # noqa: E402
 from experiments.live.latencies import QueryLog  # noqa: E402
 
 SCENARIOS = os.path.join(ROOT, "experiments", "scenarios")
-PLAN = {"rate_steps": [], "pauses": [], "worker_events": []}
+PLAN = {"batch_sizes": [], "rate_steps": [], "pauses": [], "worker_events": []}
 
 
 def log_of(latencies_ms, rate=100):
@@ -31,6 +31,8 @@ def log(count=10_000):
 def run_of(repeat, reconstructed=0):
     return {"repeat": repeat, "queries": 200, "achieved_qps": 100.0,
             "extra_jobs_per_query": 0.5,
+            "tail_mass": {"over_2_service": 0.01, "over_3_service": 0.01,
+                          "over_5_service": None},
             "accuracy": {"delivered": 0.89, "exact": None},
             "answers": {"hedged": 2, "reconstructed": reconstructed,
                         "error": 1, "lost": 0}}
@@ -44,10 +46,6 @@ class QueryLogTest(unittest.TestCase):
 
     def test_small_samples_bound_no_high_quantile(self):
         self.assertIsNone(log(100).interval(0.999)[2])
-
-    def test_tail_mass_is_the_share_above(self):
-        self.assertAlmostEqual(log().share_above(40), 0.01)
-        self.assertEqual(log().share_above(100), 0.0)
 
     def test_logs_of_loads_side_by_side_are_one(self):
         with tempfile.TemporaryDirectory() as folder:
@@ -99,7 +97,7 @@ class SummaryTest(unittest.TestCase):
 
     def test_policies_are_rows_and_refused_ones_say_so(self):
         cells = {"none": [(run_of(0), log())], "hedge": []}
-        text = summary.table(cells, summary.figures(cells, 20, PLAN))
+        text = summary.table(cells, summary.figures(cells, PLAN))
         rows = [[cell.strip() for cell in line.strip("|").split("|")]
                 for line in text.splitlines()]
         self.assertEqual(rows[2][:2], ["none", "20.0 (20.0 .. 20.0)"])
@@ -107,6 +105,8 @@ class SummaryTest(unittest.TestCase):
         self.assertEqual(rows[2][rows[0].index("exact accuracy %")], "-")
         self.assertIn("p99.9 ms", rows[0])
         self.assertNotIn("p99.99 ms", rows[0])
+        self.assertEqual(rows[2][rows[0].index("> 2 S %")], "1.00")
+        self.assertEqual(rows[2][rows[0].index("> 5 S %")], "-")
         self.assertEqual(rows[3][:2], ["hedge", "refused"])
         self.assertEqual({len(row) for row in rows}, {len(rows[0])})
 
@@ -228,8 +228,9 @@ class PlanTest(unittest.TestCase):
                        "lode: 0.5\n")
         with self.assertRaisesRegex(plan.BadScenario, r"s\.yaml:4: .*lode"):
             self.make(path)
-        with self.assertRaisesRegex(plan.BadScenario, "cannot be played live"):
-            self.make(os.path.join(SCENARIOS, "mixed_batches.yaml"))
+        with self.assertRaisesRegex(plan.BadScenario, "simulated only"):
+            self.make(os.path.join(SCENARIOS, "slow_mode.yaml"),
+                      policies=["oracle"])
 
     def test_actions_come_in_order_of_time(self):
         actions = live_run.timed_actions({

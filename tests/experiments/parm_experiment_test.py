@@ -108,6 +108,23 @@ class ParmExperimentTest(LiveStubTest):
         self.assertIsNone(record["config"]["incomplete"])
         self.assertNotIn("Incomplete", self.read("report.md"))
 
+    def test_queries_and_their_batches_are_the_loads(self):
+        scenario = self.scenario(
+            "batch_sizes: [{samples: 1, share: 0.5}, {samples: 3, share: 0.5}]"
+            "\n")
+        driver = self.start_experiment(
+            scenario, "--servers", "2", "--load", "0.5", "--queries", "100",
+            "--policy", NONE)
+        self.expect_end(driver, 0)
+        [load] = self.lines_of("loads")
+        # 40 ms each on average: 25 a second.
+        self.assertIn("--duration 4s ", load)
+        self.assertIn("--workers 2 ", load)
+        self.assertIn("--batch-sizes 1:0.5,3:0.5 --clean-extra-sample 20000us",
+                      load)
+        config = json.loads(self.read("record.json"))["config"]
+        self.assertEqual((config["queries"], config["seconds"]), (100, None))
+
     def test_a_worker_that_dies_at_its_start_is_told(self):
         self.write("worker_dies")
         driver = self.start_experiment(SCENARIO, "--workers", "3", "--policy",
@@ -160,6 +177,7 @@ class ParmExperimentTest(LiveStubTest):
         bad = self.write("bad.yaml", "name: bad\nwrokers: 3\n")
         trace = os.path.join(SCENARIOS, "trace.yaml")
         malformed = self.write("malformed.csv", "slowdown\n1.5\nx\n")
+        backup = os.path.join(ROOT, "experiments", "policies", "backup.yaml")
         no_budget = self.write(
             "no_budget.yaml",
             "workers: [{endpoint: \"tcp://127.0.0.1:1\"}]\nmodels:\n"
@@ -176,13 +194,14 @@ class ParmExperimentTest(LiveStubTest):
                 ((SCENARIO, "--policy", no_budget), "no_budget.yaml:6:"),
                 ((SCENARIO, "--policy", "oracle"),
                  "policy is simulated only: oracle"),
-                ((os.path.join(SCENARIOS, "mixed_batches.yaml"),),
-                 "mixed_batches.yaml:1: batch_sizes cannot be played live")):
+                ((self.scenario(), "--policy", backup, "--workers", "8"),
+                 "small.yaml:5: policy backup has no backup model")):
             with self.subTest(arguments=arguments):
                 said = self.expect_end(self.start_experiment(*arguments), 2)
                 self.assertIn(want, said)
         self.assertEqual(self.lines_of("pids"), [])
         self.expect_end(self.start_experiment(), 2)
+        self.expect_end(self.start_experiment(SCENARIO, "--queries", "0"), 2)
 
 
 if __name__ == "__main__":

@@ -20,8 +20,6 @@
 namespace parm::sim {
 namespace {
 
-using ::testing::HasSubstr;
-
 constexpr uint64_t kSeed = 3;
 constexpr uint32_t kWorkers = 6;
 constexpr char kCoded[] =
@@ -194,13 +192,17 @@ TEST_F(LivePlanTest, SharesWorkersOutAsSimulated) {
   EXPECT_TRUE(event["length"].error() != simdjson::SUCCESS);
 }
 
-TEST_F(LivePlanTest, RefusesWhatCannotBePlayedLive) {
-  LoadScenario batches = Scenario20ms();
-  batches.batch_sizes = {{.samples = 4, .share = 1}};
-  EXPECT_THAT(
-      LivePlanJson(batches, {*candidate_}, kSeed, Milliseconds(1)),
-      StatusIs(absl::StatusCode::kInvalidArgument,
-               HasSubstr("s.yaml:1: batch_sizes cannot be played live")));
+TEST_F(LivePlanTest, KeepsTheLoadOfMixedBatches) {
+  LoadScenario scenario = Scenario20ms();
+  scenario.pace.per_extra_sample = Milliseconds(10);
+  scenario.batch_sizes = {{.samples = 1, .share = 0.75},
+                          {.samples = 5, .share = 0.25}};
+  const simdjson::dom::element plan = Plan(scenario);
+  // 30 ms each on average.
+  EXPECT_DOUBLE_EQ(plan["rate_qps"].get_double().value(), 100);
+  const auto size = plan["batch_sizes"].at(1);
+  EXPECT_EQ(size["samples"].get_uint64().value(), 5);
+  EXPECT_EQ(size["share"].get_double().value(), 0.25);
 }
 
 TEST_F(LivePlanTest, NamesStepsEventsAndFrontends) {
