@@ -172,6 +172,14 @@ TEST(SimulatorTest, WorkerThatFailsAtOnceTakesFewTasks) {
   }
 }
 
+// The time that experiments/sim/README.md states.
+TEST(SimulatorTest, AllIsBackSoonAfterTheFaults) {
+  for (uint64_t seed = 1; seed <= kShortSeeds; ++seed) {
+    EXPECT_LE(RecoveryBound(DrawScenario(seed, 1)), Milliseconds(4100))
+        << "seed " << seed;
+  }
+}
+
 TEST(SimulatorTest, SeedsDrawTheirOwnFaultRates) {
   std::set<double> rates;
   for (uint64_t seed = 1; seed <= kShortSeeds; ++seed) {
