@@ -128,6 +128,15 @@ class GridClaimsTest(unittest.TestCase):
         self.assertIn("more than 1.3 times the late share in 1 of 1 cells: "
                       "slow_jobs_1 at 0.3 2.00 % of 1.00 %.", text)
 
+    def test_extra_work_is_held_against_its_budget(self):
+        text = grid_claims.markdown(
+            self.rows("hybrid", 40.0, 41.0, extra_service_per_query=0.545))
+        self.assertIn("in 1 of 1 cells with slow jobs; it spends at most 0.50 "
+                      "of it, slow_jobs_1 at 0.3.", text)
+        text = grid_claims.markdown(
+            self.rows("hybrid", 40.0, extra_service_per_query=1.2))
+        self.assertIn("in 0 of 1 cells with slow jobs", text)
+
     def test_rows_without_the_product_make_no_claim(self):
         self.assertEqual(grid_claims.markdown(self.rows("none", 200.0)), "")
 
