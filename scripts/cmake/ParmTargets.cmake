@@ -92,6 +92,32 @@ function(parm_use_torch target)
   target_precompile_headers(${target} REUSE_FROM parm_torch_pch)
 endfunction()
 
+# For the programs of parm_test: reuses one precompiled header of what nearly
+# every test includes, and what takes longer to read than most tests to compile.
+function(_parm_use_test_headers target)
+  if(NOT TARGET parm_test_pch)
+    file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/test_pch.cc CONTENT "")
+    add_library(parm_test_pch OBJECT ${CMAKE_BINARY_DIR}/test_pch.cc)
+    _parm_common(parm_test_pch)
+    target_link_libraries(parm_test_pch PRIVATE absl::statusor GTest::gmock)
+    # As programs are compiled.
+    set_target_properties(parm_test_pch PROPERTIES POSITION_INDEPENDENT_CODE OFF)
+    target_compile_options(
+      parm_test_pch
+      PRIVATE -fPIE -pthread ${PARM_TEST_COMPILE_OPTIONS}
+              # A copy of ccache's is as good as a fresh one.
+              $<$<CXX_COMPILER_ID:Clang>:SHELL:-Xclang -fno-pch-timestamp>)
+    target_precompile_headers(
+      parm_test_pch PRIVATE <algorithm> <functional> <map> <memory> <optional>
+      <string> <vector> <gmock/gmock.h> <gtest/gtest.h>
+      # Like that, not by its path: ccache then shares it between checkouts.
+      <tests/support/matchers.h>)
+  endif()
+  # As what some tests link asks for; without it compilers refuse the header.
+  target_compile_options(${target} PRIVATE -pthread)
+  target_precompile_headers(${target} REUSE_FROM parm_test_pch)
+endfunction()
+
 # parm_proto(proto_messages envelope.proto ...): generated code without our
 # warnings, included as "proto/envelope.pb.h". Not protobuf_generate: that names
 # its output after the calling folder, and so loses "proto/".
@@ -143,17 +169,23 @@ endfunction()
 # tests/encoder/sum_code_test.cc into one program and one CTest entry.
 # SOURCES: further files. TIMEOUT: seconds, default 300 (a sanitizer
 # on a busy machine takes ten times as long as usual). ARGS: command line.
+# TORCH: the test's own file includes torch.
 # PARM_TEST_COMPILE_OPTIONS is set by the sanitizer presets: a test's own file
 # is mostly matchers, whose instrumentation takes longer to compile than all of
 # the code that it checks.
 function(parm_test path)
-  cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;LINK;LABELS;ARGS" ${ARGN})
+  cmake_parse_arguments(ARG "TORCH" "TIMEOUT" "SOURCES;LINK;LABELS;ARGS" ${ARGN})
   string(REPLACE "/" "." test ${path})
   string(REPLACE "/" "_" target ${path})
   add_executable(${target} ${CMAKE_SOURCE_DIR}/tests/${path}.cc ${ARG_SOURCES})
   _parm_common(${target})
   target_link_libraries(${target} PRIVATE ${ARG_LINK} GTest::gmock_main)
   target_compile_options(${target} PRIVATE ${PARM_TEST_COMPILE_OPTIONS})
+  if(ARG_TORCH)
+    parm_use_torch(${target})
+  else()
+    _parm_use_test_headers(${target})
+  endif()
   set_target_properties(
     ${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   add_test(NAME ${test} COMMAND ${target} ${ARG_ARGS})
