@@ -38,7 +38,7 @@ REDUNDANCY = {
 }
 CEILING_WORKERS = 4
 GOAL_QPS = 4000
-RATES = {"ceiling": [2000, 4000, 6000, 8000], "workers": [0, 500, 2000]}
+RATES = {"ceiling": [2000, 4000, 8000, 12000], "workers": [0, 500, 2000]}
 # Less is a shard that falls behind; the schedule itself is random.
 _KEPT_UP = 0.99
 _READY_S = 120

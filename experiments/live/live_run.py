@@ -98,7 +98,8 @@ class LiveRun:
                                          round(timeout_ms))]
         with open(self._candidate["file"], encoding="utf-8") as file:
             config = live_plan.frontend_config(
-                yaml.safe_load(file), endpoints, self._settings.model)
+                self._plan, yaml.safe_load(file), endpoints,
+                self._settings.model)
         return [served.start_frontend(config, f"frontend{index or ''}")
                 for index in range(self._plan["frontends"])]
 

@@ -69,11 +69,19 @@ def worker_config(plan, candidate, index, paths, epoch_unix_ms):
     }
 
 
-def frontend_config(candidate_config, endpoints, model):
-    """The candidate's own frontend.yaml with these workers and this model."""
+def frontend_config(plan, candidate_config, endpoints, model):
+    """The candidate's own frontend.yaml with these workers and this model. Where
+    queries hold several samples it takes them, and joins none, as the simulator.
+    """
     like = candidate_config["workers"][0]
     config = {**candidate_config,
               "workers": [{**like, "endpoint": endpoint}
                           for endpoint in endpoints]}
-    config["models"] = [{**config["models"][0], "name": model}]
+    served = {**config["models"][0], "name": model}
+    if plan["batch_sizes"]:
+        served.setdefault("batching", {
+            "max_batch_size": max(each["samples"]
+                                  for each in plan["batch_sizes"]),
+            "timeout": "0s"})
+    config["models"] = [served]
     return config

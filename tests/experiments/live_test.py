@@ -212,7 +212,7 @@ class PlanTest(unittest.TestCase):
 
     def test_frontends_keep_all_but_workers_and_name(self):
         config = plan.frontend_config(
-            {"workers": [{"endpoint": "x", "max_in_flight": 3}],
+            PLAN, {"workers": [{"endpoint": "x", "max_in_flight": 3}],
              "models": [{"name": "model", "redundancy": {"policy": "none"}}]},
             ["tcp://h:1", "tcp://h:2"], "fashion")
         self.assertEqual(config["workers"], [
@@ -220,6 +220,16 @@ class PlanTest(unittest.TestCase):
             {"endpoint": "tcp://h:2", "max_in_flight": 3}])
         self.assertEqual(config["models"], [
             {"name": "fashion", "redundancy": {"policy": "none"}}])
+
+    def test_frontends_take_batches_as_the_simulator_does(self):
+        batches = {**PLAN, "batch_sizes": [{"samples": 1, "share": 0.5},
+                                           {"samples": 8, "share": 0.5}]}
+        own = {"max_batch_size": 32}
+        for stated, want in (({}, {"max_batch_size": 8, "timeout": "0s"}),
+                             ({"batching": own}, own)):
+            config = plan.frontend_config(
+                batches, {"workers": [{}], "models": [stated]}, [], "fashion")
+            self.assertEqual(config["models"][0]["batching"], want)
 
     def test_bad_scenarios_are_told_with_their_line(self):
         path = os.path.join(self._folder.name, "s.yaml")
