@@ -82,6 +82,18 @@ class Autocast {
 
 Time Now() { return std::chrono::steady_clock::now(); }
 
+void LayOut(at::MemoryFormat format, torch::jit::Module* network) {
+  const torch::NoGradGuard no_gradients;
+  for (at::Tensor parameter : network->parameters()) {
+    if (parameter.dim() != 4) continue;
+    // contiguous() would keep the strides of a weight with one input channel,
+    // which suit both layouts; convolutions take those for the default one.
+    const at::Tensor laid =
+        torch::empty(parameter.sizes(), parameter.options(), format);
+    parameter.set_data(laid.copy_(parameter));
+  }
+}
+
 class Run {
  public:
   Run(const TrainingSettings& settings, TrainingTask* task,
@@ -387,6 +399,10 @@ class Run {
 
 }  // namespace
 
+void UseChannelsLast(torch::jit::Module* network) {
+  LayOut(at::MemoryFormat::ChannelsLast, network);
+}
+
 absl::StatusOr<TrainedModel> RunTraining(const TrainingSettings& settings,
                                          TrainingTask* task,
                                          torch::jit::Module* network,
@@ -394,12 +410,14 @@ absl::StatusOr<TrainedModel> RunTraining(const TrainingSettings& settings,
   // The optimising executor rewrites a graph after its first runs, which would
   // make a resumed run differ in the last bits from an uninterrupted one.
   torch::jit::setGraphExecutorOptimize(false);
+  UseChannelsLast(network);
   return Run(settings, task, network, progress).Execute();
 }
 
 absl::StatusOr<std::string> SerializeNetwork(torch::jit::Module* network) {
   try {
     network->eval();
+    LayOut(at::MemoryFormat::Contiguous, network);
     std::ostringstream stream;
     network->save(stream);
     return stream.str();

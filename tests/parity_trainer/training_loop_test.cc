@@ -5,6 +5,7 @@
 #include <cmath>
 #include <csignal>
 #include <limits>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -94,9 +95,9 @@ class TrainingLoopTest : public testing::Test {
                  .fingerprint = "test"};
   }
 
-  static torch::jit::Module Network() {
+  static torch::jit::Module Network(const char* name = "mlp") {
     torch::manual_seed(5);
-    return *BuildArchitecture("mlp",
+    return *BuildArchitecture(name,
                               {.sample_shape = {1, 8, 8}, .num_outputs = 3});
   }
 
@@ -137,6 +138,25 @@ TEST_F(TrainingLoopTest, LossFallsOverTheEpochs) {
   EXPECT_LT(task.Loss(&network, 0, kExamples)->item<double>(), before / 4);
 }
 
+TEST_F(TrainingLoopTest, CutRunOfConvolutionsEndsBitByBitTheSame) {
+  at::set_num_threads(1);
+  settings_.recipe.optimizer = "sgd";
+  settings_.recipe.precision = "bf16";
+  torch::jit::Module whole = Network("cnn");
+  RandomTask whole_task;
+  ASSERT_THAT(Run(&whole_task, &whole), IsOk());
+  torch::jit::Module cut = Network("cnn");
+  RandomTask interrupted;
+  interrupted.interrupt_at = 5;
+  ASSERT_THAT(Run(&interrupted, &cut), IsOk());
+  torch::jit::Module resumed = Network("cnn");
+  RandomTask rest;
+  settings_.resume = true;
+  ASSERT_THAT(Run(&rest, &resumed), IsOk());
+  EXPECT_EQ(rest.losses_asked, 12 - 5);
+  EXPECT_TRUE(Equal(whole, resumed));
+}
+
 TEST_F(TrainingLoopTest, RunCutAnywhereEndsBitByBitTheSame) {
   at::set_num_threads(1);
   torch::jit::Module whole = Network();
@@ -159,6 +179,35 @@ TEST_F(TrainingLoopTest, RunCutAnywhereEndsBitByBitTheSame) {
     EXPECT_EQ(task.losses_asked, 12 - (cut - 1) / 3 * 3);
     EXPECT_TRUE(Equal(whole, second));
   }
+}
+
+TEST_F(TrainingLoopTest, ConvolutionsLearnChannelsLastAndAreSavedPlain) {
+  at::set_num_threads(1);
+  torch::jit::Module network = Network("cnn");
+  RandomTask task;
+  ASSERT_THAT(Run(&task, &network), IsOk());
+  int convolutions = 0;
+  for (const at::Tensor& weight : network.parameters()) {
+    if (weight.dim() != 4) continue;
+    ++convolutions;
+    EXPECT_EQ(weight.suggest_memory_format(), at::MemoryFormat::ChannelsLast);
+    EXPECT_TRUE(weight.requires_grad());
+  }
+  EXPECT_EQ(convolutions, 5);
+  const at::Tensor input = torch::rand({4, 1, 8, 8});
+  network.eval();
+  const at::Tensor before = network.forward({input}).toTensor();
+  PARM_ASSERT_OK_AND_ASSIGN(const std::string bytes,
+                            SerializeNetwork(&network));
+  std::istringstream stream(bytes);
+  torch::jit::Module saved = torch::jit::load(stream);
+  for (const at::Tensor& weight : saved.parameters()) {
+    EXPECT_TRUE(weight.is_contiguous());
+    if (weight.dim() != 4) continue;
+    EXPECT_EQ(weight.suggest_memory_format(), at::MemoryFormat::Contiguous);
+  }
+  EXPECT_TRUE(
+      torch::allclose(saved.forward({input}).toTensor(), before, 1e-4, 1e-4));
 }
 
 TEST_F(TrainingLoopTest, EveryOptimizerAndPrecisionLearns) {
