@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -17,23 +18,55 @@
 namespace parm {
 namespace {
 
+bool IsOurs(const std::string& architecture) {
+  const std::vector<std::string> known = ArchitectureNames();
+  return std::find(known.begin(), known.end(), architecture) != known.end();
+}
+
 /// The architecture asked for, or that of the deployed bundle if it is ours.
 absl::StatusOr<std::string> ChooseArchitecture(const std::string& asked,
                                                const DeployedModel& deployed) {
-  const std::vector<std::string> known = ArchitectureNames();
   const std::string& name =
       asked.empty() ? deployed.bundle.manifest.training().arch() : asked;
-  if (std::find(known.begin(), known.end(), name) != known.end()) return name;
-  return absl::InvalidArgumentError(absl::StrCat(
-      "architecture of the network to train is not known: got \"", name,
-      "\", want --arch with one of ", absl::StrJoin(known, ", ")));
+  if (IsOurs(name)) return name;
+  return absl::InvalidArgumentError(
+      absl::StrCat("architecture of the network to train is not known: got \"",
+                   name, "\", want --arch with one of ",
+                   absl::StrJoin(ArchitectureNames(), ", ")));
+}
+
+/// What training starts from.
+struct Start {
+  std::string model_bytes;  // empty: random weights
+  std::string bundle_id;    // of a bundle that the recipe names, else empty
+};
+
+absl::StatusOr<Start> ChooseStart(const Recipe& recipe,
+                                  const DeployedModel& deployed) {
+  if (recipe.init == "scratch") return Start();
+  if (recipe.init == "deployed") {
+    return Start{.model_bytes = deployed.model_bytes};
+  }
+  const absl::StatusOr<Bundle> bundle = LoadBundle(recipe.init);
+  if (!bundle.ok()) {
+    return absl::Status(
+        bundle.status().code(),
+        absl::StrCat("init is ", recipe.init,
+                     ", want deployed, scratch, or a bundle's directory: ",
+                     bundle.status().message()));
+  }
+  PARM_ASSIGN_OR_RETURN(std::string model_bytes,
+                        ReadModelFile(bundle->model_path));
+  return Start{.model_bytes = std::move(model_bytes),
+               .bundle_id = ToHex(bundle->id)};
 }
 
 absl::StatusOr<TrainingSettings> MakeSettings(const DistillationJob& job,
                                               const TrainingOptions& options,
                                               const DeployedModel& deployed,
                                               const Dataset& data,
-                                              const std::string& architecture) {
+                                              const std::string& architecture,
+                                              Start* start) {
   TrainingSettings settings{.seed = options.seed,
                             .checkpoint_path = job.checkpoint,
                             .log_path = options.log,
@@ -42,11 +75,15 @@ absl::StatusOr<TrainingSettings> MakeSettings(const DistillationJob& job,
   PARM_ASSIGN_OR_RETURN(settings.recipe, ChooseRecipe(job.defaults, options));
   // Weights of another width fit nowhere.
   if (job.width != 1) settings.recipe.init = "scratch";
+  PARM_ASSIGN_OR_RETURN(*start, ChooseStart(settings.recipe, deployed));
   settings.fingerprint = absl::StrCat(
       job.label, " ", ToString(job.code->spec()), " arch=", architecture,
       " width=", job.width, " deployed=", ToHex(deployed.bundle.id),
       " data=", data.source, " samples=", data.train.size(),
       " seed=", settings.seed, " ", Describe(settings.recipe));
+  if (!start->bundle_id.empty()) {
+    absl::StrAppend(&settings.fingerprint, " start=", start->bundle_id);
+  }
   return settings;
 }
 
@@ -59,21 +96,24 @@ absl::StatusOr<TrainedModel> RunDistillation(const DistillationJob& job,
                                              bundle::Training* training) {
   PARM_ASSIGN_OR_RETURN(const std::string architecture,
                         ChooseArchitecture(job.arch, deployed));
+  Start start;
   PARM_ASSIGN_OR_RETURN(
       const TrainingSettings settings,
-      MakeSettings(job, options, deployed, data, architecture));
+      MakeSettings(job, options, deployed, data, architecture, &start));
   PARM_ASSIGN_OR_RETURN(
       const HostTensor logits,
       deployed.runner.RunAll(data, data.train, deployed.input.datatype));
-  ParityTrainingInput input{.code = job.code,
-                            .parity_index = job.parity_index,
-                            .data = &data,
-                            .wire_datatype = deployed.input.datatype,
-                            .deployed_logits = &logits,
-                            .deployed_model = deployed.model_bytes,
-                            .warm_start = settings.recipe.init == "deployed",
-                            .architecture = architecture,
-                            .width = job.width};
+  const ParityTrainingInput input{
+      .code = job.code,
+      .parity_index = job.parity_index,
+      .data = &data,
+      .wire_datatype = deployed.input.datatype,
+      .deployed_logits = &logits,
+      .deployed_model = deployed.model_bytes,
+      .deployed_is_ours = IsOurs(deployed.bundle.manifest.training().arch()),
+      .start_model = std::move(start.model_bytes),
+      .architecture = architecture,
+      .width = job.width};
   ProgressReporter progress(job.label, Leads(settings.peers) ? stderr : nullptr,
                             ::isatty(STDERR_FILENO) == 1);
   PARM_ASSIGN_OR_RETURN(TrainedModel trained,

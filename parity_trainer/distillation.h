@@ -28,8 +28,9 @@ struct DistillationJob {
 
 /// The trained network, and in `*training` how it was made.
 /// Errors: kInvalidArgument if no architecture is named and the deployed
-/// model's is none of ours; else as ChooseRecipe, ModelRunner::RunAll and
-/// TrainParity; kCancelled if interrupted (the checkpoint holds the work).
+/// model's is none of ours; as LoadBundle for a bundle to start from; else as
+/// ChooseRecipe, ModelRunner::RunAll and TrainParity; kCancelled if interrupted
+/// (the checkpoint holds the work).
 absl::StatusOr<TrainedModel> RunDistillation(const DistillationJob& job,
                                              const TrainingOptions& options,
                                              const DeployedModel& deployed,

@@ -144,11 +144,11 @@ void AddParity(CLI::App* command, ParityOptions* options) {
                    "decoded (default): on the reconstructions; mse: on the\n"
                    "parity model's answer, as ParM")
       ->check(CLI::IsMember({"decoded", "mse"}));
-  command
-      ->add_option("--init", options->training.init,
-                   "deployed (default): start from its weights where shapes\n"
-                   "allow; scratch: from random ones, as ParM")
-      ->check(CLI::IsMember({"deployed", "scratch"}));
+  command->add_option(
+      "--init", options->training.init,
+      "deployed (default): start from its weights where shapes\n"
+      "allow; scratch: from random ones, as ParM; or a bundle:\n"
+      "from its weights, such as those of a smaller k");
   command->add_option("--model", options->model_file,
                       "pack only: a TorchScript file that answers instead");
   command->add_flag("--half", options->half,

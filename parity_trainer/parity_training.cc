@@ -213,17 +213,44 @@ absl::StatusOr<NetworkSpec> ParityNetwork(const ParityTrainingInput& input,
   return spec;
 }
 
-absl::StatusOr<torch::jit::Module> LoadDeployed(
-    const std::string& model_bytes) {
+/// `role` names it in messages.
+absl::StatusOr<torch::jit::Module> LoadModel(absl::string_view role,
+                                             const std::string& model_bytes) {
   try {
     std::istringstream stream(model_bytes);
     torch::jit::Module module = torch::jit::load(stream, at::kCPU);
     module.eval();
     return module;
   } catch (const std::exception& error) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "deployed model cannot be read: ", FirstLine(error.what())));
+    return absl::InvalidArgumentError(
+        absl::StrCat(role, " cannot be read: ", FirstLine(error.what())));
   }
+}
+
+/// Says where the network's weights now come from, as Recipe::init does.
+absl::StatusOr<std::string> WarmStart(const ParityTrainingInput& input,
+                                      const Recipe& recipe,
+                                      torch::jit::Module* network) {
+  if (input.start_model.empty()) return "scratch";
+  PARM_ASSIGN_OR_RETURN(const torch::jit::Module source,
+                        LoadModel("model to start from", input.start_model));
+  if (CopyMatchingState(source, network) > 0) return recipe.init;
+  if (recipe.init == "deployed") return "scratch";
+  return absl::InvalidArgumentError(absl::StrCat(
+      "model to start from has no weight of the same name and shape as the "
+      "network (one made with --half has none at all): ",
+      recipe.init));
+}
+
+/// The model to ask about augmented samples; nullopt: its stored answers do.
+absl::StatusOr<std::optional<torch::jit::Module>> ModelToAsk(
+    const ParityTrainingInput& input, const Recipe& recipe) {
+  if (!recipe.fresh_answers || recipe.augmentation.empty()) return std::nullopt;
+  PARM_ASSIGN_OR_RETURN(torch::jit::Module deployed,
+                        LoadModel("deployed model", input.deployed_model));
+  // Others' may rely on the default layout, with view() for one.
+  if (input.deployed_is_ours) UseChannelsLast(&deployed);
+  return deployed;
 }
 
 }  // namespace
@@ -239,21 +266,19 @@ absl::StatusOr<TrainedModel> TrainParity(const ParityTrainingInput& input,
   PARM_ASSIGN_OR_RETURN(const NetworkSpec spec, ParityNetwork(input, settings));
   PARM_ASSIGN_OR_RETURN(torch::jit::Module network,
                         BuildArchitecture(input.architecture, spec));
-  PARM_ASSIGN_OR_RETURN(torch::jit::Module deployed,
-                        LoadDeployed(input.deployed_model));
-  const int copied =
-      input.warm_start ? CopyMatchingState(deployed, &network) : 0;
+  const Recipe& recipe = settings.recipe;
+  PARM_ASSIGN_OR_RETURN(const std::string init,
+                        WarmStart(input, recipe, &network));
   PARM_ASSIGN_OR_RETURN(const at::Tensor logits,
                         ViewAsTorch(*input.deployed_logits));
-  const Recipe& recipe = settings.recipe;
-  std::optional<torch::jit::Module> asked;
-  if (recipe.fresh_answers && !recipe.augmentation.empty()) asked = deployed;
+  PARM_ASSIGN_OR_RETURN(std::optional<torch::jit::Module> asked,
+                        ModelToAsk(input, recipe));
   ParityTask task(input, loss, settings, logits, std::move(asked));
   PARM_ASSIGN_OR_RETURN(TrainedModel trained,
                         RunTraining(settings, &task, &network, progress));
   if (trained.interrupted) return trained;
   PARM_ASSIGN_OR_RETURN(trained.model_bytes, SerializeNetwork(&network));
-  trained.init = copied > 0 ? "deployed" : "scratch";
+  trained.init = init;
   return trained;
 }
 

@@ -23,8 +23,12 @@ struct ParityTrainingInput {
   /// The deployed model's logits on data->train, [size, classes].
   const HostTensor* deployed_logits = nullptr;
   std::string deployed_model;  // its TorchScript file
-  /// Whether to start from its weights where names and shapes allow.
-  bool warm_start = false;
+  /// Whether that is a network of the registry, which can be laid out
+  /// otherwise.
+  bool deployed_is_ours = false;
+  /// A TorchScript file whose weights to start from where names and shapes
+  /// allow; empty: from random ones.
+  std::string start_model;
   std::string architecture;
   double width = 1;  // share of its channels
 };
@@ -35,8 +39,8 @@ struct ParityTrainingInput {
 /// them as augmented or as they were.
 /// Needs:  data->train.size() >= k; parity_index below the code's r.
 /// Errors: as BuildArchitecture, EncodeGroups and RunTraining;
-///         kInvalidArgument for an unknown loss or an augmentation that does
-///         not suit the samples.
+///         kInvalidArgument for an unknown loss, an augmentation that does not
+///         suit the samples, or a model that cannot be read.
 absl::StatusOr<TrainedModel> TrainParity(const ParityTrainingInput& input,
                                          const TrainingSettings& settings,
                                          ProgressReporter* progress);

@@ -54,8 +54,9 @@ absl::Status CheckRecipe(const Recipe& recipe) {
   if (recipe.precision != "fp32" && recipe.precision != "bf16") {
     return OutOfRange("precision", recipe.precision, "fp32 or bf16");
   }
-  if (recipe.init != "deployed" && recipe.init != "scratch") {
-    return OutOfRange("init", recipe.init, "deployed or scratch");
+  if (recipe.init.empty()) {
+    return OutOfRange("init", "empty",
+                      "deployed, scratch, or a bundle's directory");
   }
   if (!(recipe.label_share >= 0 && recipe.label_share <= 1)) {
     return OutOfRange("label_share", absl::StrCat(recipe.label_share),

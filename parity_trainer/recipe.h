@@ -20,7 +20,9 @@ struct Recipe {
   double weight_decay = 1e-5;
   std::string precision = "fp32";  // or bf16: autocast, weights stay FP32
   std::string loss;                // parity models: see parity_objective.h
-  std::string init = "deployed";   // or scratch
+  /// Where the first weights come from: "deployed", "scratch" (random ones), or
+  /// the directory of a bundle.
+  std::string init = "deployed";
   /// Of the true labels in what a parity model learns; the rest is what the
   /// deployed model answers. In [0, 1].
   double label_share = 0.5;

@@ -33,7 +33,7 @@ struct TrainedModel {
   /// Stopped by a signal; the checkpoint holds the work, the rest is empty.
   bool interrupted = false;
   std::string model_bytes;  // a TorchScript file
-  std::string init;         // "deployed" or "scratch"
+  std::string init;         // where it started from: as Recipe::init
   double seconds = 0;       // of training, resumed parts included
   /// The epoch whose weights these are, from 1, and the share of held-out
   /// samples that they got right; 0 if none were held out.

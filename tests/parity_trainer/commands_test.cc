@@ -26,7 +26,10 @@
 namespace parm {
 namespace {
 
+using ::testing::FloatNear;
 using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::Pointwise;
 
 constexpr absl::StatusCode kInvalid = absl::StatusCode::kInvalidArgument;
 
@@ -250,6 +253,68 @@ TEST_F(CommandsTest, FreshAnswersMatterToAugmentedSamplesOnly) {
                model_of("fresh_answers: false\nshift: 1\n"));
 }
 
+TEST_F(CommandsTest, ParityStartsFromABundleThatIsNamed) {
+  ASSERT_THAT(RunDeployedCommand(deployed_), IsOk());
+  parity_.training.epochs = 20;
+  ASSERT_THAT(RunParityCommand(parity_), IsOk());
+  const auto answers_of = [this](const std::string& bundle) {
+    const ModelRunner runner =
+        *ModelRunner::Create(ReadFile(bundle + "/model.pt"));
+    const HostTensor answer =
+        *runner.Run(*ReadNpy(parity_.out + "/probe_inputs.npy", 1 << 20));
+    return std::vector<float>(answer.floats().begin(), answer.floats().end());
+  };
+  const std::vector<float> first = answers_of(parity_.out);
+  // A step too small to be seen, so that the start shows in the end.
+  ParityOptions second = parity_;
+  second.training = {.epochs = 1, .learning_rate = 1e-12};
+  second.out = scratch_ / "second";
+  ASSERT_THAT(RunParityCommand(second), IsOk());
+  EXPECT_THAT(answers_of(second.out), Not(Pointwise(FloatNear(1e-3F), first)));
+  second.training.init = parity_.out;
+  second.training.force = true;
+  ASSERT_THAT(RunParityCommand(second), IsOk());
+  EXPECT_THAT(answers_of(second.out), Pointwise(FloatNear(1e-3F), first));
+  PARM_ASSERT_OK_AND_ASSIGN(const Bundle bundle, LoadBundle(second.out));
+  EXPECT_EQ(bundle.manifest.training().init(), parity_.out);
+}
+
+TEST_F(CommandsTest, ResumeFromAnotherStartIsRefused) {
+  ASSERT_THAT(RunDeployedCommand(deployed_), IsOk());
+  ASSERT_THAT(RunParityCommand(parity_), IsOk());
+  ParityOptions second = parity_;
+  second.out = scratch_ / "second";
+  second.training.init = parity_.out;
+  second.training.resume = true;
+  // Trained to the end, but the bundle cannot be written: a file is there.
+  second.training.checkpoint = scratch_ / "checkpoint";
+  second.training.force = true;
+  WriteFile(second.out, "in the way");
+  EXPECT_THAT(RunParityCommand(second), StatusIs(kInvalid));
+  ASSERT_TRUE(std::filesystem::exists(scratch_ / "checkpoint"));
+  std::filesystem::remove(second.out);
+  // Of the same name, but another.
+  parity_.training.epochs = 4;
+  parity_.training.force = true;
+  ASSERT_THAT(RunParityCommand(parity_), IsOk());
+  EXPECT_THAT(RunParityCommand(second),
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       HasSubstr("made with other settings")));
+}
+
+TEST_F(CommandsTest, BundleWithoutFittingWeightsStartsNothing) {
+  deployed_.arch = "cnn";
+  ASSERT_THAT(RunDeployedCommand(deployed_), IsOk());
+  parity_.half = true;
+  ASSERT_THAT(RunParityCommand(parity_), IsOk());
+  ParityOptions second = parity_;
+  second.out = scratch_ / "second";
+  second.training.init = parity_.out;
+  EXPECT_THAT(RunParityCommand(second),
+              StatusIs(kInvalid, HasSubstr("made with --half has none")));
+  EXPECT_TRUE(OnlyHolds({"data", "deployed", "parity"}));
+}
+
 TEST_F(CommandsTest, OwnTorchScriptFileIsDeployedAsItIs) {
   deployed_.model_file = WriteKnowingModel();
   ASSERT_THAT(RunDeployedCommand(deployed_), IsOk());
@@ -393,7 +458,8 @@ TEST_F(CommandsTest, SchemeAndKAreChecked) {
   parity_.model_file.clear();
   parity_.training.init = "zero";
   EXPECT_THAT(RunParityCommand(parity_),
-              StatusIs(kInvalid, HasSubstr("want deployed or scratch")));
+              StatusIs(absl::StatusCode::kNotFound,
+                       HasSubstr("init is zero, want deployed, scratch")));
 }
 
 TEST_F(CommandsTest, CodeOutsideItsLimitsIsRefusedAtOnce) {

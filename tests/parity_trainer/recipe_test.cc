@@ -24,7 +24,7 @@ TEST(RecipeTest, EveryKeyIsBounded) {
       {{.optimizer = "lion"}, "optimizer is lion, want adam or sgd"},
       {{.weight_decay = -1}, "weight_decay is -1"},
       {{.precision = "fp8"}, "precision is fp8, want fp32 or bf16"},
-      {{.init = "zero"}, "init is zero, want deployed or scratch"},
+      {{.init = ""}, "init is empty, want deployed, scratch, or a bundle"},
       {{.label_share = 1.5}, "label_share is 1.5, want 0 to 1"},
       {{.label_share = nan}, "label_share is nan"},
       {{.validation = -2}, "validation is -2"},
