@@ -9,10 +9,34 @@ import statistics
 import yaml
 
 
-def _training_seconds(bundle):
-    """Wall time that training took, as the bundle states it."""
-    with open(os.path.join(bundle, "bundle.yaml"), encoding="utf-8") as file:
-        return yaml.safe_load(file).get("training", {}).get("seconds")
+def bundles_in(path):
+    """The bundle there, or the several of a code; none: an empty list."""
+    folders = [path, *(os.path.join(path, str(parity)) for parity in range(4))]
+    return [folder for folder in folders
+            if os.path.exists(os.path.join(folder, "bundle.yaml"))]
+
+
+def _training_seconds(path):
+    """Wall time that training took, as the bundles state it; None if unstated.
+    """
+    seconds = []
+    for bundle in bundles_in(path):
+        with open(os.path.join(bundle, "bundle.yaml"), encoding="utf-8") as file:
+            seconds.append(
+                yaml.safe_load(file).get("training", {}).get("seconds"))
+    return None if not seconds or None in seconds else sum(seconds)
+
+
+def _parity_seconds(suite, unit, seed, out):
+    """Of all trainings that this unit's one builds on, too."""
+    if not unit.epochs:
+        return 0.0
+    seconds = _training_seconds(os.path.join(out, unit.trained(seed)))
+    if not unit.start or seconds is None:
+        return seconds
+    start = next(other for other in suite.units if other.name == unit.start)
+    before = _parity_seconds(suite, start, seed, out)
+    return None if before is None else seconds + before
 
 
 def _rows(figures, common):
@@ -40,7 +64,7 @@ def make_record(suite, runs, reports, frontier, training_free, left_out, *, out,
     """
     costs = {unit["unit"]: unit for unit in frontier["units"]}
     common = {
-        "dataset": suite.dataset, "arch": suite.arch, "r": 1,
+        "dataset": suite.dataset, "arch": suite.arch,
         "a_a": frontier["a_a"], "device": frontier["machine"],
         "train_s_deployed": _training_seconds(os.path.join(out, "deployed")),
     }
@@ -50,12 +74,13 @@ def make_record(suite, runs, reports, frontier, training_free, left_out, *, out,
         first = costs[os.path.join(out, unit.bundle(unit.seeds[0]))]
         rows += _rows(report, {
             **common, "unit": unit.name, "scheme": unit.scheme, "k": unit.k,
+            "r": unit.r,
             "work_fraction": unit.work_fraction, "half": unit.half,
             "label": unit.label, "ece": report["ece"],
             "relative_cost": first["relative_cost"], "bytes": report["bytes"],
             "seed": seed, "epochs": min(unit.epochs, 1) if quick else unit.epochs,
-            "train_s_parity": _training_seconds(
-                os.path.join(out, unit.trained(seed))) if unit.epochs else 0.0,
+            "start": unit.start,
+            "train_s_parity": _parity_seconds(suite, unit, seed, out),
         })
         risk[unit.bundle(seed)] = report["risk_coverage"]
     for unit in frontier["units"]:
@@ -63,7 +88,7 @@ def make_record(suite, runs, reports, frontier, training_free, left_out, *, out,
             continue
         rows += _rows(unit, {
             **common, "unit": f"pack{unit['k']}", "scheme": "pack",
-            "k": unit["k"], "work_fraction": 1.0, "half": False,
+            "k": unit["k"], "r": 1, "work_fraction": 1.0, "half": False,
             "label": "", "ece": unit["ece"],
             "relative_cost": unit["relative_cost"], "bytes": unit["bytes"],
             "seed": suite.deployed_seed, "epochs": 0, "train_s_parity": 0.0,
@@ -87,7 +112,8 @@ def _label(row):
     if row["label"]:
         return row["label"]
     if row["scheme"] != "pack":
-        return f"`{row['scheme']}`"
+        several = f", r = {row['r']}" if row["r"] > 1 else ""
+        return f"`{row['scheme']}`{several}"
     if row["work_fraction"] == 1:
         return "`pack`, the deployed model"
     return f"`pack`, a model of {row['work_fraction']:.2f} of the work"
@@ -141,6 +167,30 @@ def _target_line(units, name, counts, drops):
     return f"| {name} | " + " | ".join(cells) + " |"
 
 
+def _two_losses(record):
+    """Units of the greatest k that decode two losses, at one and at two."""
+    k = max(row["k"] for row in record["rows"])
+    units = {}
+    for row in record["rows"]:
+        if row["k"] == k and row["losses"] <= 2:
+            unit = units.setdefault((row["unit"], row["seed"]), {})
+            unit[row["losses"]] = row
+    lines = [
+        f"| {_label(of[1])} | {of[1]['seed']} | {of[1]['r']} "
+        f"| {_percent(of[1]['a_d'])} | {_percent(of[2]['a_d'])} "
+        f"| {_percent(of[2]['a_d_se'])} | {of[1]['relative_cost']:.2f} |"
+        for of in units.values() if 2 in of]
+    if not lines:
+        return []
+    return [
+        "", "## Two losses", "",
+        f"A_d of groups of k = {k}, of which one member or two are lost and "
+        "every parity is there.",
+        "",
+        "| unit | seed | parity tasks | one lost | two lost | +- | cost |",
+        "| --- | --- | --- | --- | --- | --- | --- |", *lines]
+
+
 def _confidence_line(bundle, points):
     """The most confident half, beside the deployed model on the same samples;
     None where too few samples were judged.
@@ -170,13 +220,14 @@ def make_table(suite, record):
         f"Commit {record['commit']}, {record['machine']}, one thread.",
         "",
         "One loss per group. `tile`, `stack` and `pack` decode any number of "
-        "losses with the same accuracy; the others decode one. A_d and its "
-        "standard error in percent, the mean of the seeds where there are "
+        "losses with the same accuracy, `weighted` r, the others one. A_d and "
+        "its standard error in percent, the mean of the seeds where there are "
         "several; drop is A_a - A_d in points, beside that of ParM's sum code "
-        "with a ResNet-18 after 500 epochs (SOSP'19). Cost is the service time "
+        f"with a ResNet-18 after {suite.published_epochs} epochs (SOSP'19). "
+        "Cost is the service time "
         "of the extra task over that of one query, bytes are those of its "
         "query, minutes the wall time of training on a machine that did other "
-        "work too."
+        "work too, with that of the weights it started from."
         + (" Not in this run: " + ", ".join(record["left_out"]) + "."
            if record["left_out"] else ""),
         "",
@@ -197,6 +248,7 @@ def make_table(suite, record):
         "| --- |" + " --- |" * len(ks),
     ]
     lines += [_target_line(units, *target) for target in suite.targets]
+    lines += _two_losses(record)
     confident = [_confidence_line(*item)
                  for item in record["risk_coverage"].items()]
     lines += [

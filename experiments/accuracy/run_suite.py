@@ -10,7 +10,7 @@ import sys
 ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", ".."))
 sys.path.insert(0, ROOT)
 # pylint: disable=wrong-import-position
-from experiments.accuracy.report import make_record, make_table
+from experiments.accuracy.report import bundles_in, make_record, make_table
 from experiments.accuracy.suites import SUITES
 from experiments.data.residual_pictures import convert_cifar10
 from experiments.harness import driver
@@ -42,7 +42,7 @@ class Runner:
         return os.path.join(self._out, name)
 
     def has(self, bundle):
-        return os.path.exists(os.path.join(self.path(bundle), "bundle.yaml"))
+        return bool(bundles_in(self.path(bundle)))
 
     def _run(self, *arguments):
         command = [self._program, *arguments, *self._data,
@@ -77,10 +77,14 @@ class Runner:
     def train(self, unit, seed):
         deployed = ("--deployed", self.path("deployed"))
         code = ("--scheme", unit.scheme, "--k", str(unit.k),
+                *(["--r", str(unit.r)] if unit.r > 1 else []),
                 *(["--half"] if unit.half else []))
         if unit.epochs and unit.work_fraction is None:
-            self._train("parity", unit.bundle(seed), *deployed, *code,
-                        "--arch", self._suite.arch, recipe=unit.recipe or self._suite.recipes["parity"],
+            start = unit.started_from(seed)
+            init = ["--init", self.path(start)] if start else []
+            self._train("parity", unit.bundle(seed), *deployed, *code, *init,
+                        "--arch", self._suite.arch,
+                        recipe=unit.recipe or self._suite.recipes["parity"],
                         epochs=unit.epochs, seed=seed)
             return
         model = []

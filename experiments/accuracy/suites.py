@@ -5,16 +5,20 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True)
 class Unit:
-    """One extra task per group of k queries."""
+    """What is added to a group of k queries: an extra task, or r of them."""
 
     scheme: str
     k: int
     epochs: int = 0  # none: the deployed model itself is packed
+    r: int = 1  # parity models
     # Of a model to pack through; None: the scheme's own network.
     work_fraction: float | None = None
     backup_arch: str = ""  # of that model; the deployed one's unless given
     half: bool = False  # convolutions in BF16
     recipe: str = ""  # in recipes/; the suite's unless given
+    # The unit, earlier in the suite, whose weights training starts from; the
+    # deployed model's unless given.
+    start: str = ""
     kind: str = ""  # tells units of one scheme and k apart
     label: str = ""  # in tables
     seeds: tuple = (1,)
@@ -37,6 +41,10 @@ class Unit:
         """The bundle that training makes, if there is any."""
         return self.backup(seed) if self.work_fraction else self.bundle(seed)
 
+    def started_from(self, seed):
+        """The bundle whose weights training starts from; None: the deployed."""
+        return f"{self.start}-seed{seed}" if self.start else None
+
 
 @dataclasses.dataclass(frozen=True)
 class Suite:
@@ -50,6 +58,7 @@ class Suite:
     recipes: dict  # deployed, parity, backup -> file in recipes/
     units: tuple
     published: dict  # k -> (ParM's A_d with the sum code, its A_a)
+    published_epochs: int  # after which that was
     training_free: tuple  # k of the codes without a parity model, S = 1
     # What is aimed for: (name, whether a unit counts, k -> greatest drop).
     targets: tuple
@@ -96,7 +105,7 @@ SUITES = {
             *(Unit("tile", k, epochs, half=True, kind="fine",
                    recipe="fashion_fine.yaml",
                    label="`tile`, resolution kept, BF16")
-              for k, epochs in ((2, 24), (3, 12))),
+              for k, epochs in ((2, 30), (3, 20))),
             Unit("tile", 4, 24),
             Unit("pack", 4, 12, work_fraction=0.25, seeds=(1, 2)),
             Unit("tile", 2, 18),
@@ -107,11 +116,13 @@ SUITES = {
             # and stored answers are right.
             *(Unit("sum", k, epochs, recipe="fashion_sum.yaml")
               for k, epochs in ((2, 30), (3, 10), (4, 20))),
+            Unit("weighted", 4, 8, r=2, recipe="fashion_sum.yaml"),
             Unit("stack", 2, 4), Unit("stack", 4, 8),
             Unit("concat", 2, 4), Unit("concat", 4, 8),
         ),
         # Kosaian et al., SOSP'19, figure 5: ResNet-18, 500 epochs.
         published={2: (0.911, 0.929), 3: (0.879, 0.929), 4: (0.842, 0.929)},
+        published_epochs=500,
         training_free=(4, 8),
         targets=(
             ("parity proper", _is_proper, {2: 0.007, 3: 0.012, 4: 0.016}),
@@ -137,6 +148,7 @@ SUITES = {
         ),
         # The same, figures 5 and 6: ResNet-18, 1000 epochs.
         published={2: (0.887, 0.935), 3: (0.739, 0.935), 4: (0.529, 0.935)},
+        published_epochs=1000,
         training_free=(),
         # From an A_a of 92.2 %: A_d of 89 and 84.5 %, 90 and 87 %.
         targets=(

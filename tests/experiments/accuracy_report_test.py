@@ -1,6 +1,7 @@
 """The accuracy suite's record, its tables, and the commands it runs."""
 
 import contextlib
+import dataclasses
 import io
 import json
 import lzma
@@ -108,6 +109,58 @@ class ReportTest(unittest.TestCase):
                  "train_s_deployed", "train_s_parity", "device"}, set(row))
         self.assertEqual(rows[4]["train_s_parity"], 120)
         self.assertEqual(rows[6]["train_s_parity"], 0)
+
+    def test_time_of_training_holds_what_it_started_from(self):
+        units = (suites.Unit("sum", 2, 5), suites.Unit("sum", 3, 5, start="sum2"),
+                 suites.Unit("sum", 4, 5, start="sum3"))
+        suite = dataclasses.replace(SUITE, units=units)
+        with tempfile.TemporaryDirectory() as folder:
+            for unit, seconds in zip(units, (100.0, 20.0, 3.0)):
+                os.mkdir(os.path.join(folder, unit.bundle(1)))
+                path = os.path.join(folder, unit.bundle(1), "bundle.yaml")
+                with open(path, "w", encoding="utf-8") as file:
+                    file.write(f"training: {{seconds: {seconds}}}\n")
+            os.mkdir(os.path.join(folder, "deployed"))
+            with open(os.path.join(folder, "deployed", "bundle.yaml"), "w",
+                      encoding="utf-8") as file:
+                file.write("model: a\n")
+            record = report.make_record(
+                suite, [(unit, 1) for unit in units], [report_of(0.9)] * 3,
+                {"a_a": 0.92, "machine": "a machine", "samples": 10000,
+                 "units": [frontier_unit(os.path.join(folder, unit.bundle(1)),
+                                         unit.k, 1.0) for unit in units]},
+                [], [], out=folder, commit="abc", quick=False)
+        self.assertEqual([row["train_s_parity"] for row in record["rows"]
+                          if row["losses"] == 1], [100, 120, 123])
+
+    def test_two_losses_stand_side_by_side(self):
+        lines = report.make_table(SUITE, self.record).splitlines()
+        narrow = next(line for line in lines
+                      if line.startswith("| `pack`, a model") and "| 1 | 1 |" in line)
+        self.assertEqual(
+            narrow, "| `pack`, a model of 0.25 of the work | 1 | 1 | 91.20 "
+            "| 91.20 | 0.30 | 1.50 |")
+
+    def test_unit_of_several_parities_is_one_row(self):
+        unit = suites.Unit("weighted", 4, 5, r=2)
+        suite = dataclasses.replace(SUITE, units=(unit,))
+        with tempfile.TemporaryDirectory() as folder:
+            for part in ("deployed", "weighted4-seed1/0", "weighted4-seed1/1"):
+                os.makedirs(os.path.join(folder, part))
+                path = os.path.join(folder, part, "bundle.yaml")
+                with open(path, "w", encoding="utf-8") as file:
+                    file.write("training: {seconds: 60.0}\n")
+            record = report.make_record(
+                suite, [(unit, 1)], [report_of(0.8)],
+                {"a_a": 0.92, "machine": "a machine", "samples": 10000,
+                 "units": [frontier_unit(os.path.join(folder, unit.bundle(1)),
+                                         4, 2.0)]},
+                [], [], out=folder, commit="abc", quick=False)
+        self.assertEqual([(row["r"], row["losses"], row["train_s_parity"])
+                          for row in record["rows"]],
+                         [(2, 1, 120), (2, 2, 120)])
+        self.assertIn("| `weighted`, r = 2 | 1 | 2 | 80.00 | 80.00 |",
+                      report.make_table(suite, record))
 
     def test_record_names_no_folder_of_this_machine(self):
         self.assertEqual([unit["unit"] for unit in
@@ -237,6 +290,29 @@ class RunnerTest(unittest.TestCase):
             call = file.read()
         self.assertIn("--scheme pack --k 2 --half --out", call)
         self.assertNotIn("--epochs", call)
+
+    def test_training_starts_from_the_unit_that_is_named(self):
+        unit = suites.Unit("sum", 3, 10, start="sum2")
+        with ProcessSet(self.out) as processes:
+            runner = run_suite.Runner(SUITE, processes, "idx:x", self.out,
+                                      quick=False)
+            with contextlib.redirect_stdout(io.StringIO()):
+                runner.train(unit, 2)
+        with open(os.path.join(self.folder, "calls.txt"),
+                  encoding="utf-8") as file:
+            self.assertIn(f"--init {self.out}/sum2-seed2 ", file.read())
+
+    def test_units_start_from_units_before_them(self):
+        for suite in suites.SUITES.values():
+            names = []
+            for unit in suite.units:
+                if unit.start:
+                    self.assertIn(unit.start, names)
+                    self.assertLessEqual(
+                        set(unit.seeds),
+                        set(suite.units[names.index(unit.start)].seeds))
+                names.append(unit.name)
+            self.assertEqual(len(set(names)), len(names))
 
     def test_error_of_the_trainer_ends_the_suite(self):
         with open(os.path.join(self.folder, "parm-train"), "w",
