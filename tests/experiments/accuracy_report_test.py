@@ -259,7 +259,7 @@ class RunnerTest(unittest.TestCase):
         with open(os.path.join(self.out, "fashion.md"),
                   encoding="utf-8") as file:
             self.assertIn("Not in this run: cnn4-2-seed1, fine2-seed1, "
-                          "narrow2-seed1, ", file.read())
+                          "more-tile2-seed1, ", file.read())
 
     def test_what_is_missing_is_a_sentence(self):
         os.environ["PARM_DATA"] = os.path.join(self.folder, "none")
