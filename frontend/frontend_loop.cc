@@ -99,6 +99,7 @@ class Loop final : public FrontendLoop,
     catalog_.SetTakesTasks(worker, false);
     Run(core::WorkerDraining{.worker = worker});
   }
+  void OnStays(WorkerId worker) override { workers_.OnStays(worker); }
   void OnStarted(WorkerId worker, TaskId task) override;
   void OnReply(WorkerId worker, WorkerReply reply) override;
 

@@ -6,6 +6,12 @@
 #include "spdlog/spdlog.h"
 
 namespace parm {
+namespace {
+
+// Of one worker: the first that is seen may not be the one that tells why.
+constexpr int kMaxRefusalsLogged = 3;
+
+}  // namespace
 
 WorkerBoard::WorkerBoard(const std::vector<std::string>& endpoints,
                          Duration heartbeat_timeout)
@@ -38,7 +44,8 @@ bool WorkerBoard::OnHello(WorkerId worker, const wire::Hello& hello, Time now) {
   }
   status.id = hello.worker_id();
   status.connected = true;
-  status.hello_refused = false;
+  status.refusals_logged = 0;
+  status.refusal.clear();
   if (restarted) status.draining = false;
   status.nonce = hello.instance_nonce();
   status.max_message_bytes = hello.max_message_bytes();
@@ -52,8 +59,12 @@ bool WorkerBoard::OnHello(WorkerId worker, const wire::Hello& hello, Time now) {
 
 void WorkerBoard::OnHelloRefused(WorkerId worker, const std::string& why) {
   WorkerStatus& status = workers_.at(Raw(worker));
-  // It is asked again and again, and would say the same.
-  if (std::exchange(status.hello_refused, true)) return;
+  // It is asked again and again, and says the same mostly.
+  if (status.refusal == why || status.refusals_logged == kMaxRefusalsLogged) {
+    return;
+  }
+  ++status.refusals_logged;
+  status.refusal = why;
   spdlog::error("the worker at {} says no hello that can be read: {}",
                 status.endpoint, why);
 }
@@ -73,6 +84,12 @@ void WorkerBoard::OnDraining(WorkerId worker, Time now) {
   }
   status.draining = true;
   status.last_heard = now;
+}
+
+void WorkerBoard::OnStays(WorkerId worker) {
+  WorkerStatus& status = workers_.at(Raw(worker));
+  spdlog::info("worker '{}' at {} stays", status.id, status.endpoint);
+  status.draining = false;
 }
 
 void WorkerBoard::OnHeard(WorkerId worker, Time now) {

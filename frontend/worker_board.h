@@ -24,7 +24,8 @@ struct WorkerStatus {
   std::string id;        // as it calls itself; empty before its first Hello
   bool connected = false;
   bool draining = false;
-  bool hello_refused = false;  // and logged
+  int refusals_logged = 0;  // since its last Hello
+  std::string refusal;      // the last of them
   uint64_t nonce = 0;
   Time last_heard{};
   uint64_t max_message_bytes = 0;  // of one tensor to it; 0: not said
@@ -52,11 +53,14 @@ class WorkerBoard {
   void Vacate(WorkerId worker);
   /// Returns whether it is another process than the one heard before.
   bool OnHello(WorkerId worker, const wire::Hello& hello, Time now);
-  /// It says a Hello that cannot be read. Logged once until one can be.
+  /// It says a Hello that cannot be read. Each reason is logged once until one
+  /// can be, and no more than a few.
   void OnHelloRefused(WorkerId worker, const std::string& why);
   void OnHeartbeat(WorkerId worker, uint32_t queue_depth, uint32_t in_flight,
                    Time now);
   void OnDraining(WorkerId worker, Time now);
+  /// It takes tasks again and has kept those that it had; a Hello follows.
+  void OnStays(WorkerId worker);
   /// Any other sign of life.
   void OnHeard(WorkerId worker, Time now);
   void OnLost(WorkerId worker);

@@ -56,6 +56,8 @@ class UpstreamListener {
   virtual void OnHeartbeat(WorkerId worker, uint32_t queue_depth,
                            uint32_t in_flight) = 0;
   virtual void OnDraining(WorkerId worker) = 0;
+  /// It drains no more, and has kept what it had. OnHello follows.
+  virtual void OnStays(WorkerId /*worker*/) {}
   virtual void OnStarted(WorkerId worker, TaskId task) = 0;
   virtual void OnReply(WorkerId worker, WorkerReply reply) = 0;
 };

@@ -1,5 +1,7 @@
 #include "frontend/worker_board.h"
 
+#include <string>
+
 #include "gtest/gtest.h"
 
 namespace parm {
@@ -67,6 +69,29 @@ TEST_F(WorkerBoardTest, OnlyARestartEndsDraining) {
   EXPECT_EQ(board_.StateOf(kFirst, kStart), WorkerState::kDraining);
   EXPECT_TRUE(board_.OnHello(kFirst, HelloOf(2), kStart));
   EXPECT_EQ(board_.StateOf(kFirst, kStart), WorkerState::kUp);
+}
+
+TEST_F(WorkerBoardTest, WhoStaysDrainsNoMore) {
+  board_.OnHello(kFirst, HelloOf(1), kStart);
+  board_.OnDraining(kFirst, kStart);
+  board_.OnStays(kFirst);
+  EXPECT_FALSE(board_.OnHello(kFirst, HelloOf(1), kStart)) << "no restart";
+  EXPECT_EQ(board_.StateOf(kFirst, kStart), WorkerState::kUp);
+}
+
+TEST_F(WorkerBoardTest, LogsEachReasonOnceAndAFewAtMost) {
+  const auto logged = [this](const std::string& why) {
+    const int before = board_.Get(kFirst).refusals_logged;
+    board_.OnHelloRefused(kFirst, why);
+    return board_.Get(kFirst).refusals_logged > before;
+  };
+  EXPECT_TRUE(logged("it hung up"));
+  EXPECT_FALSE(logged("it hung up"));
+  EXPECT_TRUE(logged("it does not know our key"));
+  EXPECT_TRUE(logged("it hung up"));
+  EXPECT_FALSE(logged("it does not know our key"));
+  board_.OnHello(kFirst, HelloOf(1), kStart);
+  EXPECT_TRUE(logged("it hung up"));
 }
 
 TEST_F(WorkerBoardTest, RemembersTheSmallestMessageLimit) {

@@ -61,7 +61,7 @@ class BundleWatch {
   /// Asks the next probe, if it is time, the server has a slot free beside its
   /// `num_tasks`, and nobody else asks. To be called every now and then.
   void Run(Time now, size_t num_tasks);
-  /// A probe is under way, and has a slot.
+  /// A probe is under way.
   bool asking() const { return asking_; }
 
  private:

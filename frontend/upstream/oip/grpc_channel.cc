@@ -80,6 +80,11 @@ std::shared_ptr<grpc::Channel> Connect(const ServerChannelParts& parts) {
   // What this is too: how long a connection may take to be made.
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS,
                    ToMs(parts.all->connect_timeout));
+  // Else a connection that a machine or a network has swallowed without a word
+  // would be used until the kernel gives it up, a quarter of an hour later.
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, ToMs(parts.all->ping_interval));
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS,
+                   ToMs(parts.all->ping_interval));
   return grpc::CreateCustomChannel(TargetOf(parts.server->url),
                                    grpc::InsecureChannelCredentials(),
                                    arguments);

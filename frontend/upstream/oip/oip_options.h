@@ -82,6 +82,9 @@ struct OipOptions {
   /// A server that is away is tried after one interval, doubling up to this.
   Duration max_backoff = Milliseconds(2000);
   Duration connect_timeout = Milliseconds(1000);
+  /// A grpc:// connection on which nothing has come for so long is pinged, and
+  /// ends if nothing comes for as long again.
+  Duration ping_interval = Milliseconds(10'000);
   /// A reply is waited for this long past its deadline: late originals tell how
   /// good a decode was.
   Duration keep_late = Milliseconds(10'000);

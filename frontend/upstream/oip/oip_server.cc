@@ -96,12 +96,6 @@ absl::Status OipServer::SendInfer(const InferTask& task,
   if (model == models_.end()) {
     return refuse(absl::UnavailableError("the server does not serve it now"));
   }
-  // A probe of its bundle has one of its slots.
-  if (watch_.asking() &&
-      exchanges_.size() + 2 > size_t{parts_.options.max_in_flight}) {
-    return refuse(
-        absl::ResourceExhaustedError("the server is being asked for a probe"));
-  }
   // One connection is left for asking how it is.
   if (channel_->num_busy() > 2 * size_t{parts_.options.max_in_flight}) {
     return refuse(
@@ -230,6 +224,7 @@ void OipServer::GoDown() {
   if (!up_) return;
   up_ = false;
   not_ready_ = false;
+  left_ready_ = false;
   watch_.Stop();
   ++parts_.counters->lost;
   channel_->CloseAll();
@@ -239,6 +234,7 @@ void OipServer::GoDown() {
 
 void OipServer::BeNotReady() {
   greet_ = true;
+  left_ready_ = false;
   if (!up_ || not_ready_) return;
   not_ready_ = true;
   watch_.Stop();
@@ -251,6 +247,7 @@ void OipServer::Leave() {
   greet_ = true;
   watch_.Stop();
   if (!up_ || std::exchange(not_ready_, true)) return;
+  left_ready_ = true;
   parts_.listener->OnDraining(parts_.worker);
 }
 
@@ -433,8 +430,12 @@ void OipServer::SayHello() {
   }
   models_ = std::move(asked_);
   greet_ = false;
-  // What it held before it was away or not ready does not count any more.
-  if (!up_ || not_ready_) nonce_ = RandomNonce();
+  if (std::exchange(left_ready_, false)) {
+    parts_.listener->OnStays(parts_.worker);
+  } else if (!up_ || not_ready_) {
+    // What it held before it was away or not ready does not count any more.
+    nonce_ = RandomNonce();
+  }
   up_ = true;
   not_ready_ = false;
   ++parts_.counters->hellos;

@@ -137,7 +137,8 @@ class OipServer {
   bool up_ = false;         // said hello, not lost since
   bool not_ready_ = false;  // said so since its hello
   bool leaving_ = false;
-  bool greet_ = true;  // ask for everything at the next check
+  bool left_ready_ = false;  // it is not ready because it was to leave alone
+  bool greet_ = true;        // ask for everything at the next check
   bool checking_ = false;
   bool readiness_only_ = false;  // of this check's models
   uint64_t nonce_ = 0;

@@ -44,6 +44,8 @@ class ServerConnections::Connection
   void Drop();
   void Close();
   void Sweep(Time now);
+  /// Of one that waits: when its last reply had come.
+  Time heard() const { return heard_; }
 
  private:
   void OnConnected(error_code error);
@@ -63,12 +65,14 @@ class ServerConnections::Connection
   bool connected_ = false;
   Time connect_by_{};
   uint64_t num_exchanges_ = 0;
+  Time heard_{};
 
   // Of the exchange under way.
   bool busy_ = false;
   uint64_t id_ = 0;
   ServerRequest request_;
   std::vector<asio::const_buffer> pieces_;
+  Time begun_{};
   Time give_up_{};
   Done done_;
   bool writing_ = false;
@@ -130,6 +134,7 @@ void ServerConnections::Connection::Begin(uint64_t id, ServerRequest request,
   busy_ = true;
   id_ = id;
   request_ = std::move(request);
+  begun_ = Clock::now();
   give_up_ = give_up;
   done_ = std::move(done);
   writing_ = dropped_ = resent_ = false;
@@ -251,6 +256,7 @@ void ServerConnections::Connection::End(ExchangeResult result, bool reusable) {
   request_ = ServerRequest();
   const Done done = std::move(done_);
   if (reusable) {
+    heard_ = Clock::now();
     pool_->idle_.push_back(self);
   } else {
     Close();
@@ -277,6 +283,8 @@ void ServerConnections::Connection::Sweep(Time now) {
                /*reusable=*/false);
   }
   if (now <= give_up_) return;
+  // They went the same way, which may lead nowhere any more: a new one shows.
+  pool_->CloseUnheardSince(begun_);
   End({.end = dropped_ ? ExchangeEnd::kDropped : ExchangeEnd::kTimedOut,
        .error = "the server did not reply in time"},
       /*reusable=*/false);
@@ -329,6 +337,14 @@ void ServerConnections::CloseAll() {
   for (const auto& connection : idle_) connection->Close();
   busy_.clear();
   idle_.clear();
+}
+
+void ServerConnections::CloseUnheardSince(Time time) {
+  std::erase_if(idle_, [time](const std::shared_ptr<Connection>& connection) {
+    if (connection->heard() >= time) return false;
+    connection->Close();
+    return true;
+  });
 }
 
 void ServerConnections::Sweep(Time now) {

@@ -78,7 +78,9 @@ class ServerConnections {
   /// Ends every connection; no `done` runs for what was under way.
   void CloseAll();
 
-  /// Ends what was to be given up by `now`. To be called every now and then.
+  /// Ends what was to be given up by `now`, and with it the connections that
+  /// wait and were heard last before it began: a machine or a network may have
+  /// swallowed them too, without a word. To be called every now and then.
   void Sweep(Time now);
 
   size_t num_busy() const { return busy_.size(); }
@@ -89,6 +91,8 @@ class ServerConnections {
   friend class Connection;
 
   std::shared_ptr<Connection> Open();
+  // Of those that wait.
+  void CloseUnheardSince(Time time);
 
   const ServerConnectionsOptions options_;
   boost::asio::io_context& loop_;

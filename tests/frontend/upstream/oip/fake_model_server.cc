@@ -155,6 +155,7 @@ int FakeModelServer::num_connections() const {
 }
 
 void FakeModelServer::Handle(const Request& request, const Peer& peer) {
+  if (peer.number() <= swallowed_up_to) return;
   if (absl::EndsWith(request.target, "/infer")) {
     if (on_infer != nullptr) on_infer(request, peer);
   } else if (request.target == "/v2/health/ready") {

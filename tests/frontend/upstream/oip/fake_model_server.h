@@ -57,6 +57,7 @@ class FakeModelServer {
 
   // What it says; a test changes it at any time.
   bool answers_health = true;  // false: as if it were stopped
+  int swallowed_up_to = 0;     // by a network: those connections say nothing
   int ready_status = 200;
   int model_ready_status = 200;
   std::string server_metadata =

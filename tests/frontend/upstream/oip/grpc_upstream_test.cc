@@ -13,6 +13,7 @@
 #include "proto/oip/grpc_service.pb.h"
 #include "tests/frontend/upstream/oip/fake_grpc_server.h"
 #include "tests/frontend/upstream/oip/one_server_fixture.h"
+#include "tests/frontend/upstream/oip/swallowing_relay.h"
 #include "tests/support/matchers.h"
 
 namespace parm {
@@ -275,6 +276,18 @@ TEST_F(GrpcUpstreamTest, IsSilentWhileTheServerIsStopped) {
   server_->Tell(
       [](FakeGrpcServer::Says* says) { says->answers_health = true; });
   EXPECT_TRUE(RunUntil([&] { return listener_.heartbeats > before; }));
+}
+
+TEST_F(GrpcUpstreamTest, LeavesAConnectionThatANetworkSwallowed) {
+  SwallowingRelay relay(loop_, server_->port());
+  options_.ping_interval = Milliseconds(1500);
+  StartBefore({.endpoint = absl::StrCat("grpc://127.0.0.1:", relay.port()),
+               .lanes = 1});
+  ASSERT_TRUE(RunUntil([&] { return !listener_.hellos.empty(); }));
+  relay.Swallow();
+  ASSERT_TRUE(RunUntil([&] { return listener_.lost > 0; }));
+  const size_t before = listener_.hellos.size();
+  EXPECT_TRUE(RunUntil([&] { return listener_.hellos.size() > before; }));
 }
 
 TEST_F(GrpcUpstreamTest, DrainsWhileTheServerIsNotReady) {

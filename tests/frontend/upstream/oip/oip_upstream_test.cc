@@ -238,6 +238,27 @@ TEST_F(OipUpstreamTest, EndsWhatIsNeverAnswered) {
   EXPECT_EQ(Ended(ExchangeEnd::kTimedOut), 1U);
 }
 
+TEST_F(OipUpstreamTest, TimeoutEndsTheConnectionsThatWaitedBeside) {
+  options_.keep_late = Milliseconds(1);
+  StartAndMeet();
+  std::vector<FakeModelServer::Peer> peers;
+  server_->on_infer = [&](const FakeModelServer::Request&,
+                          const FakeModelServer::Peer& peer) {
+    peers.push_back(peer);
+  };
+  for (uint64_t task = 1; task <= 4; ++task) ASSERT_THAT(Send(task), IsOk());
+  ASSERT_TRUE(RunUntil([&] { return peers.size() == 4; }));
+  for (const auto& peer : peers) peer.Send(BinaryAnswer(Bytes(1, 1)));
+  ASSERT_TRUE(RunUntil([&] { return listener_.replies.size() == 4; }));
+  server_->swallowed_up_to = server_->num_connections();
+  ASSERT_THAT(Send(5, Milliseconds(1)), IsOk());
+  ASSERT_TRUE(RunUntil([&] { return listener_.replies.size() == 5; }));
+  EXPECT_EQ(listener_.replies[4].status, wire::EXPIRED);
+  // The next one does not have to find out about each of the others.
+  last_task_ = 5;
+  EXPECT_EQ(Exchange(BinaryAnswer(Bytes(1, 1))).status, wire::OK);
+}
+
 TEST_F(OipUpstreamTest, BoundsWhatIsUnderWay) {
   StartAndMeet();
   server_->on_infer = nullptr;

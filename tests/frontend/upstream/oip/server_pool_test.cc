@@ -62,6 +62,7 @@ class PlacesListener : public UpstreamListener {
     std::string endpoint;
     std::vector<wire::Hello> hellos;
     int draining = 0;
+    int stays = 0;
     int left = 0;
     int lost = 0;
     std::vector<WorkerReply> replies;
@@ -77,6 +78,7 @@ class PlacesListener : public UpstreamListener {
   void OnLost(WorkerId worker) override { ++places[Raw(worker)].lost; }
   void OnHeartbeat(WorkerId, uint32_t, uint32_t) override {}
   void OnDraining(WorkerId worker) override { ++places[Raw(worker)].draining; }
+  void OnStays(WorkerId worker) override { ++places[Raw(worker)].stays; }
   void OnStarted(WorkerId, TaskId) override {}
   void OnReply(WorkerId worker, WorkerReply reply) override {
     places[Raw(worker)].replies.push_back(std::move(reply));
@@ -339,10 +341,24 @@ TEST_F(ServerPoolTest, ServerThatComesBackWhileItLeavesStays) {
   ASSERT_TRUE(RunUntil([&] { return At(1).draining == 1; }));
   Resolve({1, 2});
   ASSERT_TRUE(RunUntil([&] { return At(1).hellos.size() == 2; }));
+  // Else its answers would be those of another process.
+  EXPECT_EQ(At(1).hellos[1].instance_nonce(), At(1).hellos[0].instance_nonce());
+  EXPECT_EQ(At(1).stays, 1);
   held[0].Send(BinaryAnswer("12345678"));
   ASSERT_TRUE(RunUntil([&] { return At(1).replies.size() == 1; }));
   EXPECT_EQ(At(1).left, 0);
   EXPECT_EQ(counters().servers_joined, 2U);
+}
+
+TEST_F(ServerPoolTest, ServerThatWasNotReadyHasLostWhatItHad) {
+  StartByName({1});
+  ASSERT_TRUE(RunUntilUp(1));
+  servers_[1]->ready_status = 400;
+  ASSERT_TRUE(RunUntil([&] { return At(1).draining == 1; }));
+  servers_[1]->ready_status = 200;
+  ASSERT_TRUE(RunUntil([&] { return At(1).hellos.size() == 2; }));
+  EXPECT_NE(At(1).hellos[1].instance_nonce(), At(1).hellos[0].instance_nonce());
+  EXPECT_EQ(At(1).stays, 0);
 }
 
 TEST_F(ServerPoolTest, ResolvesSoonWhileAServerIsAway) {
