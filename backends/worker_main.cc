@@ -34,6 +34,8 @@ also http=ADDRESS:PORT, once every model has answered a trial inference. SIGTERM
 or Ctrl-C finishes what was taken and ends with status 0; a second one ends at
 once.)";
 
+constexpr int kUsageError = 2;
+
 struct CommandLine {
   std::string config_path;
   std::string bind;
@@ -150,7 +152,7 @@ int WorkerMain(int argc, char** argv, const ModelLoader& load_model) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 1;
+    return app.exit(error) == 0 ? 0 : kUsageError;
   }
   try {
     spdlog::set_default_logger(spdlog::stderr_color_mt("parm-worker"));

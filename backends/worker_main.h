@@ -9,7 +9,8 @@ namespace parm {
 /// Reads the command line and the configuration, loads and warms up the
 /// bundles, prints the ready line, serves until a drain has ended.
 /// Returns the exit status: 0 after a drain, --help, --version or a good
-/// --check-config; 1 with a sentence on stderr otherwise.
+/// --check-config; 2 for a wrong command line; 1 otherwise; with a
+/// sentence on stderr.
 int WorkerMain(int argc, char** argv, const ModelLoader& load_model);
 
 }  // namespace parm

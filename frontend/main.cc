@@ -275,9 +275,6 @@ absl::Status Run(const CommandLine& command_line) {
                 command_line.make_curve_keys.c_str());
     return absl::OkStatus();
   }
-  if (command_line.config_path.empty()) {
-    return absl::InvalidArgumentError("--config FILE is missing: see --help");
-  }
   PARM_RETURN_IF_ERROR(
       StartLogging(command_line.log_format, command_line.log_level));
   // A capture that meets the limit on a file's size is told by write().
@@ -339,6 +336,7 @@ void AddOptions(CLI::App& app, CommandLine& command_line) {
 }  // namespace parm
 
 int main(int argc, char** argv) {
+  constexpr int kUsageError = 2;
   parm::CommandLine command_line;
   CLI::App app(
       "Answers inference queries in time although workers straggle or die.",
@@ -348,7 +346,12 @@ int main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 1;
+    return app.exit(error) == 0 ? 0 : kUsageError;
+  }
+  if (command_line.config_path.empty() &&
+      command_line.make_curve_keys.empty()) {
+    std::fputs("parm-frontend: --config FILE is missing: see --help\n", stderr);
+    return kUsageError;
   }
   const absl::Status status = parm::Run(command_line);
   return status.ok() ? 0 : parm::Fail(status);

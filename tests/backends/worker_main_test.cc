@@ -65,9 +65,9 @@ class WorkerMainTest : public ::testing::Test {
   }
 
   void ExpectFailure(const std::vector<std::string>& flags,
-                     const std::string& sentence) {
+                     const std::string& sentence, int status = 1) {
     const auto worker = Start(flags);
-    EXPECT_THAT(worker->Wait(), IsOkAndHolds(1));
+    EXPECT_THAT(worker->Wait(), IsOkAndHolds(status));
     EXPECT_THAT(worker->Log(), HasSubstr(sentence));
     EXPECT_EQ(ReadLine(*worker), "");
   }
@@ -185,8 +185,9 @@ TEST_F(WorkerMainTest, UnknownKeyIsNamedWithItsLine) {
                 "worker.yaml:4");
 }
 
-TEST_F(WorkerMainTest, MissingConfigFlagFails) {
-  ExpectFailure({}, "--config is required");
+TEST_F(WorkerMainTest, WrongCommandLineEndsWithTwo) {
+  ExpectFailure({}, "--config is required", /*status=*/2);
+  ExpectFailure({"--confg", "x"}, "--help", /*status=*/2);
 }
 
 TEST_F(WorkerMainTest, CheckConfigServesNothing) {

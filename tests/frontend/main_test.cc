@@ -93,10 +93,13 @@ TEST_F(FrontendMainTest, FindsCertificatesThatAreNone) {
               HasSubstr("frontend.yaml:4: private_key: cannot be read"));
 }
 
-TEST_F(FrontendMainTest, RefusesAnUnknownFlag) {
-  const auto process = Start({"--confg", "x"});
-  EXPECT_THAT(process->Wait(), IsOkAndHolds(1));
-  EXPECT_THAT(process->Log(), HasSubstr("--help"));
+TEST_F(FrontendMainTest, WrongCommandLineEndsWithTwo) {
+  const auto unknown = Start({"--confg", "x"});
+  EXPECT_THAT(unknown->Wait(), IsOkAndHolds(2));
+  EXPECT_THAT(unknown->Log(), HasSubstr("--help"));
+  const auto missing = Start({"--http-port", "0"});
+  EXPECT_THAT(missing->Wait(), IsOkAndHolds(2));
+  EXPECT_THAT(missing->Log(), HasSubstr("--config FILE is missing"));
 }
 
 }  // namespace
