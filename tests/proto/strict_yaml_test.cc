@@ -104,7 +104,7 @@ TEST(StrictYamlTest, ListsAllKeysWhenNoneIsNear) {
   EXPECT_THAT(ParseModel("{name: a, redundancy: {group: {colour: red}}}"),
               Refused("f.yaml:3: models[0].redundancy.group: unknown key "
                       "\"colour\": expected one of timeout, short_group"));
-  EXPECT_THAT(ParseFrontend(std::string(500, 'k') + ": 1"),
+  EXPECT_THAT(ParseFrontend(absl::StrCat(std::string(500, 'k'), ": 1")),
               StatusIs(absl::StatusCode::kInvalidArgument,
                        HasSubstr("kkk...\": expected one of workers, ")));
 }
