@@ -232,6 +232,11 @@ void AddHedging(const MetricsInput& in, PrometheusText& out) {
   ForEachModel(in, [&](const std::string& model, const auto& counters) {
     out.Value({{"model", model}}, counters.hedge.load);
   });
+  out.Gauge("parm_straggler_share",
+            "Share of the copies that ran for more than twice the median.");
+  ForEachModel(in, [&](const std::string& model, const auto& counters) {
+    out.Value({{"model", model}}, counters.hedge.straggler_share);
+  });
   out.Histogram("parm_hedge_delay_seconds",
                 "From the first dispatch to the hedge.");
   ForEachModel(in, [&](const std::string& model, const auto& counters) {

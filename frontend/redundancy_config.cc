@@ -102,6 +102,14 @@ absl::Status ResolveHybrid(const config::Hybrid& hybrid,
   if (hybrid.gate().has_shut()) out.gate.shut = hybrid.gate().shut();
   out.gate.window = DurationOr(hybrid.gate().window(), out.gate.window);
   out.parity_cost = hybrid.parity_cost();
+  if (hybrid.gate().has_calm_share()) {
+    out.gate.calm_share = hybrid.gate().calm_share();
+  }
+  if (hybrid.gate().has_calm_shut()) {
+    out.gate.calm_shut = hybrid.gate().calm_shut();
+  }
+  if (hybrid.has_run_quantile()) out.run_quantile = hybrid.run_quantile();
+  if (hybrid.has_max_all_late()) out.max_all_late = hybrid.max_all_late();
   absl::string_view text;
   if (!(out.gate.open < out.gate.shut)) text = "gate: open is not below shut";
   if (out.gate.window <= Duration{0}) text = "gate: window must be above 0";

@@ -32,6 +32,7 @@ struct HedgeCounters {
   uint64_t shed_for_budget = 0;       // parity or replica
   uint64_t shed_for_concurrency = 0;  // replica: too many copies out
   double load = 0;                    // as policy hybrid measures it, 0..1
+  double straggler_share = 0;         // the same
   LatencyHistogram delay;             // first dispatch to hedge
   // Estimated service time: of first dispatches, and of copies.
   Duration ordinary_service{0};

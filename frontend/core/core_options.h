@@ -81,6 +81,10 @@ enum class CancelLoser : uint8_t { kAtStart, kAtEnd };
 struct GateOptions {
   double open = 0.60;  // up to here groups are as small as it allows
   double shut = 0.95;  // from here on, nothing
+  /// While the share of stragglers is below calm_share, nothing is let in from
+  /// calm_shut on already.
+  double calm_share = 0.0005;
+  double calm_shut = 0.75;
   Duration window = Milliseconds(1000);
 };
 
@@ -93,6 +97,12 @@ struct HybridOptions {
   /// Service time of a group's parity queries together, in queries; 0: r, or
   /// for `pack` the members.
   double parity_cost = 0;
+  /// A copy that has begun is late after this quantile of the runs of those
+  /// that are no stragglers.
+  double run_quantile = 0.98;
+  /// A second hedge, where all that a query has would be late more often than
+  /// this with one; 1: never.
+  double max_all_late = 0.0002;
 };
 
 /// Which worker takes a task; worker_table.h.

@@ -38,6 +38,16 @@ std::optional<LatencyTrigger::Delays> CorePolicyHost::DelaysOf(
   return state_.trigger(batch.model, batch.samples).DelaysAt(turn.now);
 }
 
+const std::optional<RunTimes::Estimate>& CorePolicyHost::RunsOf(
+    const Batch& batch) {
+  return state_.run_times(batch.model, batch.samples).estimate();
+}
+
+const std::optional<RunTimes::Estimate>& CorePolicyHost::ParityRunsOf(
+    const Batch& batch) {
+  return state_.parity_runs(batch.model, batch.samples).estimate();
+}
+
 Duration CorePolicyHost::MeanService(ModelId model, uint32_t samples) {
   const Duration mean = state_.service_mean(model, samples).value();
   return mean > Duration{0} ? mean : samples * Milliseconds(1);

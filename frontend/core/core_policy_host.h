@@ -22,6 +22,9 @@ class CorePolicyHost final : public PolicyHost {
   void ArmTimer(Batch& batch, Time at) override;
   std::optional<LatencyTrigger::Delays> DelaysOf(const Turn& turn,
                                                  const Batch& batch) override;
+  const std::optional<RunTimes::Estimate>& RunsOf(const Batch& batch) override;
+  const std::optional<RunTimes::Estimate>& ParityRunsOf(
+      const Batch& batch) override;
   Duration MeanService(ModelId model, uint32_t samples) override;
   uint32_t NumInFlight(ModelId model, AttemptType attempt) const override;
   uint64_t NumLanes(BundleKey bundle) const override;

@@ -100,6 +100,14 @@ absl::Status ValidateHybrid(const HybridOptions& hybrid,
                    "max_extra_load and parity_cost must not be negative");
   }
   const GateOptions& gate = hybrid.gate;
+  if (!IsShare(gate.calm_share) || !IsShare(hybrid.max_all_late) ||
+      !IsShare(hybrid.run_quantile)) {
+    return Invalid(
+        model, "calm_share, run_quantile and max_all_late must be in [0, 1]");
+  }
+  if (!(gate.calm_shut >= 0)) {
+    return Invalid(model, "calm_shut must not be negative");
+  }
   if (!(gate.open >= 0) || !(gate.open < gate.shut) ||
       gate.window <= Duration{0}) {
     return Invalid(model, "gate needs 0 <= open < shut and a window");
@@ -204,7 +212,9 @@ CoreState::CoreState(CoreOptions core_options)
     const LatencyTrigger::Quantiles quantiles = {
         .decode = model.decode.trigger_quantile, .hedge = model.hedge.quantile};
     const std::vector<SizedTimes> sized(
-        kMaxTriggerSizes, SizedTimes{.trigger = LatencyTrigger(quantiles)});
+        kMaxTriggerSizes,
+        SizedTimes{.trigger = LatencyTrigger(quantiles),
+                   .runs = RunTimes(model.hybrid.run_quantile)});
     times_.push_back(sized);
     parity_times_.push_back(sized);
   }
@@ -225,6 +235,14 @@ LatencyTrigger& CoreState::trigger(ModelId model, uint32_t samples) {
 
 ServiceMean& CoreState::service_mean(ModelId model, uint32_t samples) {
   return FindOrAdd(times_[Raw(model)], samples).service;
+}
+
+RunTimes& CoreState::run_times(ModelId model, uint32_t samples) {
+  return FindOrAdd(times_[Raw(model)], samples).runs;
+}
+
+RunTimes& CoreState::parity_runs(ModelId model, uint32_t samples) {
+  return FindOrAdd(parity_times_[Raw(model)], samples).runs;
 }
 
 LatencyTrigger& CoreState::parity_times(ModelId model, uint32_t samples) {

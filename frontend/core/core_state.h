@@ -19,6 +19,7 @@
 #include "frontend/core/latency_trigger.h"
 #include "frontend/core/rare_paths.h"
 #include "frontend/core/records.h"
+#include "frontend/core/run_times.h"
 #include "frontend/core/service_mean.h"
 #include "frontend/core/slab.h"
 #include "frontend/core/timer_queue.h"
@@ -53,7 +54,11 @@ struct CoreState {
   /// What its tasks of this batch size take of a worker, parity left out.
   ServiceMean& service_mean(ModelId model, uint32_t samples);
 
-  /// The times of its parity queries, which no trigger follows.
+  /// How long its copies of this batch size run.
+  RunTimes& run_times(ModelId model, uint32_t samples);
+
+  /// The same of its parity queries. No trigger follows their times.
+  RunTimes& parity_runs(ModelId model, uint32_t samples);
   LatencyTrigger& parity_times(ModelId model, uint32_t samples);
 
   /// When a batch that is dispatched at `now` counts as late.
@@ -96,6 +101,7 @@ struct CoreState {
     uint32_t samples = 0;  // 0: free
     LatencyTrigger trigger;
     ServiceMean service;
+    RunTimes runs;
   };
   static SizedTimes& FindOrAdd(std::vector<SizedTimes>& sized,
                                uint32_t samples);

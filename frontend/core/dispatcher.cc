@@ -265,6 +265,21 @@ bool Dispatcher::HasTaskRecord() {
   return !state_.tasks.full();
 }
 
+void Dispatcher::NoteRun(const Turn& turn, const Task& task, Outcome outcome,
+                         bool is_lost) {
+  const Worker& worker = workers_.at(task.worker);
+  if (!KnowsBegin(task, worker)) return;
+  RunTimes& runs = task.attempt == AttemptType::kParity
+                       ? state_.parity_runs(task.model, task.samples)
+                       : state_.run_times(task.model, task.samples);
+  const Duration run = turn.now - WorkerTable::BegunAt(task, worker);
+  if (outcome == Outcome::kAnswered) {
+    runs.Replied(run, task.begun != Time{});
+  } else if (is_lost) {
+    runs.Ended(run);
+  }
+}
+
 void Dispatcher::NotePace(const Turn& turn, const Task& task) {
   Worker& worker = workers_.at(task.worker);
   const auto& delays = task.trigger->DelaysAt(turn.now);
@@ -319,6 +334,7 @@ void Dispatcher::End(const Turn& turn, Task& task, Outcome outcome,
   Orphan(task);
   FreeSlot(task);
   NoteService(task, outcome, service);
+  NoteRun(turn, task, outcome, /*is_lost=*/!service.has_value());
   if (outcome == Outcome::kAnswered) NotePace(turn, task);
   workers_.at(task.worker).tasks.Remove(task);
   if (outcome == Outcome::kAnswered) {

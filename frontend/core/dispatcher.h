@@ -115,6 +115,8 @@ class Dispatcher {
   bool SendNextBatch(const Turn& turn, Bundle& bundle);
   bool SendNextParity(const Turn& turn, Bundle& bundle);
   bool HasTaskRecord();
+  void NoteRun(const Turn& turn, const Task& task, Outcome outcome,
+               bool is_lost);
   void NotePace(const Turn& turn, const Task& task);
   void NoteService(const Task& task, Outcome outcome,
                    std::optional<Duration> service);

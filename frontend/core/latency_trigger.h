@@ -9,16 +9,17 @@
 //  - a copy that is still out counts by its age, a cancelled or lost one by the
 //    age at which it ended, if that is above the median (below, it says
 //    nothing);
-//  - a delay is min(quantile, 3 x median): a slow mode that holds more than
-//    1 - quantile of the copies cannot become the quantile.
+//  - a delay is at most 3 x median, and where the quantile is above that, it is
+//    the quantile of the copies below: a slow mode that holds more than
+//    1 - quantile of the copies cannot become the delay.
 // Source: reference/tail-lessons.md 1, codes.md 7.1.
 
-#include <array>
 #include <cstdint>
 #include <optional>
 
 #include "base/time.h"
 #include "frontend/core/intrusive_list.h"
+#include "frontend/core/time_counts.h"
 
 namespace parm::core {
 
@@ -61,29 +62,17 @@ class LatencyTrigger {
   const std::optional<Delays>& DelaysAt(Time now);
 
  private:
-  // Sixteen buckets per power of two from 1 us to 68 s: relative error 1/16.
-  static constexpr int kSubBits = 4;
-  static constexpr int kLowBits = 10;
-  static constexpr int kHighBits = 36;
-  static constexpr size_t kNumBuckets = ((kHighBits - kLowBits) << kSubBits);
   static constexpr uint32_t kWindow = 2048;
   static constexpr uint32_t kRefresh = 32;
   static constexpr int kMedianFactor = 3;
   static constexpr int kMaxCopiesLookedAt = 1024;
-  using Counts = std::array<uint32_t, kNumBuckets>;
 
-  static size_t BucketOf(Duration value);
-  static Duration UpperBound(size_t bucket);
   void Record(Duration value);
   void Refresh(Time now);
 
   const Quantiles quantiles_;
   IntrusiveList<Copy, &Copy::link> out_;  // oldest first
-  // Two windows: the older one is dropped when the newer one is full.
-  Counts newer_{};
-  Counts older_{};
-  uint32_t num_newer_ = 0;
-  uint32_t num_older_ = 0;
+  RecentTimes times_{kWindow};
   uint32_t since_refresh_ = 0;
   Duration median_{0};
   std::optional<Delays> delays_;

@@ -191,17 +191,27 @@ TEST(FrontendConfigTest, HybridNeedsACodeAndNoNumbers) {
   EXPECT_EQ(plain.hybrid.gate.shut, 0.95);
   EXPECT_EQ(plain.hybrid.gate.window, Milliseconds(1000));
   EXPECT_EQ(plain.hybrid.parity_cost, 0);
+  EXPECT_EQ(plain.hybrid.gate.calm_share, 0.0005);
+  EXPECT_EQ(plain.hybrid.gate.calm_shut, 0.75);
+  EXPECT_EQ(plain.hybrid.run_quantile, 0.98);
+  EXPECT_EQ(plain.hybrid.max_all_late, 0.0002);
   PARM_ASSERT_OK_AND_ASSIGN(
       options,
       ParseRedundancy(
           "policy: hybrid, code: {scheme: sum, k: 4}, hybrid: {max_extra_load: "
-          "0.5, gate: {open: 0.1, shut: 0.2, window: 3s}, parity_cost: 2}"));
+          "0.5, gate: {open: 0.1, shut: 0.2, window: 3s, calm_share: 0.01, "
+          "calm_shut: 0.15}, parity_cost: 2, run_quantile: 0.9, max_all_late: "
+          "1}"));
   const core::HybridOptions& hybrid = options.core.models[0].hybrid;
   EXPECT_EQ(hybrid.max_extra_load, 0.5);
   EXPECT_EQ(hybrid.gate.open, 0.1);
   EXPECT_EQ(hybrid.gate.shut, 0.2);
   EXPECT_EQ(hybrid.gate.window, Milliseconds(3000));
   EXPECT_EQ(hybrid.parity_cost, 2);
+  EXPECT_EQ(hybrid.gate.calm_share, 0.01);
+  EXPECT_EQ(hybrid.gate.calm_shut, 0.15);
+  EXPECT_EQ(hybrid.run_quantile, 0.9);
+  EXPECT_EQ(hybrid.max_all_late, 1);
   EXPECT_THAT(ParseRedundancy("policy: hybrid"),
               StatusIs(absl::StatusCode::kInvalidArgument,
                        HasSubstr("policy hybrid needs a code")));

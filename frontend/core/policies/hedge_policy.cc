@@ -4,15 +4,13 @@
 
 namespace parm::core {
 
-namespace {
-// Whether a hedge of this batch is out; a copy that yields is none.
-bool IsHedged(const Batch& batch) {
+int NumHedges(const Batch& batch) {
   const auto copies = batch.copies.begin();
-  return std::any_of(copies, copies + batch.num_copies, [](const Task* task) {
-    return task->attempt == AttemptType::kHedge && !task->redundant;
-  });
+  return static_cast<int>(
+      std::count_if(copies, copies + batch.num_copies, [](const Task* task) {
+        return task->attempt == AttemptType::kHedge && !task->redundant;
+      }));
 }
-}  // namespace
 
 HedgePolicy::HedgePolicy(const ModelOptions& model)
     : options_(model.hedge),
@@ -20,29 +18,40 @@ HedgePolicy::HedgePolicy(const ModelOptions& model)
       observe_(model.mode == PolicyMode::kObserve),
       budget_(model.hedge.budget) {}
 
-void HedgePolicy::OnFirstDispatch(const Turn& turn, Batch& batch,
-                                  PolicyHost& host) {
+Duration HedgePolicy::DelayOf(const Turn& turn, const Batch& batch,
+                              PolicyHost& host) const {
   const std::optional<LatencyTrigger::Delays> delays =
       host.DelaysOf(turn, batch);
-  late_share_.OnDispatch();
   const Duration delay =
       delays ? std::max(options_.min, delays->hedge) : max_delay_;
-  host.ArmTimer(batch, turn.now + std::min(delay, max_delay_));
+  return std::min(delay, max_delay_);
+}
+
+void HedgePolicy::OnFirstDispatch(const Turn& turn, Batch& batch,
+                                  PolicyHost& host) {
+  late_share_.OnDispatch();
+  host.ArmTimer(batch, turn.now + DelayOf(turn, batch, host));
 }
 
 void HedgePolicy::OnTimer(const Turn& turn, Batch& batch, PolicyHost& host) {
   if (batch.num_policy_timers == 1) late_share_.OnLate();
-  if (Decide(turn, batch, host) != Verdict::kLater) return;
-  // Again when it has waited twice as long: budget and slots come back, and the
+  if (Hedge(turn, batch, /*most=*/1, host) == Verdict::kLater) {
+    TryAgain(turn, batch, host);
+  }
+}
+
+void HedgePolicy::TryAgain(const Turn& turn, Batch& batch,
+                           PolicyHost& host) const {
+  // When it has waited twice as long: budget and slots come back, and the
   // number of tries stays small.
   const Time next = turn.now + std::max(options_.min, turn.now - batch.sent);
   if (next < batch.deadline) host.ArmTimer(batch, next);
 }
 
-HedgePolicy::Verdict HedgePolicy::Decide(const Turn& turn, Batch& batch,
-                                         PolicyHost& host) {
+HedgePolicy::Verdict HedgePolicy::Hedge(const Turn& turn, Batch& batch,
+                                        int most, PolicyHost& host) {
   // What failed once is not hedged too: refusals come from full queues.
-  if (batch.retried || batch.deadline <= turn.now || IsHedged(batch)) {
+  if (batch.retried || batch.deadline <= turn.now || NumHedges(batch) >= most) {
     return Verdict::kNever;
   }
   HedgeCounters& counters = host.CountersOf(batch.model);
@@ -94,7 +103,7 @@ void HedgePolicy::OnTaskEnded(const Task& task, std::optional<Duration> service,
 
 void HedgePolicy::OnDecodeHeld(const Turn& turn, Batch& batch,
                                PolicyHost& host) {
-  Decide(turn, batch, host);
+  Hedge(turn, batch, /*most=*/1, host);
 }
 
 void HedgePolicy::OnCopyFailed(const Turn& /*turn*/, Batch& batch,

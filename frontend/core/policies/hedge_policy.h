@@ -12,6 +12,9 @@
 
 namespace parm::core {
 
+/// Hedges of this batch that are out; a copy that yields is none.
+int NumHedges(const Batch& batch);
+
 class HedgePolicy final : public RedundancyPolicy {
  public:
   explicit HedgePolicy(const ModelOptions& model);
@@ -29,18 +32,24 @@ class HedgePolicy final : public RedundancyPolicy {
   /// What follows is for policies that hedge among other things, and pay for
   /// those from the same budget.
   WorkBudget& budget() { return budget_; }
+  void NoteDispatch() { late_share_.OnDispatch(); }
   /// A query has passed its delay.
   void NoteLate() { late_share_.OnLate(); }
   /// Most queries are late: no extra work.
   bool Braked() const { return late_share_.Exceeds(options_.max_late_share); }
+  /// From the first dispatch to the hedge.
+  Duration DelayOf(const Turn& turn, const Batch& batch,
+                   PolicyHost& host) const;
+  /// Sends a hedge now, if the batch has fewer than `most` and may have one.
+  enum class Verdict : uint8_t { kSent, kNever, kLater };
+  Verdict Hedge(const Turn& turn, Batch& batch, int most, PolicyHost& host);
+  /// After kLater.
+  void TryAgain(const Turn& turn, Batch& batch, PolicyHost& host) const;
   /// Copies at the workers at once, where the options do not say it.
   void set_share_of_lanes(double share) { share_of_lanes_ = share; }
   uint64_t MaxConcurrent(const Batch& batch, const PolicyHost& host) const;
 
  private:
-  enum class Verdict : uint8_t { kSent, kNever, kLater };
-  Verdict Decide(const Turn& turn, Batch& batch, PolicyHost& host);
-
   const HedgeOptions options_;
   const Duration max_delay_;
   const bool observe_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "base/status_macros.h"
 
@@ -25,6 +26,8 @@ constexpr double kIdleReserve = 0.5;
 // it takes to be alone, so that groups form again soon after.
 constexpr int kGapsAveraged = 8;
 constexpr int kLongestGap = 4;
+// Windows without stragglers, before the gate counts on it.
+constexpr int kCalmAfter = 5;
 
 double ParityCost(const ModelOptions& model) {
   PARM_CHECK(model.code != nullptr);
@@ -50,6 +53,7 @@ HybridPolicy::HybridPolicy(const ModelOptions& model)
     : options_(model.hybrid),
       shut_extra_load_(model.hedge.budget.max_extra_load),
       reserve_(model.hedge.budget.burst / 2),
+      min_delay_(model.hedge.min),
       parity_cost_(ParityCost(model)),
       mean_per_query_(parity_cost_ > 0 ? parity_cost_ / model.code->spec().k
                                        : 1),
@@ -107,6 +111,20 @@ void HybridPolicy::NoteArrival(const Turn& turn, const Batch& batch,
   mean_gap_ += (gap - mean_gap_) / kGapsAveraged;
 }
 
+// Stragglers are told by how long copies run, which the extra work of others
+// does not change: so the gate does not follow itself.
+void HybridPolicy::NoteStragglers(const Turn& turn, const Batch& batch,
+                                  PolicyHost& host) {
+  const std::optional<RunTimes::Estimate>& runs = host.RunsOf(batch);
+  if (runs) {
+    host.CountersOf(batch.model).straggler_share = runs->straggler_share;
+    if (runs->straggler_share >= options_.gate.calm_share) {
+      calm_from_ = turn.now + kCalmAfter * options_.gate.window;
+    }
+  }
+  gate_.set_calm(turn.now >= calm_from_ && options_.gate.calm_share > 0);
+}
+
 void HybridPolicy::OnFirstDispatch(const Turn& turn, Batch& batch,
                                    PolicyHost& host) {
   // Not "has no group": one that was shed has none any more.
@@ -115,6 +133,7 @@ void HybridPolicy::OnFirstDispatch(const Turn& turn, Batch& batch,
   if (gate_.WantsSample(turn.now)) {
     gate_.Sample(turn.now, host.BusyShareBefore(batch));
   }
+  NoteStragglers(turn, batch, host);
   group_size_ = GroupSize();
   host.CountersOf(batch.model).load = gate_.load();
   const double opening = gate_.Opening(alone ? 1 : mean_per_query_);
@@ -122,7 +141,14 @@ void HybridPolicy::OnFirstDispatch(const Turn& turn, Batch& batch,
       shut_extra_load_ +
       opening * std::max(0.0, options_.max_extra_load - shut_extra_load_));
   hedge_.set_share_of_lanes(kLanesShut + opening * kLanesOpen);
-  hedge_.OnFirstDispatch(turn, batch, host);
+  hedge_.NoteDispatch();
+  Duration delay = hedge_.DelayOf(turn, batch, host);
+  const std::optional<RunTimes::Estimate>& runs = host.RunsOf(batch);
+  // At an idle lane it begins at once.
+  if (runs && !batch.copies[0]->queued) {
+    delay = std::min(delay, LateAfter(*runs));
+  }
+  host.ArmTimer(batch, turn.now + delay);
   if (alone) Replicate(turn, batch, host);
 }
 
@@ -189,25 +215,101 @@ void HybridPolicy::Replicate(const Turn& turn, Batch& batch, PolicyHost& host) {
   ++counters.replicas;
 }
 
-// Whether a worker is at a parity query of the batch's group.
-bool HybridPolicy::AwaitsParity(const Batch& batch) {
-  if (batch.group == nullptr) return false;
-  const auto begin = batch.group->parities.begin();
-  return std::any_of(begin, begin + batch.group->num_parities,
-                     [](const Parity& parity) {
-                       return parity.stage == ParityStage::kSent &&
-                              parity.task->begun != Time{};
-                     });
+// Until when the task is on time: it has begun and not run for long, or it is
+// an ordinary one and has not waited for long. nullopt: nobody can tell, or it
+// is lost.
+std::optional<Time> HybridPolicy::OnTimeUntil(
+    const Task& task, const std::optional<RunTimes::Estimate>& runs,
+    Duration longest_wait) const {
+  if (task.cancelled || !task.holds_slot) return std::nullopt;
+  const bool has_begun = task.begun != Time{};
+  const bool begins_at_once = !task.queued && runs && !runs->begins_are_told;
+  if (runs && (has_begun || begins_at_once)) {
+    return (has_begun ? task.begun : task.copy.dispatched) + LateAfter(*runs);
+  }
+  if (has_begun || task.redundant) return std::nullopt;
+  return task.copy.dispatched + longest_wait;
+}
+
+// When all that may answer the batch will be late, at the latest.
+Time HybridPolicy::AllLateAt(const Turn& turn, const Batch& batch,
+                             PolicyHost& host) const {
+  Time latest = turn.now;
+  const auto consider = [&latest](std::optional<Time> until) {
+    latest = std::max(latest, until.value_or(latest));
+  };
+  const Duration delay = hedge_.DelayOf(turn, batch, host);
+  for (size_t i = 0; i < batch.num_copies; ++i) {
+    consider(OnTimeUntil(*batch.copies[i], host.RunsOf(batch), delay));
+  }
+  if (batch.group == nullptr) return latest;
+  for (size_t i = 0; i < batch.group->num_parities; ++i) {
+    const Parity& parity = batch.group->parities[i];
+    if (parity.stage == ParityStage::kSent) {
+      consider(OnTimeUntil(*parity.task, host.ParityRunsOf(batch), delay));
+    } else if (parity.stage == ParityStage::kArrived &&
+               batch.trigger > turn.now) {
+      consider(batch.trigger + min_delay_);  // it is decoded at the trigger
+    }
+  }
+  return latest;
+}
+
+// Second chances, so many that all of what the query has is late seldom enough.
+int HybridPolicy::NumHedgesFor(const Batch& batch, PolicyHost& host) const {
+  const std::optional<RunTimes::Estimate>& runs = host.RunsOf(batch);
+  if (!runs || observe_) return 1;
+  int others = std::max(1, batch.num_copies - NumHedges(batch));
+  if (batch.group != nullptr) {
+    const auto begin = batch.group->parities.begin();
+    others += static_cast<int>(std::count_if(
+        begin, begin + batch.group->num_parities, [](const Parity& parity) {
+          return parity.stage == ParityStage::kSent;
+        }));
+  }
+  const double all_late = std::pow(runs->straggler_share, others + 1);
+  return all_late > options_.max_all_late ? 2 : 1;
+}
+
+void HybridPolicy::Hedge(const Turn& turn, Batch& batch, PolicyHost& host) {
+  using Verdict = HedgePolicy::Verdict;
+  const int most = NumHedgesFor(batch, host);
+  Verdict verdict = hedge_.Hedge(turn, batch, most, host);
+  if (verdict == Verdict::kSent && NumHedges(batch) < most &&
+      HasRoom(batch.deployed, host)) {
+    verdict = hedge_.Hedge(turn, batch, most, host);
+  }
+  if (verdict == Verdict::kLater) {
+    hedge_.TryAgain(turn, batch, host);
+  } else if (verdict == Verdict::kSent && NumHedges(batch) < most) {
+    host.ArmTimer(batch, turn.now + LateAfter(*host.RunsOf(batch)));
+  }
+}
+
+void HybridPolicy::OnStarted(const Turn& turn, Batch& batch, const Task& task,
+                             PolicyHost& host) {
+  // One that has waited may be late by itself before the query is. One that
+  // began at once is looked at when its time has come.
+  const bool has_waited = task.queued || batch.num_policy_timers > 0;
+  const std::optional<RunTimes::Estimate>& runs = host.RunsOf(batch);
+  if (task.attempt != AttemptType::kOriginal || !has_waited ||
+      batch.policy_mark || !runs) {
+    return;
+  }
+  const Time late = turn.now + LateAfter(*runs);
+  if (late < batch.sent + hedge_.DelayOf(turn, batch, host)) {
+    host.ArmTimer(batch, late);
+  }
 }
 
 void HybridPolicy::OnTimer(const Turn& turn, Batch& batch, PolicyHost& host) {
-  if (batch.num_policy_timers == 1 && AwaitsParity(batch)) {
-    // It is due within a service time. The hedge is for those that it fails.
-    hedge_.NoteLate();
-    host.ArmTimer(batch, turn.now + UsualTime(turn, batch, host) / 2);
+  const Time late = AllLateAt(turn, batch, host);
+  if (late > turn.now) {
+    host.ArmTimer(batch, late);
     return;
   }
-  hedge_.OnTimer(turn, batch, host);
+  if (!std::exchange(batch.policy_mark, true)) hedge_.NoteLate();
+  Hedge(turn, batch, host);
 }
 
 void HybridPolicy::OnCopyFailed(const Turn& turn, Batch& batch,

@@ -7,6 +7,9 @@
 // only the hedge is left. docs/policies/hybrid.md has the mathematics and when
 // it loses.
 
+#include <algorithm>
+#include <optional>
+
 #include "base/time.h"
 #include "frontend/core/policies/hedge_policy.h"
 #include "frontend/core/policies/load_gate.h"
@@ -32,6 +35,8 @@ class HybridPolicy final : public RedundancyPolicy {
   }
   void OnFirstDispatch(const Turn& turn, Batch& batch,
                        PolicyHost& host) override;
+  void OnStarted(const Turn& turn, Batch& batch, const Task& task,
+                 PolicyHost& host) override;
   void OnTimer(const Turn& turn, Batch& batch, PolicyHost& host) override;
   void OnCopyFailed(const Turn& turn, Batch& batch, AttemptType attempt,
                     PolicyHost& host) override;
@@ -54,13 +59,24 @@ class HybridPolicy final : public RedundancyPolicy {
   double CostOf(int members) const {
     return parity_cost_ > 0 ? parity_cost_ : members;
   }
-  static bool AwaitsParity(const Batch& batch);
+  /// Of a copy that has begun.
+  Duration LateAfter(const RunTimes::Estimate& runs) const {
+    return std::max(min_delay_, runs.late);
+  }
+  std::optional<Time> OnTimeUntil(const Task& task,
+                                  const std::optional<RunTimes::Estimate>& runs,
+                                  Duration longest_wait) const;
+  Time AllLateAt(const Turn& turn, const Batch& batch, PolicyHost& host) const;
+  int NumHedgesFor(const Batch& batch, PolicyHost& host) const;
+  void Hedge(const Turn& turn, Batch& batch, PolicyHost& host);
+  void NoteStragglers(const Turn& turn, const Batch& batch, PolicyHost& host);
   void NoteArrival(const Turn& turn, const Batch& batch, PolicyHost& host);
 
   // Constant after construction.
   const HybridOptions options_;
   const double shut_extra_load_;
   const double reserve_;         // of the budget, for hedges, in copies
+  const Duration min_delay_;     // of hedges
   const double parity_cost_;     // of a group, in queries; 0: its members
   const double mean_per_query_;  // of a full group
   const int num_siblings_;       // k - 1
@@ -71,6 +87,7 @@ class HybridPolicy final : public RedundancyPolicy {
   HedgePolicy hedge_;
   LoadGate gate_;
   Time last_arrival_{};
+  Time calm_from_{};      // unless a straggler is seen before
   Duration mean_gap_{0};  // between first dispatches
   Duration patience_{0};  // longest wait for siblings that is of use
   int group_size_ = 0;    // members that the load leaves room for

@@ -14,7 +14,9 @@ void LoadGate::Sample(Time now, double busy_share) {
 
 double LoadGate::Opening(double per_query) const {
   const double load = load_ * (1 + per_query);
-  return std::clamp((options_.shut - load) / kFade, 0.0, 1.0);
+  const double shut =
+      calm_ ? std::min(options_.calm_shut, options_.shut) : options_.shut;
+  return std::clamp((shut - load) / kFade, 0.0, 1.0);
 }
 
 bool LoadGate::Pass(double per_query) {

@@ -32,6 +32,9 @@ class LoadGate {
   /// `per_query` of a query's service time for each query.
   double Opening(double per_query) const;
 
+  /// While nobody is slow, `calm_shut` takes the place of `shut`.
+  void set_calm(bool calm) { calm_ = calm; }
+
   /// Whether the load leaves ample room for so much.
   bool HasAmpleRoom(double per_query) const {
     return load_ * (1 + per_query) < options_.open;
@@ -46,6 +49,7 @@ class LoadGate {
   const GateOptions options_;
   double load_ = 0;
   double credit_ = 0;
+  bool calm_ = false;
   Time sampled_{};
 };
 

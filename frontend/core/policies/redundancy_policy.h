@@ -44,6 +44,13 @@ class PolicyHost {
   virtual std::optional<LatencyTrigger::Delays> DelaysOf(
       const Turn& turn, const Batch& batch) = 0;
 
+  /// How long copies of this batch size run at their workers.
+  virtual const std::optional<RunTimes::Estimate>& RunsOf(
+      const Batch& batch) = 0;
+  /// The same of parity queries of its group.
+  virtual const std::optional<RunTimes::Estimate>& ParityRunsOf(
+      const Batch& batch) = 0;
+
   /// What a task of this size takes of a worker on average; until one has
   /// ended, 1 ms a sample.
   virtual Duration MeanService(ModelId model, uint32_t samples) = 0;
@@ -73,7 +80,7 @@ class PolicyHost {
 };
 
 /// The base class is a policy that adds nothing. A policy reads the batch and
-/// never changes it.
+/// changes nothing of it but policy_mark.
 /// Threads: as the core that owns it.
 class RedundancyPolicy {
  public:

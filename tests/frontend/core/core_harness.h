@@ -95,6 +95,10 @@ class CoreHarness {
                        .compute = compute});
     return output;
   }
+  /// Its worker has begun with the task.
+  void Start(const Sent& sent) {
+    Handle(TaskStarted{.task = sent.task.task, .worker = sent.task.worker});
+  }
   BufferId ReplyUndecodable(const Sent& sent) {
     const BufferId output = NewBuffer();
     Handle(TaskReplied{.task = sent.task.task,

@@ -69,7 +69,8 @@ inline CoreOptions HybridOptionsFor(uint32_t num_workers, CodeSpec spec) {
                         .burst = 1,
                         .max_concurrent = 1000};
   model.decode.trigger_max = Milliseconds(25);
-  model.hybrid.gate.open = 0;  // no group closes before it is full
+  model.hybrid.gate.open = 0;        // no group closes before it is full
+  model.hybrid.gate.calm_share = 0;  // nor does it matter that nobody is slow
   return options;
 }
 

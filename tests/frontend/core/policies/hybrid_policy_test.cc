@@ -2,6 +2,8 @@
 
 #include "frontend/core/policies/hybrid_policy.h"
 
+#include <algorithm>
+#include <cstddef>
 #include <map>
 #include <set>
 #include <utility>
@@ -68,7 +70,7 @@ TEST(HybridPolicyTest, IdleWorkersGetParityThatYields) {
 // Tasks of the last of so many queries, one of which comes every `gap`.
 std::map<AttemptType, uint64_t> SentAtLoad(uint32_t num_workers) {
   CoreOptions options = HybridOptionsFor(num_workers, SumOfFour());
-  options.models[0].hybrid.gate = {};
+  options.models[0].hybrid.gate = {.calm_share = 0};
   ServedWorld world(options, 16, [](const Sent&) { return Milliseconds(10); });
   world.Run(Milliseconds(8000), 1);  // ten of the lanes are busy
   std::map<AttemptType, uint64_t> sent;
@@ -101,18 +103,198 @@ TEST(HybridPolicyTest, GroupsGrowWithTheLoad) {
   }
 }
 
-TEST(HybridPolicyTest, HedgeWaitsForParityThatHasBegun) {
-  CoreHarness core = WarmCore(HybridOptionsFor(8, SumOfTwo()));
+// A pool that knows its times: copies wait up to 40 ms until they begin, and
+// run for 10 ms; of `slow_every`, one runs for 100 ms.
+CoreHarness TrainedCore(CoreOptions options, int slow_every = 0) {
+  options.models[0].hedge.max = Milliseconds(300);
+  CoreHarness core = HybridCore(options);
+  for (int i = 0; i < 50; ++i) {
+    const size_t first = core.out.sent.size();
+    core.Arrive({.signature = 0});  // in no group
+    const Sent sent = core.out.sent[first];
+    core.Advance(Milliseconds(10 * (i % 5)));
+    core.Start(sent);
+    const bool slow = slow_every > 0 && i % slow_every == 0;
+    core.Advance(Milliseconds(slow ? 100 : 10));
+    for (size_t copy = first; copy < core.out.sent.size(); ++copy) {
+      core.Reply(Sent{core.out.sent[copy]});
+    }
+    core.Advance(Milliseconds(50));
+  }
+  // Siblings are to be expected.
+  const size_t first = core.out.sent.size();
+  for (int i = 0; i < 30; ++i) core.Arrive({.signature = 0});
+  for (size_t i = first; i < first + 30; ++i) core.Start(core.out.sent[i]);
+  core.Advance(Milliseconds(10));
+  for (size_t i = first; i < first + 30; ++i) core.Reply(core.out.sent[i]);
+  core.ExpectEmpty();
+  core.out.sent.clear();
+  core.out.answers.clear();
+  return core;
+}
+
+TEST(HybridPolicyTest, CopyThatRunsLongIsHedgedBeforeLongWaits) {
+  for (const int waited_ms : {0, 20, 30}) {
+    SCOPED_TRACE(waited_ms);
+    CoreHarness core = TrainedCore(HybridOptionsFor(8, SumOfTwo()));
+    core.Arrive({.signature = 0});
+    core.Advance(Milliseconds(waited_ms));
+    core.Start(core.out.sent.at(0));
+    core.Advance(Milliseconds(9));
+    EXPECT_THAT(core.out.sent, SizeIs(1));
+    core.Advance(Milliseconds(3));
+    EXPECT_THAT(core.out.sent, SizeIs(2));
+  }
+}
+
+TEST(HybridPolicyTest, CopyInLineIsHedgedAfterTheQuantile) {
+  CoreHarness core = TrainedCore(HybridOptionsFor(8, SumOfTwo()));
+  core.Arrive({.signature = 0});
+  core.Advance(Milliseconds(45));
+  EXPECT_THAT(core.out.sent, SizeIs(1));
+  core.Advance(Milliseconds(10));
+  EXPECT_THAT(core.out.sent, SizeIs(2)) << "p95 is 50 ms and a bucket";
+}
+
+TEST(HybridPolicyTest, CopyThatBeganLateIsGivenItsTime) {
+  CoreHarness core = TrainedCore(HybridOptionsFor(8, SumOfTwo()));
+  core.Arrive({.signature = 0});
+  core.Advance(Milliseconds(45));
+  core.Start(core.out.sent.at(0));
+  core.Advance(Milliseconds(9));
+  EXPECT_THAT(core.out.sent, SizeIs(1)) << "though the query is late";
+  core.Advance(Milliseconds(3));
+  EXPECT_THAT(core.out.sent, SizeIs(2));
+}
+
+TEST(HybridPolicyTest, NoHedgeWhereADecodeIsHeldYet) {
+  CoreHarness core = TrainedCore(HybridOptionsFor(8, SumOfTwo()));
   core.Arrive();
   core.Arrive();
   core.Encoded(core.out.encodes.at(0));
-  const Sent parity = core.out.sent.at(2);
-  core.Handle(
-      TaskStarted{.task = parity.task.task, .worker = parity.task.worker});
-  core.Advance(Milliseconds(30));
-  EXPECT_THAT(core.out.sent, SizeIs(3));
-  core.Advance(Milliseconds(1));
-  EXPECT_THAT(core.out.sent, SizeIs(5)) << "half a service time later";
+  for (const size_t i : {0U, 1U, 2U}) core.Start(core.out.sent.at(i));
+  core.Advance(Milliseconds(8));
+  core.Reply(core.out.sent[1]);
+  core.Reply(core.out.sent[2]);
+  core.Advance(Milliseconds(17));
+  EXPECT_THAT(core.out.sent, SizeIs(3)) << "though the copy is late";
+  ASSERT_THAT(core.out.decodes, SizeIs(1)) << "at the trigger";
+  core.Decoded(core.out.decodes[0]);
+  EXPECT_EQ(core.out.answers.back().source, AnswerSource::kReconstructed);
+}
+
+TEST(HybridPolicyTest, HedgeWaitsForParityThatIsOnTime) {
+  CoreHarness core = TrainedCore(HybridOptionsFor(8, SumOfTwo()));
+  for (int i = 0; i < 40; ++i) {
+    core.out.encodes.clear();
+    const size_t first = core.out.sent.size();
+    core.Arrive();
+    core.Arrive();
+    core.Encoded(core.out.encodes.at(0));
+    const std::vector<Sent> sent(
+        core.out.sent.begin() + static_cast<std::ptrdiff_t>(first),
+        core.out.sent.end());
+    ASSERT_THAT(sent, SizeIs(3));
+    for (const Sent& task : sent) core.Start(task);
+    core.Advance(Milliseconds(8));
+    core.Reply(sent[2]);
+    core.Reply(sent[0]);
+    core.Reply(sent[1]);
+  }
+  core.out.sent.clear();
+  core.out.encodes.clear();
+  core.Arrive();
+  core.Arrive();
+  core.Start(core.out.sent.at(0));
+  core.Start(core.out.sent.at(1));
+  core.Reply(core.out.sent[1]);
+  core.Advance(Milliseconds(5));
+  core.Encoded(core.out.encodes.at(0));
+  core.Start(core.out.sent.at(2));
+  core.Advance(Milliseconds(7));
+  EXPECT_THAT(core.out.sent, SizeIs(3)) << "the copy is late, parity is not";
+  core.Advance(Milliseconds(4));
+  EXPECT_THAT(core.out.sent, SizeIs(4));
+}
+
+// Copies of the query, the first one included.
+size_t NumCopies(const CoreHarness& core, QueryId query) {
+  return static_cast<size_t>(std::count_if(
+      core.out.sent.begin(), core.out.sent.end(), [&](const Sent& sent) {
+        return sent.inputs.at(0) == core.InputOf(query);
+      }));
+}
+
+TEST(HybridPolicyTest, RareStragglersAreHedgedOnce) {
+  CoreHarness core = TrainedCore(HybridOptionsFor(8, SumOfTwo()));
+  const QueryId query = core.Arrive({.signature = 0});
+  core.Advance(Milliseconds(400));
+  EXPECT_EQ(NumCopies(core, query), 2U);
+}
+
+TEST(HybridPolicyTest, FrequentStragglersAreHedgedTwiceAtOnce) {
+  CoreHarness core = TrainedCore(HybridOptionsFor(8, SumOfTwo()), 10);
+  const QueryId query = core.Arrive({.signature = 0});
+  core.Start(core.out.sent.at(0));
+  core.Advance(Milliseconds(9));
+  EXPECT_EQ(NumCopies(core, query), 1U);
+  core.Advance(Milliseconds(3));
+  ASSERT_EQ(NumCopies(core, query), 3U);
+  std::set<WorkerId> workers;
+  for (const Sent& sent : core.out.sent) workers.insert(sent.task.worker);
+  EXPECT_THAT(workers, SizeIs(3));
+  core.Advance(Milliseconds(400));
+  EXPECT_EQ(NumCopies(core, query), 3U) << "and no more";
+}
+
+TEST(HybridPolicyTest, SecondHedgeWaitsForTheFirstWithoutIdleLanes) {
+  CoreHarness core = TrainedCore(HybridOptionsFor(3, SumOfTwo()), 10);
+  const QueryId query = core.Arrive({.signature = 0});
+  core.Start(core.out.sent.at(0));
+  core.Advance(Milliseconds(8));
+  core.Arrive({.signature = 0});
+  core.Advance(Milliseconds(4));
+  ASSERT_EQ(NumCopies(core, query), 2U);
+  core.Start(core.out.sent.at(2));
+  core.Advance(Milliseconds(8));
+  EXPECT_EQ(NumCopies(core, query), 2U) << "the first hedge is on time";
+  core.Advance(Milliseconds(4));
+  EXPECT_EQ(NumCopies(core, query), 3U);
+}
+
+TEST(HybridPolicyTest, NoSecondHedgeWhereAllLateIsAllowed) {
+  CoreOptions options = HybridOptionsFor(8, SumOfTwo());
+  options.models[0].hybrid.max_all_late = 1;
+  CoreHarness core = TrainedCore(options, 10);
+  const QueryId query = core.Arrive({.signature = 0});
+  core.Advance(Milliseconds(400));
+  EXPECT_EQ(NumCopies(core, query), 2U);
+}
+
+TEST(HybridPolicyTest, WhileNobodyIsSlowTheGateShutsEarlier) {
+  CoreOptions options = HybridOptionsFor(15, SumOfFour());
+  options.models[0].hybrid.gate = {};
+  const ServedWorld::Service usual = [](const Sent&) {
+    return Milliseconds(10);
+  };
+  ServedWorld world(options, 16, usual);  // ten of the lanes are busy
+  const auto parities = [&world](int64_t span_ms) {
+    const uint64_t before = world.NumSent(AttemptType::kParity);
+    world.Run(Milliseconds(span_ms), 1);
+    return world.NumSent(AttemptType::kParity) - before;
+  };
+  parities(6000);  // the gate learns the load
+  EXPECT_LT(parities(1000), 25U);
+  EXPECT_EQ(world.core.model().hedge.straggler_share, 0);
+  world.set_service([](const Sent& sent) {
+    return Milliseconds(Draw(sent) < 0.003 ? 100 : 10);
+  });
+  parities(1000);
+  EXPECT_GT(parities(1000), 150U) << "now they are worth their cost";
+  world.set_service(usual);
+  EXPECT_GT(parities(4000), 600U) << "for a while";
+  parities(11'000);
+  EXPECT_LT(parities(1000), 25U);
 }
 
 TEST(HybridPolicyTest, LateQueryIsHedgedBesideItsParity) {

@@ -8,7 +8,7 @@ namespace parm::core {
 namespace {
 
 constexpr GateOptions kGate = {
-    .open = 0.6, .shut = 0.8, .window = Milliseconds(1000)};
+    .open = 0.6, .shut = 0.8, .calm_shut = 0.7, .window = Milliseconds(1000)};
 
 LoadGate GateAt(double load) {
   LoadGate gate(kGate);
@@ -54,6 +54,16 @@ TEST(LoadGateTest, OpeningFadesWithTheLoadAfterTheExtraWork) {
   EXPECT_NEAR(GateAt(0.5).Opening(0.5), 0.5, 1e-9);
   EXPECT_NEAR(GateAt(0.4).Opening(1), 0, 1e-9);
   EXPECT_EQ(GateAt(0.9).Opening(0.25), 0);
+}
+
+TEST(LoadGateTest, WhileItIsCalmItShutsEarlier) {
+  LoadGate gate = GateAt(0.65);
+  EXPECT_EQ(gate.Opening(0), 1);
+  gate.set_calm(true);
+  EXPECT_NEAR(gate.Opening(0), 0.5, 1e-9);
+  EXPECT_EQ(gate.Opening(0.1), 0);
+  gate.set_calm(false);
+  EXPECT_EQ(gate.Opening(0), 1);
 }
 
 TEST(LoadGateTest, RoomIsAmpleBelowOpenOnly) {
