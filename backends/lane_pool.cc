@@ -41,6 +41,8 @@ LanePool::LanePool(const Options& options, TaskQueue* queue, Outbox* outbox)
   for (int i = 0; i < options_.num_lanes; ++i) {
     threads_.emplace_back([this] { RunLane(); });
   }
+  MutexLock lock(&mu_);
+  while (num_warm_ < options_.num_lanes) lane_is_warm_.Wait(&mu_);
 }
 
 LanePool::~LanePool() {
@@ -52,6 +54,15 @@ void LanePool::RunLane() {
   // Linux may wake a sleeper 50 us late, to save power; paced replies are
   // measured, so ask for 1 us.
   prctl(PR_SET_TIMERSLACK, 1000);
+  for (const ServedBundle* const bundle : options_.bundles) {
+    // That it can be run was seen when it was made.
+    bundle->WarmUp().IgnoreError();
+  }
+  {
+    MutexLock lock(&mu_);
+    ++num_warm_;
+  }
+  lane_is_warm_.Signal();
   while (true) {
     const std::optional<Task> task = queue_->Pop();
     if (!task.has_value()) return;

@@ -7,13 +7,17 @@
 #include <thread>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "backends/faults.h"
 #include "backends/keyed_draws.h"
 #include "backends/outbox.h"
 #include "backends/task_queue.h"
+#include "base/mutex.h"
 #include "base/time.h"
 
 namespace parm {
+
+class ServedBundle;
 
 /// Threads: constructed and destroyed by one thread.
 class LanePool {
@@ -23,9 +27,13 @@ class LanePool {
     Faults faults;
     KeyedDraws draws;  // for service times
     Time start;        // fault windows count from it
+    /// Run by each lane before it takes tasks: much of what the first runs of a
+    /// model make is a thread's own. They outlive this.
+    std::vector<const ServedBundle*> bundles;
   };
 
-  /// Starts the lanes. `queue` and `outbox` outlive this.
+  /// Starts the lanes and waits until they are warm. `queue` and `outbox`
+  /// outlive this.
   LanePool(const Options& options, TaskQueue* queue, Outbox* outbox);
 
   /// Closes the queue and waits for the tasks that run.
@@ -40,6 +48,9 @@ class LanePool {
   const Options options_;
   TaskQueue* const queue_;
   Outbox* const outbox_;
+  Mutex mu_;  // Guards what follows, up to the threads.
+  CondVar lane_is_warm_;
+  int num_warm_ ABSL_GUARDED_BY(mu_) = 0;
   std::vector<std::thread> threads_;
 };
 

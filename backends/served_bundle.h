@@ -35,6 +35,10 @@ class ServedBundle {
   static absl::StatusOr<std::unique_ptr<ServedBundle>> Create(
       Bundle bundle, const ModelLoader& load_model, const Options& options);
 
+  /// Runs the model as Create did, on the calling thread.
+  /// Errors: as Create's.
+  absl::Status WarmUp() const;
+
   /// Puts the tensors of a task in the order of the manifest.
   /// Needs:  bytes[i].size() fits specs[i].
   /// Errors: kInvalidArgument if count, names, datatypes or shapes differ from
@@ -58,7 +62,6 @@ class ServedBundle {
 
  private:
   ServedBundle(Bundle bundle, const Options& options);
-  absl::Status WarmUp() const;
   absl::Status CheckOutputs(absl::Span<const ModelTensor> outputs,
                             int64_t batch_size) const;
 

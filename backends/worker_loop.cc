@@ -85,11 +85,14 @@ WorkerLoop::WorkerLoop(const Options& options,
   for (const auto& bundle : bundles_) {
     bundle_by_id_.emplace(IdBytes(bundle->bundle().id), bundle.get());
   }
+  std::vector<const ServedBundle*> to_warm;
+  for (const auto& bundle : bundles_) to_warm.push_back(bundle.get());
   lanes_ = std::make_unique<LanePool>(
       LanePool::Options{.num_lanes = options_.lanes,
                         .faults = Faults(options_.fault_windows, draws_),
                         .draws = draws_,
-                        .start = options_.fault_epoch.value_or(Now())},
+                        .start = options_.fault_epoch.value_or(Now()),
+                        .bundles = std::move(to_warm)},
       &queue_, outbox_.get());
 }
 

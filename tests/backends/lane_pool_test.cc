@@ -6,11 +6,15 @@
 #include <cstring>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
+#include <thread>
 #include <variant>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "backends/served_bundle.h"
+#include "base/mutex.h"
 #include "gtest/gtest.h"
 #include "tests/support/linear_model.h"
 #include "tests/support/matchers.h"
@@ -34,6 +38,36 @@ class SpoilingModel : public Model {
          .shape = {1, 3},
          .bytes = Buffer::FromString(std::string(3 * sizeof(float), '\0'))}};
   }
+};
+
+// Answers zeros, and notes on which threads.
+class NotingModel : public Model {
+ public:
+  struct Threads {
+    Mutex mu;
+    std::set<std::thread::id> ids ABSL_GUARDED_BY(mu);
+
+    size_t count() {
+      MutexLock lock(&mu);
+      return ids.size();
+    }
+  };
+  explicit NotingModel(Threads* threads) : threads_(*threads) {}
+
+  absl::StatusOr<std::vector<ModelTensor>> Run(
+      absl::Span<const ModelTensor> /*inputs*/) const override {
+    {
+      MutexLock lock(&threads_.mu);
+      threads_.ids.insert(std::this_thread::get_id());
+    }
+    return std::vector<ModelTensor>{
+        {.datatype = DataType::kFp32,
+         .shape = {1, 3},
+         .bytes = Buffer::FromString(std::string(3 * sizeof(float), '\0'))}};
+  }
+
+ private:
+  Threads& threads_;
 };
 
 class LanePoolTest : public ::testing::Test {
@@ -75,6 +109,25 @@ class LanePoolTest : public ::testing::Test {
   TaskQueue queue_{4};
   std::unique_ptr<Outbox> outbox_;
 };
+
+TEST_F(LanePoolTest, EachLaneHasRunTheModelsBefore) {
+  NotingModel::Threads threads;
+  PARM_ASSERT_OK_AND_ASSIGN(
+      const auto served,
+      ServedBundle::Create(served_->bundle(),
+                           [&threads](const ModelFile&) {
+                             return std::make_unique<const NotingModel>(
+                                 &threads);
+                           },
+                           {}));
+  ASSERT_EQ(threads.count(), 1U) << "this one";
+  const LanePool lanes({.num_lanes = 3,
+                        .faults = Faults({}, KeyedDraws(1, "w1")),
+                        .draws = KeyedDraws(1, "w1"),
+                        .bundles = {served.get()}},
+                       &queue_, outbox_.get());
+  EXPECT_EQ(threads.count(), 4U);
+}
 
 TEST_F(LanePoolTest, ModelInPlaceDoesNotSpoilInputCheck) {
   const LanePool lanes(
