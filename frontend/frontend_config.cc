@@ -206,6 +206,8 @@ absl::Status ResolveLimits(const config::FrontendConfig& config,
   out->grpc.max_streams = ValueOr(grpc.max_streams(), out->grpc.max_streams);
   out->grpc.max_stream_in_flight =
       ValueOr(grpc.max_stream_in_flight(), out->grpc.max_stream_in_flight);
+  out->grpc.drain_patience =
+      DurationOr(grpc.drain_patience(), out->grpc.drain_patience);
   const config::Limits& limits = config.limits();
   core::CoreOptions& core = out->core;
   core.max_queries = ValueOr(limits.max_queries(), core.max_queries);

@@ -44,6 +44,7 @@ struct GrpcLimits {
   uint32_t max_calls = 4096;
   uint32_t max_streams = 1024;
   uint32_t max_stream_in_flight = 16;
+  Duration drain_patience = Milliseconds(10'000);
 
   bool operator==(const GrpcLimits&) const = default;
 };

@@ -109,6 +109,7 @@ GrpcOptions GrpcListenOptions(const CommandLine& command_line,
   grpc.max_calls = options.grpc.max_calls;
   grpc.max_streams = options.grpc.max_streams;
   grpc.max_stream_in_flight = options.grpc.max_stream_in_flight;
+  grpc.drain_patience = options.grpc.drain_patience;
   grpc.max_buffered_bytes = options.core.max_buffered_bytes;
   grpc.tls = options.tls.grpc.identity;
   grpc.handshake_timeout = options.tls.grpc.handshake_timeout;

@@ -56,6 +56,8 @@ limits: {max_queries: 9, max_buffered_bytes: 1048576, feedback_horizon: 3s,
          exit_timeout: 4s, max_sequences: 5, sequence_idle_timeout: 6s}
 health: {heartbeat_timeout: 300ms,
          probe_interval: 20ms}
+grpc: {max_message_bytes: 4096, max_calls: 7, max_streams: 8,
+       max_stream_in_flight: 10, drain_patience: 11s}
 )";
 
 TEST(FrontendConfigTest, ResolvesEveryField) {
@@ -116,6 +118,11 @@ TEST(FrontendConfigTest, ResolvesEveryField) {
   EXPECT_EQ(options.sequences.idle_timeout, Milliseconds(6000));
   EXPECT_EQ(options.core.heartbeat_timeout, Milliseconds(300));
   EXPECT_EQ(options.core.probe_interval, Milliseconds(20));
+  EXPECT_EQ(options.grpc, (GrpcLimits{.max_message_bytes = 4096,
+                                      .max_calls = 7,
+                                      .max_streams = 8,
+                                      .max_stream_in_flight = 10,
+                                      .drain_patience = Milliseconds(11'000)}));
 }
 
 TEST(FrontendConfigTest, FillsInDefaults) {

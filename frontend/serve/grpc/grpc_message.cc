@@ -71,6 +71,8 @@ grpc::Status ToGrpcStatus(const absl::Status& status) {
         return grpc::StatusCode::OK;
       case absl::StatusCode::kInvalidArgument:
         return grpc::StatusCode::INVALID_ARGUMENT;
+      case absl::StatusCode::kPermissionDenied:
+        return grpc::StatusCode::PERMISSION_DENIED;
       case absl::StatusCode::kNotFound:
         return grpc::StatusCode::NOT_FOUND;
       case absl::StatusCode::kOutOfRange:

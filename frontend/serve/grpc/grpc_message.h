@@ -16,7 +16,7 @@
 
 namespace parm {
 
-/// INVALID_ARGUMENT, NOT_FOUND, UNAVAILABLE, DEADLINE_EXCEEDED, ... as
+/// INVALID_ARGUMENT, PERMISSION_DENIED, NOT_FOUND, UNAVAILABLE, ... as
 /// query_service.h says for HTTP; too large is RESOURCE_EXHAUSTED, as the gRPC
 /// library has it.
 grpc::Status ToGrpcStatus(const absl::Status& status);

@@ -38,6 +38,9 @@ struct GrpcOptions {
   /// What was handed to the QueryService is the service's to bound.
   size_t max_buffered_bytes = size_t{1} << 30;
 
+  /// In a drain, how long replies wait for clients that do not read them.
+  Duration drain_patience = Milliseconds(10'000);
+
   /// What ServerMetadata says.
   std::string server_name = "parm";
   std::string server_version = "0.1.0";

@@ -29,8 +29,6 @@ using boost::asio::ip::tcp;
 
 /// How old what grpc.health.v1 says may be.
 constexpr std::chrono::milliseconds kHealthPeriod(100);
-/// Replies of a drain that no client reads.
-constexpr std::chrono::seconds kDrainPatience(10);
 constexpr std::chrono::milliseconds kDrainPeriod(5);
 /// A client that says nothing for so long is asked whether it is there.
 constexpr int kKeepaliveMs = 60'000;
@@ -215,7 +213,8 @@ void GrpcServer::Impl::StopAccepting() {
 void GrpcServer::Impl::Drain(std::function<void()> done) {
   StopAccepting();
   drained_ = std::move(done);
-  AwaitReplies(std::chrono::steady_clock::now() + kDrainPatience);
+  AwaitReplies(std::chrono::steady_clock::now() +
+               context_.options.drain_patience);
 }
 
 /// Looks again and again, since calls end on other threads.

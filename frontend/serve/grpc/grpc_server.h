@@ -53,7 +53,7 @@ class GrpcServer {
 
   /// StopAccepting, and ends every connection when nothing is under way on it.
   /// `done` runs once on the loop, never inside this call. Replies that a
-  /// client does not read are given up after 10 s.
+  /// client does not read are given up after GrpcOptions::drain_patience.
   void Drain(std::function<void()> done);
 
  private:

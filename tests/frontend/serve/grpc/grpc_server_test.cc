@@ -117,6 +117,8 @@ TEST(GrpcServerTest, GivesStatusCodesForEveryError) {
   GrpcHarness harness;
   const std::vector<std::pair<absl::StatusCode, grpc::StatusCode>> cases = {
       {absl::StatusCode::kInvalidArgument, grpc::StatusCode::INVALID_ARGUMENT},
+      {absl::StatusCode::kPermissionDenied,
+       grpc::StatusCode::PERMISSION_DENIED},
       {absl::StatusCode::kNotFound, grpc::StatusCode::NOT_FOUND},
       {absl::StatusCode::kOutOfRange, grpc::StatusCode::RESOURCE_EXHAUSTED},
       {absl::StatusCode::kUnimplemented, grpc::StatusCode::UNIMPLEMENTED},
@@ -381,7 +383,7 @@ TEST(GrpcServerTest, SaysWhenItIsHealthy) {
 }
 
 TEST(GrpcServerTest, AnswersWhatItTookWhenItDrains) {
-  GrpcHarness harness;
+  GrpcHarness harness({.drain_patience = GrpcHarness::kPatience});
   harness.OnLoop([&] { harness.service().hold = true; });
   PendingInfer call(harness, EchoRequest());
   ASSERT_TRUE(harness.AwaitHeld(1));

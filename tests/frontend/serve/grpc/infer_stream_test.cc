@@ -150,7 +150,7 @@ TEST_F(InferStreamTest, RefusesStreamsBeyondTheBound) {
 }
 
 TEST_F(InferStreamTest, EndsBehindItsRepliesWhenDraining) {
-  Start();
+  Start({.drain_patience = GrpcHarness::kPatience});
   Hold();
   Send("a");
   Send("b");
@@ -164,6 +164,17 @@ TEST_F(InferStreamTest, EndsBehindItsRepliesWhenDraining) {
   EXPECT_EQ(Receive(), "end");
   EXPECT_EQ(stream_->Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
   EXPECT_TRUE(harness_->Await([&] { return drained; }));
+}
+
+TEST_F(InferStreamTest, DrainIsPatientForAWhileOnly) {
+  Start({.drain_patience = Milliseconds(20)});
+  Hold();
+  Send("a");
+  ASSERT_TRUE(harness_->AwaitHeld(1));
+  bool drained = false;
+  harness_->OnLoop([&] { harness_->server().Drain([&] { drained = true; }); });
+  EXPECT_TRUE(harness_->Await([&] { return drained; }));
+  EXPECT_NE(stream_->Finish().error_code(), grpc::StatusCode::OK);
 }
 
 TEST_F(InferStreamTest, EndsWhenTheServerIsDestroyed) {
