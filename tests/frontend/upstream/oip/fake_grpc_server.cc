@@ -160,6 +160,9 @@ FakeGrpcServer::FakeGrpcServer(uint16_t port)
   builder.AddListeningPort(absl::StrCat("127.0.0.1:", port),
                            grpc::InsecureServerCredentials(), &picked);
   builder.SetMaxReceiveMessageSize(-1);
+  // How long the server's end may wait for threads of its own; else 10 s.
+  builder.SetSyncServerOption(
+      grpc::ServerBuilder::SyncServerOption::CQ_TIMEOUT_MSEC, 100);
   builder.RegisterService(service_.get());
   server_ = builder.BuildAndStart();
   PARM_CHECK(server_ != nullptr && picked != 0);
