@@ -41,8 +41,9 @@ class TestDataTest : public ::testing::Test {
 
   /// Two images of 1 x 3.
   static std::string Images() {
-    return std::string("\0\0\x08\x03\0\0\0\x02\0\0\0\x01\0\0\0\x03", 16) +
-           "abcdef";
+    return absl::StrCat(
+        std::string("\0\0\x08\x03\0\0\0\x02\0\0\0\x01\0\0\0\x03", 16),
+        "abcdef");
   }
   static std::string Labels() {
     return std::string("\0\0\x08\x01\0\0\0\x02", 8) + "\x04\x09";
