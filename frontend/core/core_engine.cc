@@ -206,9 +206,11 @@ void CoreEngine::On(const Turn& turn, const TaskStarted& event) {
   NoteHeard(turn, event.worker);
   Task* const task = state_.tasks.Find(Raw(event.task));
   if (task == nullptr || task->worker != event.worker) return;
+  if (task->begun != Time{}) return;  // said twice, it would never be late
   task->begun = turn.now;
-  if (task->batch == nullptr || task->batch->num_open == 0) return;
-  PolicyOf(task->model).OnStarted(turn, *task->batch, *task, host_);
+  Batch* const batch = task->batch;
+  if (batch == nullptr || !batch->gets_extra || batch->num_open == 0) return;
+  PolicyOf(task->model).OnStarted(turn, *batch, *task, host_);
 }
 
 void CoreEngine::On(const Turn& turn, const TaskReplied& event) {

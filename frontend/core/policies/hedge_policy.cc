@@ -73,8 +73,11 @@ HedgePolicy::Verdict HedgePolicy::Hedge(const Turn& turn, Batch& batch,
     ++counters.observed;
     counters.extra_service += service;
     budget_.Charge(service);
-  } else if (Task* const copy = host.SendCopy(turn, batch, AttemptType::kHedge,
-                                              /*priority=*/0)) {
+    counters.delay.Record(turn.now - batch.sent);
+    return Verdict::kNever;  // another one would see that nothing is out
+  }
+  if (Task* const copy = host.SendCopy(turn, batch, AttemptType::kHedge,
+                                       /*priority=*/0)) {
     copy->charged = budget_.Charge(service);
   } else {
     ++counters.insufficient_workers;

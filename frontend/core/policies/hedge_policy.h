@@ -40,7 +40,8 @@ class HedgePolicy final : public RedundancyPolicy {
   /// From the first dispatch to the hedge.
   Duration DelayOf(const Turn& turn, const Batch& batch,
                    PolicyHost& host) const;
-  /// Sends a hedge now, if the batch has fewer than `most` and may have one.
+  /// Sends a hedge now, if the batch has fewer than `most` and may have one;
+  /// observing it counts one, and says kNever.
   enum class Verdict : uint8_t { kSent, kNever, kLater };
   Verdict Hedge(const Turn& turn, Batch& batch, int most, PolicyHost& host);
   /// After kLater.

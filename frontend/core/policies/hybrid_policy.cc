@@ -4,6 +4,7 @@
 #include <cmath>
 #include <utility>
 
+#include "absl/types/span.h"
 #include "base/status_macros.h"
 
 namespace parm::core {
@@ -45,6 +46,13 @@ ModelOptions WithRoomForParity(const ModelOptions& model, double cost) {
 
 Duration Times(double factor, Duration span) {
   return FromSeconds(factor * ToSeconds(span));
+}
+
+// Its parity queries; none where no decode may answer.
+absl::Span<const Parity> ParitiesFor(const Batch& batch) {
+  if (batch.group == nullptr || batch.num_decodable == 0) return {};
+  return absl::MakeConstSpan(batch.group->parities)
+      .first(batch.group->num_parities);
 }
 
 }  // namespace
@@ -242,9 +250,7 @@ Time HybridPolicy::AllLateAt(const Turn& turn, const Batch& batch,
   for (size_t i = 0; i < batch.num_copies; ++i) {
     consider(OnTimeUntil(*batch.copies[i], host.RunsOf(batch), delay));
   }
-  if (batch.group == nullptr) return latest;
-  for (size_t i = 0; i < batch.group->num_parities; ++i) {
-    const Parity& parity = batch.group->parities[i];
+  for (const Parity& parity : ParitiesFor(batch)) {
     if (parity.stage == ParityStage::kSent) {
       consider(OnTimeUntil(*parity.task, host.ParityRunsOf(batch), delay));
     } else if (parity.stage == ParityStage::kArrived &&
@@ -259,14 +265,12 @@ Time HybridPolicy::AllLateAt(const Turn& turn, const Batch& batch,
 int HybridPolicy::NumHedgesFor(const Batch& batch, PolicyHost& host) const {
   const std::optional<RunTimes::Estimate>& runs = host.RunsOf(batch);
   if (!runs || observe_) return 1;
-  int others = std::max(1, batch.num_copies - NumHedges(batch));
-  if (batch.group != nullptr) {
-    const auto begin = batch.group->parities.begin();
-    others += static_cast<int>(std::count_if(
-        begin, begin + batch.group->num_parities, [](const Parity& parity) {
-          return parity.stage == ParityStage::kSent;
-        }));
-  }
+  const absl::Span<const Parity> parities = ParitiesFor(batch);
+  const auto parities_out = std::count_if(
+      parities.begin(), parities.end(),
+      [](const Parity& parity) { return parity.stage == ParityStage::kSent; });
+  const int others = std::max(1, batch.num_copies - NumHedges(batch)) +
+                     static_cast<int>(parities_out);
   const double all_late = std::pow(runs->straggler_share, others + 1);
   return all_late > options_.max_all_late ? 2 : 1;
 }

@@ -66,6 +66,8 @@ TEST(FrontendCoreTest, CreateNamesTheBadOption) {
        [](CoreOptions& o) { o.models[0].hybrid.run_quantile = -1; }},
       {"calm_share, run_quantile and max_all_late",
        [](CoreOptions& o) { o.models[0].hybrid.max_all_late = 1.5; }},
+      {"calm_shut must not be negative",
+       [](CoreOptions& o) { o.models[0].hybrid.gate.calm_shut = -0.1; }},
       {"0 <= open < shut",
        [](CoreOptions& o) { o.models[0].hybrid.gate.shut = 0.1; }},
       {"a window",

@@ -466,6 +466,63 @@ TEST(HybridPolicyTest, ObserveChangesNoAnswer) {
   EXPECT_GT(world.core.model().hedge.observed, 0U);
 }
 
+TEST(HybridPolicyTest, ObservedHedgeCountsOncePerQuery) {
+  CoreOptions options = HybridOptionsFor(8, SumOfTwo());
+  options.models[0].mode = PolicyMode::kObserve;
+  for (const bool times_are_known : {false, true}) {
+    SCOPED_TRACE(times_are_known);
+    CoreHarness core =
+        times_are_known ? TrainedCore(options, 10) : HybridCore(options);
+    const HedgeCounters before = core.model().hedge;
+    core.Arrive({.signature = 0});
+    core.Advance(Milliseconds(450));
+    EXPECT_THAT(core.out.sent, SizeIs(1));
+    EXPECT_EQ(core.model().hedge.observed, before.observed + 1);
+    EXPECT_EQ(core.model().hedge.delay.count(), before.delay.count() + 1);
+  }
+}
+
+TEST(HybridPolicyTest, FurtherAttemptThatWaitedIsNotHedged) {
+  CoreHarness core = TrainedCore(HybridOptionsFor(2, SumOfTwo()));
+  core.Arrive({.signature = 0});
+  core.Arrive({.signature = 0});
+  core.Arrive({.signature = 0, .further_attempt = true});
+  ASSERT_THAT(core.out.sent, SizeIs(3));
+  core.Start(core.out.sent[0]);
+  core.Start(core.out.sent[1]);
+  core.Advance(Milliseconds(5));
+  core.Reply(core.out.sent[0]);
+  core.Reply(core.out.sent[1]);
+  core.Start(core.out.sent[2]);
+  core.Advance(Milliseconds(400));
+  EXPECT_THAT(core.out.sent, SizeIs(3)) << "no extra work for those";
+}
+
+TEST(HybridPolicyTest, RepeatedStartPutsOffNoHedge) {
+  CoreHarness core = TrainedCore(HybridOptionsFor(8, SumOfTwo()));
+  core.Arrive({.signature = 0});
+  for (int i = 0; i < 4; ++i) {
+    core.Start(Sent{core.out.sent.at(0)});
+    core.Advance(Milliseconds(3));
+  }
+  EXPECT_THAT(core.out.sent, SizeIs(2));
+}
+
+TEST(HybridPolicyTest, ExactOnlyQueryIsHedgedWhateverParityDoes) {
+  CoreHarness core = TrainedCore(HybridOptionsFor(8, SumOfTwo()));
+  core.Arrive({.mode = AnswerMode::kExact});
+  core.Arrive();
+  core.Encoded(core.out.encodes.at(0));
+  for (const size_t i : {0U, 1U, 2U}) core.Start(core.out.sent.at(i));
+  core.Advance(Milliseconds(8));
+  core.Reply(core.out.sent[2]);
+  core.Advance(Milliseconds(1));
+  EXPECT_THAT(core.out.sent, SizeIs(3));
+  core.Advance(Milliseconds(3));
+  ASSERT_THAT(core.out.sent, SizeIs(4)) << "no decode can answer it";
+  EXPECT_EQ(core.out.sent[3].inputs, core.out.sent[0].inputs);
+}
+
 TEST(HybridPolicyTest, PoisonStepsAreSurvived) {
   ServedWorld world(HybridOptionsFor(128, SumOfTwo()), 1000,
                     [](const Sent&) { return Milliseconds(10); });
