@@ -195,6 +195,30 @@ TEST(HedgePolicyTest, ObserveCountsAndSendsNothing) {
   EXPECT_EQ(core.model().hedge.observed, 1U);
 }
 
+TEST(HedgePolicyTest, WithdrawnCopyIsPaidForIfItMayHaveRun) {
+  for (const bool begins_are_told : {false, true}) {
+    SCOPED_TRACE(begins_are_told);
+    CoreHarness core = HedgingCore(HedgeOptionsFor(
+        3, Milliseconds(30), {.max_extra_load = 1, .min_per_second = 0}));
+    for (int i = 0; i < 40; ++i) {
+      core.Arrive();
+      const Sent sent = core.out.sent.back();
+      if (begins_are_told) core.Start(sent);
+      core.Advance(Milliseconds(10));
+      core.Reply(sent);
+    }
+    core.Arrive();
+    const Sent sent = core.out.sent.back();
+    core.Advance(Milliseconds(30));
+    ASSERT_THAT(core.out.sent, SizeIs(42));
+    core.Reply(sent);
+    core.Fail(Sent{core.out.sent[41]}, TaskStatus::kCancelled);
+    EXPECT_EQ(core.model().hedge.extra_service,
+              Milliseconds(begins_are_told ? 0 : 10));
+    core.ExpectEmpty();
+  }
+}
+
 TEST(HedgePolicyTest, CopiesAtOnceAreLimited) {
   CoreHarness core = HedgingCore(HedgeOptionsFor(
       3, Milliseconds(30),

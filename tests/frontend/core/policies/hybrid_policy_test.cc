@@ -508,6 +508,31 @@ TEST(HybridPolicyTest, RepeatedStartPutsOffNoHedge) {
   EXPECT_THAT(core.out.sent, SizeIs(2));
 }
 
+TEST(HybridPolicyTest, StragglersThatWereWithdrawnAreCounted) {
+  CoreOptions options = HybridOptionsFor(4, SumOfTwo());
+  options.models[0].hybrid.max_all_late = 1;  // one hedge each
+  CoreHarness core = HybridCore(options);     // nobody says when it begins
+  for (int i = 0; i < 80; ++i) {
+    const size_t first = core.out.sent.size();
+    core.Arrive({.signature = 0});
+    const Sent sent = core.out.sent[first];
+    if (i % 8 != 7) {
+      core.Advance(Milliseconds(10));
+      core.Reply(sent);
+      continue;
+    }
+    for (int ms = 0; ms < 40 && core.out.sent.size() < first + 2; ++ms) {
+      core.Advance(Milliseconds(1));
+    }
+    ASSERT_THAT(core.out.sent, SizeIs(first + 2)) << "it is hedged";
+    core.Advance(Milliseconds(10));
+    core.Reply(Sent{core.out.sent[first + 1]});
+    core.Advance(Milliseconds(50));
+    core.Fail(sent, TaskStatus::kCancelled);
+  }
+  EXPECT_GT(core.model().hedge.straggler_share, 0.05);
+}
+
 TEST(HybridPolicyTest, ExactOnlyQueryIsHedgedWhateverParityDoes) {
   CoreHarness core = TrainedCore(HybridOptionsFor(8, SumOfTwo()));
   core.Arrive({.mode = AnswerMode::kExact});
