@@ -129,15 +129,15 @@ void CoreEngine::On(const Turn& turn, const WorkerUp& event) {
     state_.Mark(RarePath::kWorkerRestarted);
     ++state_.counters.workers_restarted;
     // Not alive while its lost tasks look for a worker.
-    worker.state = WorkerState::kDown;
+    workers_.SetState(worker, WorkerState::kDown);
     resolver_.OnWorkerLost(turn, worker);
     worker.pace = {};
     worker.ewma = {};
     ejection_.OnRestart(worker);
   }
   workers_.SetServed(worker, event);
-  worker.state = WorkerState::kAlive;
   worker.draining = false;
+  workers_.SetState(worker, WorkerState::kAlive);
   worker.unreachable = false;
   worker.last_heard = turn.now;
   worker.penalised_until = Time{};
@@ -153,7 +153,7 @@ void CoreEngine::On(const Turn& turn, const WorkerDown& event) {
   }
   state_.Mark(RarePath::kWorkerLost);
   ++state_.counters.workers_lost;
-  worker.state = WorkerState::kDown;
+  workers_.SetState(worker, WorkerState::kDown);
   ejection_.OnUnreachable(turn.now, worker);
   resolver_.OnWorkerLost(turn, worker);
   dispatcher_.NoteRoomBeside(worker);
@@ -164,7 +164,7 @@ void CoreEngine::On(const Turn& turn, const WorkerLeft& event) {
   Worker& worker = workers_.at(event.worker);
   if (worker.state == WorkerState::kUnknown) return;
   // Not alive while tasks that it still had look for another worker.
-  worker.state = WorkerState::kDown;
+  workers_.SetState(worker, WorkerState::kDown);
   resolver_.OnWorkerLost(turn, worker);
   ejection_.OnRestart(worker);
   dispatcher_.NoteRoomBeside(worker);
@@ -179,7 +179,7 @@ void CoreEngine::NoteHeard(const Turn& turn, WorkerId id) {
   if (std::exchange(worker.unreachable, false)) dispatcher_.NoteRoom(worker);
   if (worker.state == WorkerState::kAlive) return;
   state_.Mark(RarePath::kWorkerHeardAgain);
-  worker.state = WorkerState::kAlive;
+  workers_.SetState(worker, WorkerState::kAlive);
   ArmWorkerTimer(worker, turn.now + state_.options.heartbeat_timeout);
   dispatcher_.NoteRoom(worker);
 }
@@ -199,6 +199,7 @@ void CoreEngine::On(const Turn& turn, const WorkerDraining& event) {
   Worker& worker = workers_.at(event.worker);
   NoteHeard(turn, event.worker);
   worker.draining = true;
+  WorkerTable::Recount(worker);
   dispatcher_.NoteRoomBeside(worker);
 }
 
@@ -365,7 +366,7 @@ void CoreEngine::OnWorkerTimer(const Turn& turn, Worker& worker) {
     }
     state_.Mark(RarePath::kWorkerSilent);
     ++state_.counters.workers_silent;
-    worker.state = WorkerState::kSilent;
+    workers_.SetState(worker, WorkerState::kSilent);
     ejection_.OnUnreachable(turn.now, worker);
     resolver_.OnWorkerSilent(turn, worker);
     dispatcher_.NoteRoomBeside(worker);

@@ -70,7 +70,7 @@ double CorePolicyHost::BusyShare(BundleKey bundle) const {
 }
 
 bool CorePolicyHost::HasIdleLanes(BundleKey bundle, uint64_t count) const {
-  return workers_.HasIdleLanes(bundle, count);
+  return workers_.LanesOf(bundle).idle >= count;
 }
 
 double CorePolicyHost::BusyShareBefore(const Batch& batch) const {

@@ -132,6 +132,7 @@ Task& Dispatcher::NewTask(const Turn& turn, Worker& worker, ModelId model,
   ++worker.outstanding;
   worker.outstanding_samples += samples;
   worker.outstanding_redundant += task->redundant ? 1 : 0;
+  WorkerTable::Recount(worker);
   ++state_.model_counters(model).tasks[static_cast<size_t>(attempt)];
   ++state_.in_flight[Raw(model)][static_cast<size_t>(attempt)];
   state_.timers.Arm(
@@ -257,6 +258,7 @@ void Dispatcher::FreeSlot(Task& task) {
   --worker.outstanding;
   worker.outstanding_samples -= task.samples;
   worker.outstanding_redundant -= task.redundant ? 1 : 0;
+  WorkerTable::Recount(worker);
   NoteRoom(worker);
 }
 

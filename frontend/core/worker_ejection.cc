@@ -63,6 +63,7 @@ void WorkerEjection::OnRestart(Worker& worker) {
   if (worker.ejected()) --counters_.ejected_now;
   if (worker.ejection.stage != EjectionStage::kIn) Readmit(worker);
   worker.ejection = {};
+  WorkerTable::Recount(worker);
 }
 
 void WorkerEjection::Readmit(Worker& worker) {
@@ -127,6 +128,7 @@ void WorkerEjection::Eject(Time now, Worker& worker, EjectionCause cause) {
   ++counters_.num_changes;
   counters_.last = {.worker = worker.id, .cause = cause};
   next_trial_ = std::min(next_trial_, state.until);
+  WorkerTable::Recount(worker);
 }
 
 bool WorkerEjection::IsLate(const EjectionState& state) const {
@@ -147,6 +149,7 @@ bool WorkerEjection::RunDue(Time now) {
     if (state.until <= now) {
       state.stage = EjectionStage::kTrial;
       worker.pace = {};  // or its old errors would keep the trial from it
+      WorkerTable::Recount(worker);
       --counters_.ejected_now;
       any = true;
     } else {

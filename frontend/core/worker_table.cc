@@ -19,6 +19,9 @@ constexpr double kLeastWait = 0.01;
 // behind a slow job costs more than to pass by one that is about to end.
 constexpr double kLate = 1.2;
 constexpr double kMostDone = 0.9;
+// So many more are looked at for an idle worker in another fault domain: where
+// the group has parts in every domain, there is none.
+constexpr size_t kMostLooks = 64;
 
 // Orders candidates: the least wins.
 struct Rank {
@@ -89,6 +92,21 @@ bool AnyPartAt(const Group& group, Visit visit) {
   return false;
 }
 
+Lanes LanesAt(const Worker& worker) {
+  if (!worker.takes_tasks() || worker.ejected()) return {};
+  const uint32_t ordinary = worker.outstanding - worker.outstanding_redundant;
+  return {.all = worker.lanes,
+          .busy = std::min(worker.lanes, ordinary),
+          .idle = worker.lanes - std::min(worker.lanes, worker.outstanding)};
+}
+
+// Sums are taken modulo 2^64 on the way, and are right in the end.
+void Move(const Lanes& from, const Lanes& to, Lanes* sum) {
+  sum->all += to.all - from.all;
+  sum->busy += to.busy - from.busy;
+  sum->idle += to.idle - from.idle;
+}
+
 bool HasHadCopy(const Worker& worker, const Batch& batch) {
   return std::find(batch.tried.begin(), batch.tried.end(), worker.id) !=
          batch.tried.end();
@@ -117,8 +135,10 @@ void WorkerTable::Forget(Worker& worker) {
   for (Bundle* bundle : worker.bundles) {
     std::erase(bundle->workers, &worker);
     bundle->rotation = 0;
+    Move(worker.counted, {}, &bundle->lanes);
   }
   worker.bundles.clear();
+  worker.counted = {};
   worker.serves_deployed = false;
   std::erase_if(bundles_, [](const std::unique_ptr<Bundle>& bundle) {
     return bundle->workers.empty() && bundle->waiting.empty() &&
@@ -143,6 +163,20 @@ void WorkerTable::SetServed(Worker& worker, const WorkerUp& hello) {
     worker.bundles.push_back(&bundle);
     worker.serves_deployed |= served.role == BundleRole::kDeployed;
   }
+  Recount(worker);
+}
+
+void WorkerTable::Recount(Worker& worker) {
+  const Lanes now = LanesAt(worker);
+  for (Bundle* bundle : worker.bundles) {
+    Move(worker.counted, now, &bundle->lanes);
+  }
+  worker.counted = now;
+}
+
+void WorkerTable::SetState(Worker& worker, WorkerState state) {
+  worker.state = state;
+  Recount(worker);
 }
 
 void WorkerTable::Vacate(Worker& worker) {
@@ -185,11 +219,9 @@ Bundle* WorkerTable::FindParity(const LayoutKey& key, uint8_t parity_index) {
         served.parity_index != parity_index) {
       continue;
     }
-    const int64_t alive = std::count_if(
-        bundle->workers.begin(), bundle->workers.end(),
-        [](const Worker* worker) { return worker->takes_tasks(); });
-    if (alive > most) {
-      most = alive;
+    const auto lanes = static_cast<int64_t>(bundle->lanes.all);
+    if (lanes > most) {
+      most = lanes;
       best = bundle.get();
     }
   }
@@ -203,34 +235,28 @@ bool WorkerTable::AnyTakesTasks(const Bundle& bundle, WorkerId except) {
                      });
 }
 
-WorkerTable::Lanes WorkerTable::LanesOf(BundleKey key,
-                                        WorkerId one_less) const {
-  Lanes lanes;
+Lanes WorkerTable::LanesOf(BundleKey key, WorkerId one_less) const {
   const Bundle* const bundle = Find(key);
-  if (bundle == nullptr) return lanes;
+  if (bundle == nullptr) return {};
+#ifndef NDEBUG
+  Lanes counted;
   for (const Worker* worker : bundle->workers) {
-    if (!worker->takes_tasks() || worker->ejected()) continue;
-    lanes.all += worker->lanes;
-    uint32_t ordinary = worker->outstanding - worker->outstanding_redundant;
-    if (worker->id == one_less && ordinary > 0) --ordinary;
-    lanes.busy += std::min(worker->lanes, ordinary);
+    Move({}, LanesAt(*worker), &counted);
+  }
+  PARM_CHECK(counted == bundle->lanes);  // somebody forgot to Recount
+#endif
+  Lanes lanes = bundle->lanes;
+  if (one_less != kNoWorker) {
+    const Worker& worker = workers_[Raw(one_less)];
+    const uint32_t ordinary = worker.outstanding - worker.outstanding_redundant;
+    // Its counted lanes are in the sum if it serves the bundle.
+    if (worker.counted.busy > 0 && ordinary <= worker.lanes &&
+        std::find(worker.bundles.begin(), worker.bundles.end(), bundle) !=
+            worker.bundles.end()) {
+      --lanes.busy;
+    }
   }
   return lanes;
-}
-
-bool WorkerTable::HasIdleLanes(BundleKey key, uint64_t count) const {
-  const Bundle* const bundle = Find(key);
-  if (bundle == nullptr) return count == 0;
-  uint64_t idle = 0;
-  const size_t n = bundle->workers.size();
-  for (size_t step = 0; step < n && idle < count; ++step) {
-    size_t position = bundle->rotation + step;  // where Pick found idle ones
-    if (position >= n) position -= n;
-    const Worker& worker = *bundle->workers[position];
-    if (!worker.takes_tasks() || worker.ejected()) continue;
-    idle += worker.lanes - std::min(worker.lanes, worker.outstanding);
-  }
-  return idle >= count;
 }
 
 bool WorkerTable::HasSlot(const Worker& worker, bool redundant) {
@@ -328,7 +354,8 @@ Worker* WorkerTable::Pick(Bundle& bundle, const PickOptions& pick) {
   Candidate best;
   Candidate second;                    // of the two that were drawn
   std::optional<bool> bars_penalised;  // found out when it matters
-  for (size_t step = 0; step < n; ++step) {
+  size_t num_steps = n;
+  for (size_t step = 0; step < num_steps; ++step) {
     size_t position = bundle.rotation + step;
     if (position >= n) position -= n;
     Worker* const worker = bundle.workers[position];
@@ -359,6 +386,9 @@ Worker* WorkerTable::Pick(Bundle& bundle, const PickOptions& pick) {
     } else if (best.worker == nullptr || rank < best.rank) {
       best = candidate;
       if (rank == Rank{}) break;  // idle and apart: nobody beats it
+      const bool is_idle =
+          !rank.same_worker && !rank.copy_in_domain && rank.wait == 0;
+      if (is_idle) num_steps = std::min(n, step + kMostLooks);
     }
   }
   if (second.worker != nullptr && second.rank < best.rank) best = second;

@@ -49,10 +49,22 @@ struct EjectionState {
   uint32_t late = 0;     // of these
 };
 
+/// Of workers that take tasks and are not ejected.
+struct Lanes {
+  uint64_t all = 0;
+  uint64_t busy = 0;  // with ordinary tasks
+  uint64_t idle = 0;  // without any
+  double busy_share() const {
+    return all == 0 ? 1 : static_cast<double>(busy) / static_cast<double>(all);
+  }
+  bool operator==(const Lanes&) const = default;
+};
+
 /// A bundle that some worker serves or served, and what waits for it.
 struct Bundle {
   ServedBundle served;
   std::vector<Worker*> workers;                // known, alive or not
+  Lanes lanes;                                 // of these
   size_t rotation = 0;                         // where ties begin
   IntrusiveList<Batch, &Batch::wait> waiting;  // oldest first
   IntrusiveList<Parity, &Parity::wait> waiting_parities;
@@ -82,6 +94,7 @@ struct Worker {
   EjectionState ejection;
   TimerHandle timer{};
   std::vector<Bundle*> bundles;
+  Lanes counted;  // as its bundles' lanes have it; see WorkerTable::Recount
   IntrusiveList<Task, &Task::on_worker> tasks;
 
   bool takes_tasks() const { return state == WorkerState::kAlive && !draining; }
@@ -109,7 +122,7 @@ class WorkerTable {
   Bundle* Find(BundleKey key) const;
   Bundle& FindOrAdd(BundleKey key);
   /// The bundle that answers this parity query of groups of that layout and has
-  /// the most workers taking tasks: a parity bundle made for their deployed
+  /// the most lanes that take tasks: a parity bundle made for their deployed
   /// one, or a backup of their model. nullptr if none was ever stated.
   Bundle* FindParity(const LayoutKey& key, uint8_t parity_index);
 
@@ -117,21 +130,14 @@ class WorkerTable {
   /// bundle, now or when it has a free slot.
   static bool AnyTakesTasks(const Bundle& bundle, WorkerId except = kNoWorker);
 
-  /// Of the workers that serve the bundle and take tasks.
-  struct Lanes {
-    uint64_t all = 0;
-    uint64_t busy = 0;  // with ordinary tasks
-    double busy_share() const {
-      return all == 0 ? 1
-                      : static_cast<double>(busy) / static_cast<double>(all);
-    }
-  };
-  /// With one ordinary task less at worker `one_less`, which has one.
-  Lanes LanesOf(BundleKey key, WorkerId one_less = kNoWorker) const;
+  /// To be called when what decides on a worker's lanes has changed: its state,
+  /// draining, ejection, the tasks that hold a slot.
+  static void Recount(Worker& worker);
+  void SetState(Worker& worker, WorkerState state);
 
-  /// Whether workers that serve the bundle and take tasks have `count` lanes
-  /// without a task.
-  bool HasIdleLanes(BundleKey key, uint64_t count) const;
+  /// Of the workers that serve the bundle; none if nobody does. With one
+  /// ordinary task less at worker `one_less`, which has one.
+  Lanes LanesOf(BundleKey key, WorkerId one_less = kNoWorker) const;
 
   struct PickOptions {
     bool redundant = false;
@@ -149,7 +155,8 @@ class WorkerTable {
   /// those with an idle lane another fault domain comes first. So keeping apart
   /// never costs a task waiting time, but for a second copy of a batch, which
   /// goes to another fault domain than the first where it can.
-  /// Cost: O(workers of the bundle x size of the group).
+  /// For that many workers are looked at beyond an idle one, but not all.
+  /// Cost: O(busy workers of the bundle x size of the group).
   Worker* Pick(Bundle& bundle, const PickOptions& pick);
 
   /// When the task's worker began with it: as it said, or as can be told from

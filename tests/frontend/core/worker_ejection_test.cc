@@ -33,7 +33,7 @@ class WorkerEjectionTest : public ::testing::Test {
                              .nonce = 1,
                              .max_in_flight = 4,
                              .bundles = bundles});
-    worker.state = WorkerState::kAlive;
+    table.SetState(worker, WorkerState::kAlive);
     return worker;
   }
   void Fail(uint32_t index, int times) {

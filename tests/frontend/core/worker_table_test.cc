@@ -29,12 +29,17 @@ class WorkerTableTest : public ::testing::Test {
                              .lanes = lanes,
                              .max_in_flight = max_in_flight,
                              .bundles = bundles});
-    worker.state = WorkerState::kAlive;
+    table.SetState(worker, WorkerState::kAlive);
     return worker;
   }
   static void Load(Worker& worker, uint32_t tasks) {
     worker.outstanding += tasks;
     worker.outstanding_samples += tasks;
+    WorkerTable::Recount(worker);
+  }
+  static void Drain(Worker& worker) {
+    worker.draining = true;
+    WorkerTable::Recount(worker);
   }
   Worker* Pick(const WorkerTable::PickOptions& pick = {}) {
     return table.Pick(*table.Find(kDeployed), pick);
@@ -294,13 +299,57 @@ TEST_F(RunningTaskTest, QueuedRedundantTasksDoNotCount) {
   EXPECT_EQ(Pick({.now = start + Milliseconds(5)})->id, WorkerId{0});
 }
 
-TEST_F(WorkerTableTest, IdleLanesAreCountedAsFarAsAsked) {
-  EXPECT_FALSE(table.HasIdleLanes(kDeployed, 1));
+TEST_F(WorkerTableTest, IdleLanesHaveNoTaskAtAll) {
+  EXPECT_EQ(table.LanesOf(kDeployed).idle, 0U);
   Load(Up(0, 0, /*lanes=*/3), 1);
+  Worker& yields = Up(1);
+  yields.outstanding_redundant = 1;
+  Load(yields, 1);
+  Drain(Up(2));
+  EXPECT_EQ(table.LanesOf(kDeployed), (Lanes{.all = 4, .busy = 1, .idle = 2}));
+}
+
+TEST_F(WorkerTableTest, LanesLeaveWithTheirWorker) {
+  Load(Up(0, 0, /*lanes=*/3), 2);
+  Load(Up(1, 0, /*lanes=*/2), 1);
+  table.SetState(table.at(WorkerId{1}), WorkerState::kSilent);
+  const Lanes left = {.all = 3, .busy = 2, .idle = 1};
+  EXPECT_EQ(table.LanesOf(kDeployed), left);
+  table.Vacate(table.at(WorkerId{1}));
+  EXPECT_EQ(table.LanesOf(kDeployed), left);
+  Up(0, 0, /*lanes=*/1);  // started anew, with two tasks of before
+  EXPECT_EQ(table.LanesOf(kDeployed), (Lanes{.all = 1, .busy = 1}));
+}
+
+TEST_F(WorkerTableTest, OneTaskLessFreesALaneOnlyWithoutALine) {
+  Load(Up(0), 2);
   Load(Up(1), 1);
-  Up(2).draining = true;
-  EXPECT_TRUE(table.HasIdleLanes(kDeployed, 2));
-  EXPECT_FALSE(table.HasIdleLanes(kDeployed, 3));
+  Up(2);
+  EXPECT_EQ(table.LanesOf(kDeployed, WorkerId{0}).busy, 2U);
+  EXPECT_EQ(table.LanesOf(kDeployed, WorkerId{1}).busy, 1U);
+  EXPECT_EQ(table.LanesOf(kDeployed, WorkerId{2}).busy, 2U);
+}
+
+TEST_F(WorkerTableTest, DomainApartIsSoughtAmongTheNextFew) {
+  WorkerTable large(200);
+  for (uint32_t i = 0; i < large.size(); ++i) {
+    Worker& worker = large.at(WorkerId{i});
+    large.SetServed(
+        worker,
+        {.worker = worker.id,
+         .fault_domain = i == 40 || i == 140 ? 1U : 0U,
+         .lanes = 1,
+         .max_in_flight = 1,
+         .bundles = {{kDeployed, kModel, BundleRole::kDeployed, kDeployed}}});
+    large.SetState(worker, WorkerState::kAlive);
+  }
+  member.worker = WorkerId{199};
+  group.members[0] = &member;
+  group.num_members = 1;
+  Bundle& bundle = *large.Find(kDeployed);
+  EXPECT_EQ(large.Pick(bundle, {.group = &group})->id, WorkerId{40});
+  EXPECT_EQ(large.Pick(bundle, {.group = &group})->id, WorkerId{41})
+      << "140 is too far away";
 }
 
 TEST_F(WorkerTableTest, SlowWorkerIsWorthTwoInLine) {
@@ -318,7 +367,7 @@ TEST_F(WorkerTableTest, LanesWithWorkAreBusy) {
   EXPECT_EQ(table.LanesOf(kDeployed).all, 0U) << "nobody takes tasks";
   Load(Up(0, 0, /*lanes=*/2), 1);
   Load(Up(1, 0, /*lanes=*/2), 4);
-  Up(2, 0, /*lanes=*/9).draining = true;
+  Drain(Up(2, 0, /*lanes=*/9));
   EXPECT_EQ(table.LanesOf(kDeployed).all, 4U);
   EXPECT_EQ(table.LanesOf(kDeployed).busy, 3U);
 }
