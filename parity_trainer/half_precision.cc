@@ -6,11 +6,11 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "parity_trainer/graph_optimisation.h"
 #include "parity_trainer/torch_tensor.h"
 #include "torch/csrc/jit/ir/constants.h"
 #include "torch/csrc/jit/ir/ir.h"
 #include "torch/csrc/jit/passes/dead_code_elimination.h"
-#include "torch/csrc/jit/python/update_graph_executor_opt.h"
 #include "torch/script.h"
 
 namespace parm {
@@ -21,21 +21,6 @@ using torch::jit::Graph;
 using torch::jit::Node;
 using torch::jit::Value;
 using torch::jit::WithInsertPoint;
-
-/// While it lives, methods are inlined where they are called, without which a
-/// frozen module lacks those that `forward` calls. Training switches it off.
-class Inlining {
- public:
-  Inlining() : before_(torch::jit::getGraphExecutorOptimize()) {
-    torch::jit::setGraphExecutorOptimize(true);
-  }
-  Inlining(const Inlining&) = delete;
-  Inlining& operator=(const Inlining&) = delete;
-  ~Inlining() { torch::jit::setGraphExecutorOptimize(before_); }
-
- private:
-  const bool before_;
-};
 
 std::optional<at::Tensor> ConstantTensor(const Value* value) {
   const std::optional<c10::IValue> constant = torch::jit::toIValue(value);
@@ -120,7 +105,9 @@ absl::StatusOr<std::string> WithHalfConvolutions(
     std::istringstream source(model_bytes);
     torch::jit::Module module = torch::jit::load(source, at::kCPU);
     module.eval();
-    const Inlining inlining;
+    // A frozen module lacks the methods that `forward` calls unless they are
+    // inlined there, which training switches off.
+    const GraphOptimisation inlining(true);
     // Weights become constants of one graph; normalisations fold into them.
     module = torch::jit::freeze(module);
     const std::shared_ptr<Graph> graph = module.get_method("forward").graph();

@@ -15,10 +15,10 @@
 #include "base/status_macros.h"
 #include "parity_trainer/checkpoint.h"
 #include "parity_trainer/gradient_exchange.h"
+#include "parity_trainer/graph_optimisation.h"
 #include "parity_trainer/interrupt.h"
 #include "parity_trainer/torch_tensor.h"
 #include "proto/atomic_file.h"
-#include "torch/csrc/jit/python/update_graph_executor_opt.h"
 
 namespace parm {
 namespace {
@@ -409,7 +409,7 @@ absl::StatusOr<TrainedModel> RunTraining(const TrainingSettings& settings,
                                          ProgressReporter* progress) {
   // The optimising executor rewrites a graph after its first runs, which would
   // make a resumed run differ in the last bits from an uninterrupted one.
-  torch::jit::setGraphExecutorOptimize(false);
+  const GraphOptimisation as_written(false);
   UseChannelsLast(network);
   return Run(settings, task, network, progress).Execute();
 }

@@ -13,6 +13,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "parity_trainer/architectures/architecture.h"
+#include "parity_trainer/graph_optimisation.h"
 #include "parity_trainer/shuffle.h"
 #include "tests/support/matchers.h"
 #include "tests/support/scratch_directory.h"
@@ -63,6 +64,7 @@ class RandomTask : public TrainingTask {
     static_cast<void>(network);
     EXPECT_EQ(part, 0);
     EXPECT_EQ(parts, 1);
+    optimised = optimised || torch::jit::getGraphExecutorOptimize();
     if (accuracies.empty()) return Tally{};
     const double accuracy = accuracies.front();
     accuracies.erase(accuracies.begin());
@@ -70,6 +72,7 @@ class RandomTask : public TrainingTask {
   }
 
   std::vector<double> accuracies;  // of the epochs to come; empty: none
+  bool optimised = false;  // whether graphs were at any validation
   int epochs_begun = 0;
   int losses_asked = 0;
   int fail_at = -1;
@@ -179,6 +182,15 @@ TEST_F(TrainingLoopTest, RunCutAnywhereEndsBitByBitTheSame) {
     EXPECT_EQ(task.losses_asked, 12 - (cut - 1) / 3 * 3);
     EXPECT_TRUE(Equal(whole, second));
   }
+}
+
+TEST_F(TrainingLoopTest, GraphsAreOptimisedAgainAfterARun) {
+  const GraphOptimisation as_at_start(true);
+  torch::jit::Module network = Network();
+  RandomTask task;
+  ASSERT_THAT(Run(&task, &network), IsOk());
+  EXPECT_FALSE(task.optimised);
+  EXPECT_TRUE(torch::jit::getGraphExecutorOptimize());
 }
 
 TEST_F(TrainingLoopTest, ConvolutionsLearnChannelsLastAndAreSavedPlain) {
