@@ -114,10 +114,8 @@ class Run {
     PARM_RETURN_IF_ERROR(Start());
     network_->train();
     progress_->Begin(begin_, position_.step, steps_, settings_.recipe.epochs);
-    while (!Done() && !Interrupted()) {
-      const absl::Status status = StepAndSave();
-      if (!status.ok()) return peer_lost_ ? PeerLost(status) : status;
-    }
+    const absl::Status status = Steps();
+    if (!status.ok()) return peer_lost_ ? PeerLost(status) : status;
     PARM_RETURN_IF_ERROR(Save());
     if (Done()) RestoreBest();
     return TrainedModel{
@@ -153,6 +151,18 @@ class Run {
     return position_.step >= steps_ ||
            (settings_.recipe.patience > 0 && position_.best_epoch > 0 &&
             epochs_done - position_.best_epoch >= settings_.recipe.patience);
+  }
+
+  absl::Status Steps() {
+    // An epoch's end that the loss of a peer cut off comes first.
+    const int64_t epoch = position_.step / steps_per_epoch_;
+    const int64_t recorded =
+        position_.history.empty() ? 0 : position_.history.back().epoch;
+    if (position_.step % steps_per_epoch_ == 0 && recorded < epoch) {
+      PARM_RETURN_IF_ERROR(EndEpoch(epoch));
+    }
+    while (!Done() && !Interrupted()) PARM_RETURN_IF_ERROR(StepAndSave());
+    return absl::OkStatus();
   }
 
   absl::Status StepAndSave() {
@@ -313,7 +323,8 @@ class Run {
     return status;
   }
 
-  /// The last step is not done, so nothing of it is kept.
+  /// A step that is not done left nothing behind, so that the run can go on
+  /// with it.
   absl::Status PeerLost(const absl::Status& why) {
     PARM_RETURN_IF_ERROR(Save());
     return absl::Status(
@@ -344,6 +355,24 @@ class Run {
     return task_->Loss(network_, examples.begin, examples.count);
   }
 
+  /// Running statistics, which a step moves before peers exchange gradients.
+  std::vector<at::Tensor> CopyBuffers() const {
+    std::vector<at::Tensor> copies;
+    if (Peers() == nullptr) return copies;
+    for (const at::Tensor& buffer : network_->buffers()) {
+      copies.push_back(buffer.clone());
+    }
+    return copies;
+  }
+
+  void RestoreBuffers(const std::vector<at::Tensor>& copies) {
+    const torch::NoGradGuard no_gradients;
+    auto copy = copies.begin();
+    for (const at::Tensor& buffer : network_->buffers()) {
+      buffer.copy_(*copy++);
+    }
+  }
+
   absl::Status Step(int64_t first_example) {
     const int64_t count =
         std::min(Minibatch(), task_->examples_per_epoch() - first_example);
@@ -351,12 +380,14 @@ class Run {
         LearningRate(position_.step));
     StepSummary summary;
     try {
+      const std::vector<at::Tensor> before = CopyBuffers();
       PARM_ASSIGN_OR_RETURN(
           summary.loss,
           ComputeGradients({.begin = first_example, .count = count}));
       if (Peers() != nullptr) {
         summary.interrupted = interrupts_.interrupted();
         absl::StatusOr<StepSummary> all = exchange_.Exchange(summary);
+        if (!all.ok()) RestoreBuffers(before);
         PARM_RETURN_IF_ERROR(Watched(all.status()));
         summary = *all;
         peer_interrupted_ = summary.interrupted;

@@ -2,6 +2,7 @@
 
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <cmath>
 #include <csignal>
 #include <limits>
@@ -13,6 +14,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "parity_trainer/architectures/architecture.h"
+#include "parity_trainer/checkpoint.h"
 #include "parity_trainer/graph_optimisation.h"
 #include "parity_trainer/shuffle.h"
 #include "tests/support/matchers.h"
@@ -63,7 +65,7 @@ class RandomTask : public TrainingTask {
                                  int parts) override {
     static_cast<void>(network);
     EXPECT_EQ(part, 0);
-    EXPECT_EQ(parts, 1);
+    EXPECT_EQ(parts, num_peers);
     optimised = optimised || torch::jit::getGraphExecutorOptimize();
     if (accuracies.empty()) return Tally{};
     const double accuracy = accuracies.front();
@@ -72,6 +74,7 @@ class RandomTask : public TrainingTask {
   }
 
   std::vector<double> accuracies;  // of the epochs to come; empty: none
+  int num_peers = 1;
   bool optimised = false;  // whether graphs were at any validation
   int epochs_begun = 0;
   int losses_asked = 0;
@@ -88,6 +91,27 @@ class RandomTask : public TrainingTask {
     return torch::rand(shape);
   }
   std::vector<int64_t> order_;
+};
+
+/// One other process, which does the same as this one, until it dies.
+class MirrorPeers : public TrainingPeers {
+ public:
+  explicit MirrorPeers(int sums)
+      : TrainingPeers(/*rank=*/0, /*size=*/2), sums_left_(sums) {}
+
+  absl::Status Meet() override { return absl::OkStatus(); }
+  absl::Status Sum(absl::Span<float> values) override {
+    if (sums_left_-- == 0) return absl::UnavailableError("it has died");
+    for (float& value : values) value *= 2;
+    return absl::OkStatus();
+  }
+  absl::Status Broadcast(std::string* bytes) override {
+    static_cast<void>(bytes);
+    return absl::OkStatus();
+  }
+
+ private:
+  int sums_left_;
 };
 
 class TrainingLoopTest : public testing::Test {
@@ -115,13 +139,12 @@ class TrainingLoopTest : public testing::Test {
   }
 
   static bool Equal(const torch::jit::Module& a, const torch::jit::Module& b) {
-    const auto left = a.parameters();
-    auto other = b.parameters().begin();
-    for (const at::Tensor& parameter : left) {
-      if (!torch::equal(parameter, *other)) return false;
-      ++other;
-    }
-    return true;
+    const NetworkState left = StateOf(a);
+    const NetworkState right = StateOf(b);
+    return std::equal(left.begin(), left.end(), right.begin(), right.end(),
+                      [](const at::Tensor& one, const at::Tensor& other) {
+                        return torch::equal(one, other);
+                      });
   }
 
   const ScratchDirectory scratch_;
@@ -181,6 +204,39 @@ TEST_F(TrainingLoopTest, RunCutAnywhereEndsBitByBitTheSame) {
     ASSERT_THAT(Run(&task, &second), IsOk());
     EXPECT_EQ(task.losses_asked, 12 - (cut - 1) / 3 * 3);
     EXPECT_TRUE(Equal(whole, second));
+  }
+}
+
+// A step makes one sum; an epoch's end two, of running statistics and of what
+// was validated.
+TEST_F(TrainingLoopTest, RunThatLostAPeerEndsBitByBitTheSame) {
+  at::set_num_threads(1);
+  const auto run = [this](int sums, torch::jit::Module* network) {
+    MirrorPeers peers(sums);
+    settings_.peers = &peers;
+    RandomTask task;
+    task.num_peers = 2;
+    return Run(&task, network);
+  };
+  settings_.recipe.epochs = 2;
+  torch::jit::Module whole = Network("cnn");
+  PARM_ASSERT_OK_AND_ASSIGN(const TrainedModel at_once, run(100, &whole));
+  for (const int sums : {0, 1, 2, 3, 4, 5, 8, 9}) {
+    SCOPED_TRACE(absl::StrCat("sums=", sums));
+    settings_.resume = false;
+    torch::jit::Module cut = Network("cnn");
+    EXPECT_THAT(run(sums, &cut),
+                StatusIs(absl::StatusCode::kUnavailable,
+                         HasSubstr("it has died; the work so far is in ")));
+    settings_.resume = true;
+    torch::jit::Module resumed = Network("cnn");
+    PARM_ASSERT_OK_AND_ASSIGN(const TrainedModel rest, run(100, &resumed));
+    EXPECT_TRUE(Equal(whole, resumed));
+    ASSERT_EQ(rest.history.size(), 2U);
+    for (size_t i = 0; i < 2; ++i) {
+      EXPECT_EQ(rest.history[i].step, at_once.history[i].step);
+      EXPECT_EQ(rest.history[i].loss, at_once.history[i].loss);
+    }
   }
 }
 
