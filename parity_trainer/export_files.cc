@@ -1,6 +1,10 @@
 #include "parity_trainer/export_files.h"
 
+#include <algorithm>
+#include <vector>
+
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
@@ -55,10 +59,12 @@ class TritonPythonModel:
         self._output = config["output"][0]["name"]
         self._batched = config["max_batch_size"] > 0
         torch.set_num_threads(1)
+        # It would compile anew for the first batches of each size.
+        torch._C._jit_set_profiling_mode(False)
         self._model = torch.jit.load(os.path.join(
             args["model_repository"], args["model_version"], "model.pt"),
             map_location="cpu").eval()
-
+WARM_UP
     def _run(self, tensor):
         with torch.inference_mode():
             return self._model(tensor)
@@ -89,25 +95,52 @@ class TorchScriptModel(MLModel):
 
     async def load(self) -> bool:
         torch.set_num_threads(1)
+        # It would compile anew for the first batches of each size.
+        torch._C._jit_set_profiling_mode(False)
         self._model = torch.jit.load(
             await get_model_uri(self._settings), map_location="cpu").eval()
-        return True
+WARM_UP        return True
+
+    def _run(self, tensor):
+        with torch.inference_mode():
+            return self._model(tensor)
 
     async def predict(self, payload: InferenceRequest) -> InferenceResponse:
         values = NumpyCodec.decode_input(payload.inputs[0])
-        with torch.inference_mode():
-            output = self._model(torch.from_numpy(values.copy())).numpy()
+        output = self._run(torch.from_numpy(values.copy())).numpy()
         return InferenceResponse(
             id=payload.id, model_name=self.name, model_version=self.version,
             outputs=[NumpyCodec.encode_output(
                 self._settings.outputs[0].name, output)])
 )py";
 
-std::string WithOrigin(const char* text, const std::string& origin) {
+/// The Python name of torch's type for a datatype that numpy has too.
+std::string TorchType(DataType datatype) {
+  std::string name(DataTypeName(datatype));
+  if (absl::StartsWith(name, "FP")) name.replace(0, 2, "float");
+  return absl::AsciiStrToLower(name);
+}
+
+/// The statement that has everything compiled before the first query comes;
+/// empty if sizes beside the batch are open.
+std::string WarmUp(const TensorSpec& input) {
+  std::vector<int64_t> shape = input.shape;
+  if (!shape.empty() && shape[0] == -1) shape[0] = 1;
+  if (std::any_of(shape.begin(), shape.end(),
+                  [](int64_t size) { return size < 0; })) {
+    return "";
+  }
+  return absl::StrCat("        self._run(torch.zeros([",
+                      absl::StrJoin(shape, ", "), "], dtype=torch.",
+                      TorchType(input.datatype), "))\n");
+}
+
+std::string Fill(const char* text, const ExportedModel& model) {
   // Inside a docstring.
-  const std::string safe = absl::StrReplaceAll(
-      origin, {{"\\", "/"}, {"\"", "'"}, {"\n", " "}, {"\r", " "}});
-  return absl::StrReplaceAll(text, {{"ORIGIN", safe}});
+  const std::string origin = absl::StrReplaceAll(
+      model.origin, {{"\\", "/"}, {"\"", "'"}, {"\n", " "}, {"\r", " "}});
+  return absl::StrReplaceAll(
+      text, {{"ORIGIN", origin}, {"WARM_UP", WarmUp(model.input)}});
 }
 
 }  // namespace
@@ -129,7 +162,7 @@ std::string TritonConfig(const ExportedModel& model) {
 }
 
 std::string TritonModelPy(const ExportedModel& model) {
-  return WithOrigin(kTritonModelPy, model.origin);
+  return Fill(kTritonModelPy, model);
 }
 
 std::string MlServerModule(const ExportedModel& model) {
@@ -160,7 +193,7 @@ std::string MlServerModelSettings(const ExportedModel& model) {
 }
 
 std::string MlServerModelPy(const ExportedModel& model) {
-  return WithOrigin(kMlServerModelPy, model.origin);
+  return Fill(kMlServerModelPy, model);
 }
 
 std::string MlServerSettings() {

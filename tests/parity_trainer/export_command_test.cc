@@ -83,6 +83,23 @@ TEST_F(ExportCommandTest, AnswersWithoutBatchAxisAreNotBatched) {
   EXPECT_THAT(config, Not(HasSubstr("dynamic_batching")));
 }
 
+TEST_F(ExportCommandTest, ServersCompileBeforeTheFirstQuery) {
+  ExportedModel model = {.name = "model"};
+  for (const auto program : {TritonModelPy, MlServerModelPy}) {
+    model.input = {
+        .name = "input", .datatype = DataType::kUint8, .shape = {-1, 1, 8, 8}};
+    EXPECT_THAT(program(model), HasSubstr("_jit_set_profiling_mode(False)"));
+    EXPECT_THAT(program(model),
+                HasSubstr("\n        self._run(torch.zeros([1, 1, 8, 8], "
+                          "dtype=torch.uint8))\n"));
+    model.input.datatype = DataType::kFp32;
+    EXPECT_THAT(program(model), HasSubstr("dtype=torch.float32))"));
+    // Not known what size would do.
+    model.input.shape = {-1, 1, -1, -1};
+    EXPECT_THAT(program(model), Not(HasSubstr("torch.zeros")));
+  }
+}
+
 TEST_F(ExportCommandTest, MlServerGetsSettingsAndItsOwnModule) {
   export_.format = "mlserver";
   export_.name = "my-model.v2";
