@@ -78,9 +78,10 @@ absl::StatusOr<std::string> RunBackupCommand(const BackupOptions& options) {
       MeasureModels(deployed, *code, {&runner}, data, logits));
   PARM_ASSIGN_OR_RETURN(
       const Bundle bundle,
-      WriteModelBundle(options.out, std::move(manifest), trained.model_bytes,
-                       MakeProbes(data, deployed.input.datatype, logits),
-                       trained.history, checkpoint));
+      WriteModelBundle(
+          options.out, std::move(manifest),
+          {.model_bytes = trained.model_bytes, .history = trained.history},
+          MakeProbes(data, deployed.input.datatype, logits), checkpoint));
   const bundle::Measured& measured = bundle.manifest.measured();
   return absl::StrFormat(
       "%s: backup of %s, %s, right in its place %.2f %%, cost %.2f%s",

@@ -57,20 +57,22 @@ Probes MakeProbes(const Dataset& data, DataType wire_datatype,
 
 absl::StatusOr<Bundle> WriteModelBundle(const std::string& directory,
                                         bundle::Manifest manifest,
-                                        const std::string& model_bytes,
+                                        const ModelFiles& model,
                                         const Probes& probes,
-                                        absl::Span<const EpochRecord> history,
                                         const std::string& checkpoint_path) {
   manifest.set_file(kModelFile);
   manifest.mutable_probes()->set_inputs_npy(kProbeInputs);
   manifest.mutable_probes()->set_outputs_npy(kProbeOutputs);
   std::vector<BundleFile> files = {
-      {kModelFile, model_bytes},
+      {kModelFile, std::string(model.model_bytes)},
       {kProbeInputs, SerializeNpy(probes.inputs)},
       {kProbeOutputs, SerializeNpy(probes.outputs)}};
-  if (!history.empty()) {
-    files.push_back({kHistory, ToJsonLines(history)});
-    files.push_back({kCurve, DrawLearningCurve(history)});
+  if (!model.trained_bytes.empty()) {
+    files.push_back({kTrainedFile, std::string(model.trained_bytes)});
+  }
+  if (!model.history.empty()) {
+    files.push_back({kHistory, ToJsonLines(model.history)});
+    files.push_back({kCurve, DrawLearningCurve(model.history)});
   }
   PARM_ASSIGN_OR_RETURN(Bundle bundle, WriteBundle(Trimmed(directory).string(),
                                                    std::move(manifest), files));

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "parity_trainer/command_options.h"
 #include "parity_trainer/dataset.h"
@@ -37,15 +38,26 @@ Probes MakeProbes(const Dataset& data, DataType wire_datatype,
 /// as they are, pixels 0 to 255 for instance, and the model file does the rest.
 inline constexpr char kRawValues[] = "none: values as in the data";
 
+/// Beside the model of a bundle made with --half, where one was trained: the
+/// network as it was trained, for later trainings to start from. Nobody serves
+/// it.
+inline constexpr char kTrainedFile[] = "trained.pt";
+
+/// What a bundle's model is, and how it came to be.
+struct ModelFiles {
+  absl::string_view model_bytes;
+  absl::string_view trained_bytes;  // of kTrainedFile; empty: the model is it
+  absl::Span<const EpochRecord> history;  // empty: nothing was trained
+};
+
 /// Writes the bundle with model, probes and, where it was trained, its history
 /// as training.jsonl and training.svg; then removes the checkpoint that led to
 /// it, if any.
 /// Errors: as WriteBundle.
 absl::StatusOr<Bundle> WriteModelBundle(const std::string& directory,
                                         bundle::Manifest manifest,
-                                        const std::string& model_bytes,
+                                        const ModelFiles& model,
                                         const Probes& probes,
-                                        absl::Span<const EpochRecord> history,
                                         const std::string& checkpoint_path);
 
 /// Checks, before any work is done, that a bundle may appear at `directory`,

@@ -188,10 +188,11 @@ absl::StatusOr<std::string> RunDeployedCommand(const DeployedOptions& options) {
   SetTensor("input", probes.inputs, manifest.add_inputs());
   SetTensor("logits", probes.outputs, manifest.add_outputs());
   SetMeasured(data, logits, manifest.mutable_measured());
-  PARM_ASSIGN_OR_RETURN(
-      const Bundle bundle,
-      WriteModelBundle(options.out, std::move(manifest), trained.model_bytes,
-                       probes, trained.history, checkpoint));
+  PARM_ASSIGN_OR_RETURN(const Bundle bundle,
+                        WriteModelBundle(options.out, std::move(manifest),
+                                         {.model_bytes = trained.model_bytes,
+                                          .history = trained.history},
+                                         probes, checkpoint));
   return absl::StrFormat(
       "%s: deployed %s, %s, id %s%s", options.out, bundle.manifest.model(),
       DescribeDeployedAccuracy(bundle.manifest.measured().a_a(), data),

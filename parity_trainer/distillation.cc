@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <filesystem>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -11,6 +13,7 @@
 #include "absl/strings/str_join.h"
 #include "base/status_macros.h"
 #include "parity_trainer/architectures/architecture.h"
+#include "parity_trainer/bundle_parts.h"
 #include "parity_trainer/parity_training.h"
 #include "parity_trainer/progress.h"
 #include "parity_trainer/recipe_file.h"
@@ -55,8 +58,13 @@ absl::StatusOr<Start> ChooseStart(const Recipe& recipe,
                      ", want deployed, scratch, or a bundle's directory: ",
                      bundle.status().message()));
   }
+  const std::string trained =
+      absl::StrCat(bundle->directory, "/", kTrainedFile);
+  std::error_code ignored;
   PARM_ASSIGN_OR_RETURN(std::string model_bytes,
-                        ReadModelFile(bundle->model_path));
+                        ReadModelFile(std::filesystem::exists(trained, ignored)
+                                          ? trained
+                                          : bundle->model_path));
   return Start{.model_bytes = std::move(model_bytes),
                .bundle_id = ToHex(bundle->id)};
 }

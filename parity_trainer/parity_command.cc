@@ -72,6 +72,7 @@ absl::StatusOr<bundle::Manifest> DescribeParity(const DeployedModel& deployed,
 /// A parity model with how it was made.
 struct MadeModel {
   std::string model_bytes;
+  std::string trained_bytes;  // as ModelFiles has them
   bundle::Training recipe;
   std::vector<EpochRecord> history;  // empty: nothing was trained
 };
@@ -122,6 +123,7 @@ absl::StatusOr<std::vector<MadeModel>> MakeModels(
                             ReadModelFile(options.model_file));
     }
     if (options.half && Leads(options.training.peers)) {
+      if (NeedsTraining(options)) made.trained_bytes = made.model_bytes;
       PARM_ASSIGN_OR_RETURN(made.model_bytes,
                             WithHalfConvolutions(made.model_bytes));
     }
@@ -194,8 +196,11 @@ absl::StatusOr<std::string> RunParityCommand(const ParityOptions& options) {
     *manifest.mutable_measured() = measured;
     PARM_RETURN_IF_ERROR(
         WriteModelBundle(ParityDirectory(options.out, code->spec(), parity),
-                         std::move(manifest), made.model_bytes, probes,
-                         made.history, /*checkpoint_path=*/"")
+                         std::move(manifest),
+                         {.model_bytes = made.model_bytes,
+                          .trained_bytes = made.trained_bytes,
+                          .history = made.history},
+                         probes, /*checkpoint_path=*/"")
             .status());
   }
   for (int parity = 0; train && parity < options.r; ++parity) {

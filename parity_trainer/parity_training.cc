@@ -238,7 +238,7 @@ absl::StatusOr<std::string> WarmStart(const ParityTrainingInput& input,
   if (recipe.init == "deployed") return "scratch";
   return absl::InvalidArgumentError(absl::StrCat(
       "model to start from has no weight of the same name and shape as the "
-      "network (one made with --half has none at all): ",
+      "network (one packed with --half has none at all): ",
       recipe.init));
 }
 

@@ -302,16 +302,38 @@ TEST_F(CommandsTest, ResumeFromAnotherStartIsRefused) {
                        HasSubstr("made with other settings")));
 }
 
-TEST_F(CommandsTest, BundleWithoutFittingWeightsStartsNothing) {
+TEST_F(CommandsTest, HalfBundleStartsAnotherFromWhatWasTrained) {
   deployed_.arch = "cnn";
   ASSERT_THAT(RunDeployedCommand(deployed_), IsOk());
   parity_.half = true;
   ASSERT_THAT(RunParityCommand(parity_), IsOk());
   ParityOptions second = parity_;
   second.out = scratch_ / "second";
+  second.half = false;
+  second.training.init = parity_.out;
+  // So small a rate changes no weight.
+  second.training.learning_rate = 1e-30;
+  ASSERT_THAT(RunParityCommand(second), IsOk());
+  PARM_ASSERT_OK_AND_ASSIGN(const Bundle half, LoadBundle(parity_.out));
+  PARM_ASSERT_OK_AND_ASSIGN(const Bundle whole, LoadBundle(second.out));
+  EXPECT_EQ(whole.manifest.training().init(), parity_.out);
+  EXPECT_TRUE(std::filesystem::exists(parity_.out + "/trained.pt"));
+  EXPECT_FALSE(std::filesystem::exists(second.out + "/trained.pt"));
+  EXPECT_NEAR(half.manifest.measured().a_d(0).accuracy(),
+              whole.manifest.measured().a_d(0).accuracy(), 0.1);
+}
+
+TEST_F(CommandsTest, BundleWithoutFittingWeightsStartsNothing) {
+  deployed_.arch = "cnn";
+  ASSERT_THAT(RunDeployedCommand(deployed_), IsOk());
+  ParityOptions second = parity_;
+  parity_.scheme = "pack";
+  parity_.half = true;
+  ASSERT_THAT(RunParityCommand(parity_), IsOk());
+  second.out = scratch_ / "second";
   second.training.init = parity_.out;
   EXPECT_THAT(RunParityCommand(second),
-              StatusIs(kInvalid, HasSubstr("made with --half has none")));
+              StatusIs(kInvalid, HasSubstr("packed with --half has none")));
   EXPECT_TRUE(OnlyHolds({"data", "deployed", "parity"}));
 }
 
