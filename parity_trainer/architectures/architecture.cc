@@ -19,10 +19,11 @@ struct Architecture {
   absl::StatusOr<torch::jit::Module> (*build)(const NetworkSpec& spec);
 };
 
-constexpr std::array<Architecture, 7> kArchitectures = {{
+constexpr std::array<Architecture, 8> kArchitectures = {{
     {"mlp", BuildMlp},
     {"cnn", BuildCnn},
     {"cnn4", BuildCnn4},
+    {"cnn7", BuildCnn7},
     {"resnet20", BuildResnet20},
     {"resnet32", BuildResnet32},
     {"resnet56", BuildResnet56},

@@ -16,14 +16,22 @@ constexpr int64_t kMinSide = 8;
 struct Layer {
   const char* name;
   int64_t channels;
-  int64_t stride;
+  int64_t stride = 1;
   int64_t side = 3;
+  bool adds = false;  // to its input, at first nothing
 };
 constexpr Layer kFive[] = {{"first", 32, 1},
                            {"second", 32, 2},
                            {"third", 64, 1},
                            {"fourth", 64, 2},
                            {"fifth", 128, 1}};
+constexpr Layer kSeven[] = {{"first", 32, 1},
+                            {"second", 32, 2},
+                            {"third", 64, 1},
+                            {.name = "third_b", .channels = 64, .adds = true},
+                            {"fourth", 64, 2},
+                            {"fifth", 128, 1},
+                            {.name = "fifth_b", .channels = 128, .adds = true}};
 constexpr Layer kFour[] = {{"first", 32, 2, 5},
                            {"second", 64, 1},
                            {"third", 64, 2},
@@ -42,8 +50,9 @@ absl::StatusOr<torch::jit::Module> Build(const char* name,
     Convolution convolution = {.inputs = channels,
                                .outputs = Widened(layer.channels, spec),
                                .side = layer.side};
+    if (layer.adds) convolution.first_gain = 0;
     strides.Set(layer.stride, &convolution);
-    absl::StrAppend(&forward, "    x = torch.relu(",
+    absl::StrAppend(&forward, "    x = torch.relu(", layer.adds ? "x + " : "",
                     AddConvolution(&network, layer.name, convolution, "x"),
                     ")\n");
     channels = convolution.outputs;
@@ -57,6 +66,10 @@ absl::StatusOr<torch::jit::Module> Build(const char* name,
 
 absl::StatusOr<torch::jit::Module> BuildCnn(const NetworkSpec& spec) {
   return Build("cnn", kFive, spec);
+}
+
+absl::StatusOr<torch::jit::Module> BuildCnn7(const NetworkSpec& spec) {
+  return Build("cnn7", kSeven, spec);
 }
 
 absl::StatusOr<torch::jit::Module> BuildCnn4(const NetworkSpec& spec) {

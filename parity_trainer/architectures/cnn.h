@@ -7,7 +7,10 @@
 // 64, 128 channels), of which the first is 5x5 of stride 2 and the third of
 // stride 2: 9 M. It does nothing at the full resolution and has fewer layers,
 // which is what a query pays for on a CPU, so a `pack` through it is cheaper
-// than through a `cnn` of as many multiplications.
+// than through a `cnn` of as many multiplications. `cnn7` is a `cnn` with two
+// more that add to what they are given, at first nothing: it takes a `cnn`'s
+// weights and then answers as that does. 25 M multiplications, for parity
+// networks that are served in BF16.
 
 #include "absl/status/statusor.h"
 #include "parity_trainer/architectures/architecture.h"
@@ -18,5 +21,6 @@ namespace parm {
 /// sides of at least 8.
 absl::StatusOr<torch::jit::Module> BuildCnn(const NetworkSpec& spec);
 absl::StatusOr<torch::jit::Module> BuildCnn4(const NetworkSpec& spec);
+absl::StatusOr<torch::jit::Module> BuildCnn7(const NetworkSpec& spec);
 
 }  // namespace parm

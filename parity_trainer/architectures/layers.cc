@@ -34,11 +34,12 @@ void AddLinear(torch::jit::Module* network, const std::string& name,
 std::string AddConvolution(torch::jit::Module* network, const std::string& name,
                            const Convolution& convolution,
                            absl::string_view input) {
-  const auto& [inputs, outputs, side, row_stride, column_stride] = convolution;
+  const auto& [inputs, outputs, side, row_stride, column_stride, first_gain] =
+      convolution;
   AddParameter(network, name + "_weight",
                DrawWeight({outputs, inputs, side, side}));
   AddParameter(network, name + "_gain",
-               torch::ones({outputs}).requires_grad_());
+               torch::full({outputs}, first_gain).requires_grad_());
   AddParameter(network, name + "_bias",
                torch::zeros({outputs}).requires_grad_());
   network->register_buffer(name + "_mean", torch::zeros({outputs}));

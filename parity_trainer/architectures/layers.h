@@ -23,6 +23,8 @@ struct Convolution {
   int64_t side = 3;  // of the kernel; padded so that stride 1 keeps the size
   int64_t row_stride = 1;
   int64_t column_stride = 1;
+  /// Of the normalisation after it. 0: the two answer 0 until they learn.
+  double first_gain = 1;
 };
 
 /// Strides of a network's convolutions, from the first: what the spec's grid

@@ -3,6 +3,7 @@
 #include <sstream>
 #include <string>
 
+#include "absl/strings/match.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "parity_trainer/architectures/layers.h"
@@ -76,6 +77,13 @@ TEST(ArchitectureTest, EveryParameterLearns) {
   for (const std::string& name : ArchitectureNames()) {
     torch::manual_seed(3);
     torch::jit::Module network = Build(name, Spec({1, 8, 8}));
+    // One of 0 hides what is before it, for the first step.
+    for (const auto& parameter : network.named_parameters()) {
+      if (absl::EndsWith(parameter.name, "_gain")) {
+        const torch::NoGradGuard no_gradients;
+        parameter.value.fill_(1);
+      }
+    }
     network.forward({torch::rand({4, 1, 8, 8}) * 255})
         .toTensor()
         .sum()
@@ -110,8 +118,22 @@ TEST(ArchitectureTest, CopyTakesWhatMatchesInNameAndShape) {
   EXPECT_EQ(CopyMatchingState(source, &larger), 5);
 }
 
+TEST(ArchitectureTest, DeeperCnnStartsAsTheCnnItIsMadeOf) {
+  torch::manual_seed(3);
+  torch::jit::Module source = Build("cnn", Spec({1, 8, 8}));
+  torch::jit::Module network = Build("cnn7", Spec({1, 8, 8}));
+  EXPECT_EQ(CopyMatchingState(source, &network),
+            static_cast<int>(source.named_parameters().size() +
+                             source.named_buffers().size()));
+  source.eval();
+  network.eval();
+  const at::Tensor input = torch::rand({5, 1, 8, 8}) * 255;
+  EXPECT_TRUE(torch::equal(source.forward({input}).toTensor(),
+                           network.forward({input}).toTensor()));
+}
+
 TEST(ArchitectureTest, OneHeadStartsAllHeads) {
-  for (const std::string name : {"mlp", "cnn", "cnn4", "resnet20"}) {
+  for (const std::string name : {"mlp", "cnn", "cnn4", "cnn7", "resnet20"}) {
     SCOPED_TRACE(name);
     torch::manual_seed(3);
     NetworkSpec spec = Spec({1, 8, 8});
@@ -142,7 +164,7 @@ TEST(ArchitectureTest, HeadsOfAGridSeeTheirOwnCell) {
   NetworkSpec spec = Spec({1, 32, 32});
   spec.num_heads = 3;
   spec.grid_rows = spec.grid_columns = 2;
-  for (const std::string name : {"mlp", "cnn", "cnn4", "resnet20"}) {
+  for (const std::string name : {"mlp", "cnn", "cnn4", "cnn7", "resnet20"}) {
     torch::jit::Module network = Build(name, spec);
     network.eval();
     const at::Tensor plain = torch::full({1, 1, 32, 32}, 128.0);
@@ -187,7 +209,7 @@ TEST(ArchitectureTest, KeptResolutionSparesWhatTheGridShrank) {
 }
 
 TEST(ArchitectureTest, KeptResolutionTakesTheSameWeights) {
-  for (const std::string name : {"cnn", "cnn4", "resnet20"}) {
+  for (const std::string name : {"cnn", "cnn4", "cnn7", "resnet20"}) {
     NetworkSpec spec = Spec({1, 32, 32});
     torch::jit::Module source = Build(name, spec);
     spec.num_heads = spec.grid_columns = 2;
@@ -231,7 +253,7 @@ torch::jit::Module Halved(const torch::jit::Module& network) {
 }
 
 TEST(HalfPrecisionTest, AnswersNearlyAsTheWholeNetwork) {
-  for (const std::string name : {"cnn", "cnn4", "resnet20"}) {
+  for (const std::string name : {"cnn", "cnn4", "cnn7", "resnet20"}) {
     SCOPED_TRACE(name);
     torch::manual_seed(3);
     NetworkSpec spec = Spec({1, 16, 16});
@@ -268,7 +290,7 @@ TEST(HalfPrecisionTest, NetworksWithoutConvolutionsAreInvalid) {
 }
 
 TEST(ArchitectureTest, HalfTheWidthIsAboutAQuarterOfTheWeights) {
-  for (const std::string name : {"cnn", "cnn4", "resnet20"}) {
+  for (const std::string name : {"cnn", "cnn4", "cnn7", "resnet20"}) {
     NetworkSpec spec = Spec({1, 28, 28});
     const auto count = [&name](const NetworkSpec& of) {
       double weights = 0;
@@ -284,9 +306,10 @@ TEST(ArchitectureTest, HalfTheWidthIsAboutAQuarterOfTheWeights) {
 }
 
 TEST(ArchitectureTest, UnknownNameListsTheKnown) {
-  EXPECT_THAT(BuildArchitecture("vit", Spec({1, 8, 8})).status(),
-              StatusIs(absl::StatusCode::kInvalidArgument,
-                       HasSubstr("want one of mlp, cnn, cnn4, resnet20")));
+  EXPECT_THAT(
+      BuildArchitecture("vit", Spec({1, 8, 8})).status(),
+      StatusIs(absl::StatusCode::kInvalidArgument,
+               HasSubstr("want one of mlp, cnn, cnn4, cnn7, resnet20")));
 }
 
 TEST(ArchitectureTest, UnsuitableShapesAreInvalid) {
