@@ -83,7 +83,7 @@ class Runner:
             start = unit.started_from(seed)
             init = ["--init", self.path(start)] if start else []
             self._train("parity", unit.bundle(seed), *deployed, *code, *init,
-                        "--arch", self._suite.arch,
+                        "--arch", unit.arch or self._suite.arch,
                         recipe=unit.recipe or self._suite.recipes["parity"],
                         epochs=unit.epochs, seed=seed)
             return

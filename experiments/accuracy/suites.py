@@ -15,6 +15,7 @@ class Unit:
     work_fraction: float | None = None
     backup_arch: str = ""  # of that model; the deployed one's unless given
     half: bool = False  # convolutions in BF16
+    arch: str = ""  # of a parity network; the deployed one's unless given
     recipe: str = ""  # in recipes/; the suite's unless given
     # The unit, earlier in the suite, whose weights training starts from; the
     # deployed model's unless given.

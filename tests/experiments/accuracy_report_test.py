@@ -302,6 +302,20 @@ class RunnerTest(unittest.TestCase):
                   encoding="utf-8") as file:
             self.assertIn(f"--init {self.out}/sum2-seed2 ", file.read())
 
+    def test_parity_network_is_the_one_that_is_named(self):
+        units = (suites.Unit("sum", 2, 10), suites.Unit("sum", 3, 10, arch="cnn9"))
+        with ProcessSet(self.out) as processes:
+            runner = run_suite.Runner(SUITE, processes, "idx:x", self.out,
+                                      quick=False)
+            with contextlib.redirect_stdout(io.StringIO()):
+                for unit in units:
+                    runner.train(unit, 1)
+        with open(os.path.join(self.folder, "calls.txt"),
+                  encoding="utf-8") as file:
+            calls = file.read().splitlines()
+        self.assertIn(" --arch cnn ", calls[0])
+        self.assertIn(" --arch cnn9 ", calls[1])
+
     def test_units_start_from_units_before_them(self):
         for suite in suites.SUITES.values():
             names = []
