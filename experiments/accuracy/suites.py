@@ -126,6 +126,10 @@ SUITES = {
                  label="`sum`, from k = 2"),
             Unit("sum", 4, 36, recipe="fashion_sum.yaml", start="sum3",
                  label="`sum`, from k = 3"),
+            # What BF16 saves pays for two layers more.
+            Unit("sum", 2, 60, recipe="fashion_sum.yaml", start="more-sum2",
+                 arch="cnn7", half=True, kind="deep-sum",
+                 label="`sum`, a `cnn7` in BF16, 54 + 60 epochs"),
             Unit("weighted", 4, 8, r=2, recipe="fashion_sum.yaml"),
             Unit("stack", 2, 4), Unit("stack", 4, 8),
             Unit("concat", 2, 4), Unit("concat", 4, 8),
