@@ -6,8 +6,8 @@ Four workers with a stub model (parm-test-worker) serve everybody, HAProxy by
 their HTTP ports, the frontend by ZeroMQ. For each size of query the candidates
 take turns (A B C, B C A, ...); every figure is the median of the repeats with
 the least and the largest beside it; a ratio is that of the medians, with the
-range of the repeats' own ratios. CPU is that of the hop's own process, all
-its threads, by /proc/PID/task/*/schedstat. `direct` is the load at one worker's
+range of the repeats' own ratios. CPU is that of the hop's own process, all its
+threads, by its CPU clock. `direct` is the load at one worker's
 HTTP port without a hop: its p50 is what the others' is compared with.
 
 Writes OUT/hop_cost.json, a run record, and a Markdown table, hop_cost.md. Exit

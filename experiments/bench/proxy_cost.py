@@ -11,7 +11,7 @@ of query the candidates take turns (A B C, B C A, ...); every figure is the
 median of the repeats with the least and the largest beside it; what is added is
 the difference to `direct` of the same repeat; a ratio is that of the medians,
 with the range of the repeats' own. CPU is that of the proxy's process, all its
-threads, by /proc/PID/task/*/schedstat. HAProxy and nginx have one thread, keep
+threads, by its CPU clock. HAProxy and nginx have one thread, keep
 their connections and write no log; they retry nothing. Load over gRPC comes on
 four connections.
 

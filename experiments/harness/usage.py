@@ -1,19 +1,19 @@
 """What a process has used: CPU time of all its threads, memory."""
 
+import ctypes
 import os
+import time
+
+_LIBC = ctypes.CDLL(None)
 
 
 def cpu_s(pid):
-    """Of the threads that live now."""
-    total_ns = 0
-    for thread in os.listdir(f"/proc/{pid}/task"):
-        try:
-            with open(f"/proc/{pid}/task/{thread}/schedstat",
-                      encoding="utf-8") as file:
-                total_ns += int(file.read().split()[0])
-        except FileNotFoundError:
-            pass  # It has just ended.
-    return total_ns / 1e9
+    """Of threads that have ended too, unlike the sum over /proc/PID/task."""
+    clock = ctypes.c_int()
+    error = _LIBC.clock_getcpuclockid(pid, ctypes.byref(clock))
+    if error:
+        raise ProcessLookupError(error, os.strerror(error))
+    return time.clock_gettime_ns(clock.value) / 1e9
 
 
 def resident_mb(pid):

@@ -1,6 +1,6 @@
 #pragma once
 
-// What another process has used so far, as Linux tells in /proc.
+// What another process has used so far, as Linux tells.
 
 #include <cstdint>
 
@@ -10,7 +10,7 @@
 namespace parm {
 
 struct ProcessUsage {
-  /// On a CPU, all threads that are alive, to the nanosecond.
+  /// On a CPU, all its threads, those that have ended too, to the nanosecond.
   Duration cpu{0};
   int64_t resident_bytes = 0;
 };

@@ -11,6 +11,7 @@ import unittest
 ROOT = os.environ["PARM_SOURCE"]
 sys.path.insert(0, ROOT)
 
+from experiments.harness import usage  # noqa: E402
 from experiments.harness.frontend import Metrics  # noqa: E402
 from experiments.harness.processes import ProcessSet  # noqa: E402
 
@@ -76,6 +77,32 @@ class ProcessSetTest(unittest.TestCase):
             process.send_signal(signal.SIGKILL)
         self.assertTrue(select.select([descriptor], [], [], 30)[0])
         os.close(descriptor)
+
+
+class UsageTest(unittest.TestCase):
+
+    def test_cpu_of_threads_that_have_ended_is_counted(self):
+        # Tells what it has used itself, most of it in a thread that is gone.
+        code = ("import threading, time\n"
+                "def burn():\n"
+                "    while time.thread_time() < 0.3: pass\n"
+                "thread = threading.Thread(target=burn)\n"
+                "thread.start(); thread.join()\n"
+                "print('thing ready cpu_s=%f' % time.process_time(),"
+                " flush=True)\n"
+                "time.sleep(60)")
+        with tempfile.TemporaryDirectory() as folder:
+            with ProcessSet(folder) as processes:
+                processes.start("burner", python(code))
+                told = float(processes.wait_ready("burner")["cpu_s"])
+                self.assertGreaterEqual(
+                    usage.cpu_s(processes.pid("burner")), told - 1e-5)
+
+    def test_process_that_is_gone_is_told(self):
+        with subprocess.Popen(python("")) as child:
+            child.wait()
+        with self.assertRaises(ProcessLookupError):
+            usage.cpu_s(child.pid)
 
 
 class MetricsTest(unittest.TestCase):

@@ -5,13 +5,17 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <chrono>
+#include <ctime>
 #include <memory>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
 #include "experiments/bench/null_server.h"
 #include "experiments/load/http_client.h"
+#include "experiments/load/process_usage.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "proto/oip/metadata_json.h"
@@ -263,6 +267,32 @@ TEST(LoadGeneratorTest, ServerThatIsNotThereIsUnavailable) {
                       .arrivals = {.rate_qps = 1, .length = Milliseconds(1)}};
   EXPECT_THAT(RunLoad(options, data, {}, &*wire),
               StatusIs(absl::StatusCode::kUnavailable));
+}
+
+TEST(ProcessUsageTest, CountsThreadsThatHaveEnded) {
+  constexpr Duration kBurnt = Milliseconds(50);
+  PARM_ASSERT_OK_AND_ASSIGN(const ProcessUsage before,
+                            ReadProcessUsage(::getpid()));
+  std::thread([&] {
+    timespec used{};
+    while (std::chrono::seconds(used.tv_sec) +
+               std::chrono::nanoseconds(used.tv_nsec) <
+           kBurnt) {
+      clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+    }
+  }).join();
+  PARM_ASSERT_OK_AND_ASSIGN(const ProcessUsage after,
+                            ReadProcessUsage(::getpid()));
+  EXPECT_GE(after.cpu - before.cpu, kBurnt);
+  EXPECT_GT(after.resident_bytes, 0);
+}
+
+TEST(ProcessUsageTest, ProcessThatIsNotThereIsNotFound) {
+  // Beyond the largest number that Linux gives.
+  for (const int64_t process_id : {int64_t{1} << 30, int64_t{1} << 40}) {
+    EXPECT_THAT(ReadProcessUsage(process_id),
+                StatusIs(absl::StatusCode::kNotFound));
+  }
 }
 
 TEST(LoadGeneratorTest, RefusesOptionsThatMakeNoSense) {
