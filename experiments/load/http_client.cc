@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
@@ -73,7 +74,7 @@ class HttpClient::Pool {
     Time idle_since{};
     // The request it carries, or is to carry once connected.
     bool has_request = false;
-    bool sent_told = false;
+    bool writing = false;  // some of it is still to go
     Token token = 0;
     Time started{};
     absl::string_view head;
@@ -175,7 +176,6 @@ bool HttpClient::Pool::Send(Token token, absl::string_view head,
   }
   ++num_in_flight_;
   connection->has_request = true;
-  connection->sent_told = false;
   connection->token = token;
   connection->started = Clock::now();
   connection->head = head;
@@ -205,7 +205,6 @@ void HttpClient::Pool::Write(const ConnectionPtr& connection) {
     });
     return;
   }
-  connection->sent_told = true;
   listener_->OnSent(connection->token, Clock::now());
   const size_t total = connection->head.size() + connection->body.size();
   if (written == total) return;
@@ -214,8 +213,10 @@ void HttpClient::Pool::Write(const ConnectionPtr& connection) {
   const size_t from_head = std::min(written, connection->head.size());
   rest[0] += from_head;
   rest[1] += written - from_head;
+  connection->writing = true;
   asio::async_write(connection->socket, rest,
                     [this, connection](error_code write_error, size_t) {
+                      connection->writing = false;
                       if (!write_error || connection->state != State::kBusy) {
                         return;
                       }
@@ -284,7 +285,8 @@ void HttpClient::Pool::Finish(Connection& connection) {
   const Token token = connection.token;
   connection.has_request = false;
   --num_in_flight_;
-  if (message.keep_alive()) {
+  // After a reply to half a request the next one would go into its middle.
+  if (message.keep_alive() && !connection.writing) {
     connection.state = State::kIdle;
     connection.idle_since = now;
     idle_.push_back(connections_[connection.index]);
@@ -375,6 +377,12 @@ int HttpClient::num_in_flight() const { return pool_->num_in_flight(); }
 void HttpClient::RunUntil(Time until) { pool_->RunUntil(until); }
 void HttpClient::Poll() { pool_->Poll(); }
 
+std::string HostHeader(const LoadClientOptions& options) {
+  return absl::StrContains(options.host, ':')
+             ? absl::StrCat("[", options.host, "]:", options.port)
+             : absl::StrCat(options.host, ":", options.port);
+}
+
 absl::StatusOr<ServerReply> HttpGet(const LoadClientOptions& options,
                                     absl::string_view target) {
   struct One : HttpClient::Listener {
@@ -389,9 +397,8 @@ absl::StatusOr<ServerReply> HttpGet(const LoadClientOptions& options,
   } one;
   PARM_ASSIGN_OR_RETURN(const std::unique_ptr<HttpClient> client,
                         HttpClient::Create(options, &one));
-  const std::string head =
-      absl::StrCat("GET ", target, " HTTP/1.1\r\nHost: ", options.host, ":",
-                   options.port, "\r\n\r\n");
+  const std::string head = absl::StrCat(
+      "GET ", target, " HTTP/1.1\r\nHost: ", HostHeader(options), "\r\n\r\n");
   client->Send(0, head, "");
   while (!one.reply.has_value()) {
     client->RunUntil(Clock::now() + kSweepInterval);

@@ -5,6 +5,7 @@
 // thread that also sends on schedule.
 
 #include <memory>
+#include <string>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -33,6 +34,9 @@ class HttpClient : public LoadClient {
 
   std::unique_ptr<Pool> pool_;
 };
+
+/// What requests to this server say as Host: "127.0.0.1:80", "[::1]:80".
+std::string HostHeader(const LoadClientOptions& options);
 
 /// One GET on a connection of its own; another status than 200 is an error in
 /// the reply.

@@ -99,6 +99,7 @@ class Run : public LoadClient::Listener {
   /// How many of the query's images these are the right classes of.
   int NumRight(const Query& query, absl::Span<const int> classes) const;
   int NumDeployedRight(const Query& query) const;
+  void NoteError(absl::string_view message);
   void NoteSend(Duration offset);
   void FinishReport();
 
@@ -182,20 +183,30 @@ void Run::OnSent(LoadClient::Token token, Time now) {
   if (query.measured) report_.tally.RecordSend(now - query.due);
 }
 
+void Run::NoteError(absl::string_view message) {
+  for (ErrorKind& kind : report_.errors) {
+    if (kind.message != message) continue;
+    ++kind.count;
+    return;
+  }
+  if (report_.errors.size() == kMaxErrorKinds) {
+    ++report_.other_errors;
+    return;
+  }
+  report_.errors.push_back({.message = std::string(message), .count = 1});
+}
+
 Run::Verdict Run::Judge(const Query& query, ServerReply reply) {
   if (!reply.error.empty()) {
-    if (report_.first_error.empty()) report_.first_error = reply.error;
+    NoteError(reply.error);
     return {};
   }
   const std::optional<Outcome> source = ParseSource(reply.source);
   const absl::StatusOr<absl::Span<const int>> predicted =
       wire_->PredictedClasses(std::move(reply), query.images);
   if (!source.has_value() || !predicted.ok()) {
-    if (report_.first_error.empty()) {
-      report_.first_error = predicted.ok()
-                                ? "x-parm-source is none of ours"
-                                : std::string(predicted.status().message());
-    }
+    NoteError(predicted.ok() ? "x-parm-source is none of ours"
+                             : predicted.status().message());
     return {};
   }
   return {.outcome = *source, .right = NumRight(query, *predicted)};
@@ -231,9 +242,7 @@ void Run::OnNoReply(LoadClient::Token token, Time now,
                     const absl::Status& why) {
   const Query query = in_flight_.at(token);
   in_flight_.erase(token);
-  if (report_.first_error.empty()) {
-    report_.first_error = std::string(why.message());
-  }
+  NoteError(why.message());
   // A query that never left is as late as it ever will be.
   if (!query.sent.has_value() && query.measured) {
     report_.tally.RecordSend(now - query.due);
@@ -275,9 +284,8 @@ void Run::End(const Query& query, Time now, Verdict verdict, bool shed) {
 absl::StatusOr<LoadReport> Run::Execute() {
   PARM_ASSIGN_OR_RETURN(client_, CreateClient(options_.client, this));
   if (!client_->Connect(Clock::now() + kConnectTimeout)) {
-    return absl::UnavailableError(
-        absl::StrCat("server takes no connection: ", options_.client.host, ":",
-                     options_.client.port));
+    return absl::UnavailableError(absl::StrCat("server takes no connection: ",
+                                               HostHeader(options_.client)));
   }
   start_ = Clock::now() + kLeadIn;
   Advance();
@@ -322,6 +330,10 @@ void Run::FinishReport() {
 }
 
 }  // namespace
+
+std::string LoadReport::first_error() const {
+  return errors.empty() ? "" : errors[0].message;
+}
 
 void LoadReport::FillEntry(RunEntry* entry) const {
   tally.FillEntry(entry);

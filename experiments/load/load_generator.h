@@ -42,6 +42,13 @@ struct LoadOptions {
   int64_t process_id = 0;
 };
 
+/// Errors that were told in the same words.
+struct ErrorKind {
+  std::string message;
+  int64_t count = 0;
+};
+inline constexpr size_t kMaxErrorKinds = 5;
+
 struct LoadReport {
   LoadTally tally;
   int64_t warm_up_queries = 0;
@@ -58,9 +65,13 @@ struct LoadReport {
   std::optional<KsResult> send_times;
   /// In the order in which they ended; empty unless asked for.
   std::vector<LoggedQuery> queries;
-  /// The first error that the server told, for a message.
-  std::string first_error;
+  /// What was told of errors and lost queries, warm-up too, for a message: the
+  /// first kMaxErrorKinds kinds by their words, and how many there were beyond.
+  std::vector<ErrorKind> errors;
+  int64_t other_errors = 0;
 
+  /// Empty if there was none.
+  std::string first_error() const;
   void FillEntry(RunEntry* entry) const;
 };
 

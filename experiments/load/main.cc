@@ -6,6 +6,7 @@
 #include <sched.h>
 #include <sys/prctl.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <ctime>
@@ -14,6 +15,7 @@
 #include <vector>
 
 #include "CLI/CLI.hpp"
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -80,7 +82,7 @@ struct Flags {
 void AddFlags(CLI::App& app, Flags& flags) {
   app.add_option("--url", flags.url,
                  "Server: ADDRESS:PORT, with http:// (the default) or grpc:// "
-                 "before it")
+                 "before it; an IPv6 address in brackets")
       ->capture_default_str();
   app.add_option("--model", flags.model, "Model name on the server");
   app.add_option("--input-name", flags.input,
@@ -214,16 +216,20 @@ absl::Status ReadUrl(absl::string_view url, LoadClientOptions* options) {
   } else {
     absl::ConsumePrefix(&address, "http://");
   }
-  const std::vector<std::string> parts = absl::StrSplit(address, ':');
+  const size_t colon = std::min(address.rfind(':'), address.size());
+  absl::string_view host = address.substr(0, colon);
+  const bool bracketed =
+      absl::ConsumePrefix(&host, "[") && absl::ConsumeSuffix(&host, "]");
   uint32_t port = 0;
-  if (parts.size() != 2 || !absl::SimpleAtoi(parts[1], &port) ||
-      port > 65'535) {
+  if (colon == address.size() ||
+      !absl::SimpleAtoi(address.substr(colon + 1), &port) || port > 65'535 ||
+      bracketed != absl::StrContains(host, ':')) {
     return absl::InvalidArgumentError(
-        absl::StrCat("--url wants ADDRESS:PORT, with http:// or grpc:// before "
-                     "it or neither: got ",
+        absl::StrCat("--url wants ADDRESS:PORT, an IPv6 address in brackets, "
+                     "with http:// or grpc:// before it or neither: got ",
                      url));
   }
-  options->host = parts[0];
+  options->host = std::string(host);
   options->port = static_cast<uint16_t>(port);
   return absl::OkStatus();
 }
@@ -315,7 +321,7 @@ std::string ConfigJson(const Flags& flags, const std::string& scheduling,
   json.Key("batch_sizes").String(flags.batch_sizes);
   json.Key("scheduling").String(scheduling).Key("spin").String(flags.spin);
   json.Key("largest_in_flight").Int(report.largest_in_flight);
-  json.Key("first_error").String(report.first_error);
+  json.Key("first_error").String(report.first_error());
   json.EndObject();
   return text;
 }
@@ -337,10 +343,14 @@ void PrintSummary(const RunEntry& run, const LoadReport& report) {
   };
   absl::PrintF("queries %d  offered %s/s  achieved %s/s\n", run.queries,
                text(run.offered_qps), text(run.achieved_qps));
-  absl::PrintF(
-      "exact %d  hedged %d  reconstructed %d  default %d  error %d  lost %d\n",
-      run.answers.exact, run.answers.hedged, run.answers.reconstructed,
-      run.answers.default_answer, run.answers.error, run.answers.lost);
+  // They add up to the queries.
+  std::vector<std::string> outcomes;
+  for (size_t i = 0; i < kNumOutcomes; ++i) {
+    const auto outcome = static_cast<Outcome>(i);
+    outcomes.push_back(
+        absl::StrCat(OutcomeName(outcome), " ", report.tally.count(outcome)));
+  }
+  absl::PrintF("%s\n", absl::StrJoin(outcomes, "  "));
   const LatencyFigures& latency = run.latency_ms;
   absl::PrintF("latency ms  p50 %s  p90 %s  p99 %s  p99.9 %s  max %s\n",
                text(latency.p50), text(latency.p90), text(latency.p99),
@@ -362,8 +372,11 @@ void PrintSummary(const RunEntry& run, const LoadReport& report) {
     absl::PrintF("process  %s CPU-us per query  %s MB\n",
                  text(run.cpu_us_per_query), text(run.rss_mb));
   }
-  if (!report.first_error.empty()) {
-    absl::PrintF("first error: %s\n", report.first_error);
+  for (const ErrorKind& kind : report.errors) {
+    absl::PrintF("%d x %s\n", kind.count, kind.message);
+  }
+  if (report.other_errors > 0) {
+    absl::PrintF("%d x others\n", report.other_errors);
   }
 }
 
@@ -392,7 +405,7 @@ absl::StatusOr<InferWire> AskServer(const Flags& flags,
   InferWire::Options wire = {
       .protocol = client.protocol,
       .json = flags.json,
-      .host_header = absl::StrCat(client.host, ":", client.port),
+      .host_header = HostHeader(client),
       .model = flags.model,
       .input = flags.input,
       .deadline_us = flags.send_deadline ? ToMicroseconds(options.deadline) : 0,

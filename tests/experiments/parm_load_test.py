@@ -1,11 +1,14 @@
 """parm-load as a program: its exit status and the record it leaves."""
 
 import csv
+import http.server
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import unittest
 
 ROOT = os.environ["PARM_SOURCE"]
@@ -23,6 +26,30 @@ def load(*arguments):
         capture_output=True, text=True, timeout=250, check=False)
 
 
+def has_ipv6():
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+class Server(http.server.ThreadingHTTPServer):
+
+    def __init__(self, address, handler):
+        if ":" in address[0]:
+            self.address_family = socket.AF_INET6
+        super().__init__(address, handler)
+
+
+def answer(handler, status, body):
+    handler.send_response(status)
+    handler.send_header("Content-Length", str(len(body)))
+    handler.end_headers()
+    handler.wfile.write(body)
+
+
 class ParmLoadTest(unittest.TestCase):
 
     def setUp(self):
@@ -37,6 +64,21 @@ class ParmLoadTest(unittest.TestCase):
     def against_server(self, *arguments):
         return load("--url", self.url, "--model", "fashion", "--data", DATA,
                     "--warmup", "0s", "--out", self.record, *arguments)
+
+    def serve(self, host="127.0.0.1", **methods):
+        """The address of a server with these methods."""
+        methods["protocol_version"] = "HTTP/1.1"
+        methods["log_message"] = lambda *_: None
+        server = Server((host, 0), type(
+            "Handler", (http.server.BaseHTTPRequestHandler,), methods))
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        self.addCleanup(server.server_close)
+        self.addCleanup(thread.join)
+        self.addCleanup(server.shutdown)
+        if ":" in host:
+            host = f"[{host}]"
+        return f"{host}:{server.server_port}"
 
     def read_record(self):
         check = load("--check-record", self.record)
@@ -56,6 +98,52 @@ class ParmLoadTest(unittest.TestCase):
         self.assertEqual(run["code"], {"scheme": "sum", "k": 2, "r": 1})
         with open(cdf, encoding="utf-8") as file:
             self.assertEqual(file.readline().split(",")[0], "quantile")
+
+    def test_says_how_every_query_ended(self):
+        printed = self.against_server("--rate", "100", "--duration",
+                                      "300ms").stdout.splitlines()
+        words = printed[1].split()
+        ended = {word: int(count)
+                 for word, count in zip(words[::2], words[1::2])}
+        run = self.read_record()["runs"][0]
+        self.assertEqual(ended, run["answers"])
+        self.assertEqual(sum(ended.values()), run["queries"])
+
+    def test_tells_errors_by_their_words(self):
+        # It tells the metadata, and refuses whatever is asked of the model.
+        def refuse(handler):
+            handler.rfile.read(int(handler.headers["Content-Length"]))
+            answer(handler, 400, b"not today")
+
+        def describe(handler):
+            answer(handler, 200, json.dumps({
+                "name": "fashion", "platform": "p", "inputs": [{
+                    "name": "x", "datatype": "FP32",
+                    "shape": [-1, 1, 28, 28]}], "outputs": [{
+                        "name": "y", "datatype": "FP32", "shape": [-1, 10]}]
+            }).encode())
+
+        self.url = self.serve(do_GET=describe, do_POST=refuse)
+        printed = self.against_server("--rate", "100", "--duration",
+                                      "300ms").stdout
+        run = self.read_record()["runs"][0]
+        self.assertEqual(run["answers"]["error"], run["queries"])
+        self.assertIn(f"{run['queries']} x HTTP 400: not today\n", printed)
+
+    @unittest.skipUnless(has_ipv6(), "there is no ::1")
+    def test_ipv6_servers_are_named_in_brackets(self):
+        asked = []
+
+        def forget(handler):
+            asked.append(handler.headers["Host"])
+            answer(handler, 404, b"no such model")
+
+        self.url = self.serve("::1", do_GET=forget)
+        self.assertTrue(self.url.startswith("[::1]:"))
+        done = self.against_server("--rate", "1")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("HTTP 404: no such model", done.stderr)
+        self.assertEqual(asked, [self.url])
 
     def test_logs_every_measured_query(self):
         log = os.path.join(self._folder.name, "log.csv")
@@ -133,7 +221,10 @@ class ParmLoadTest(unittest.TestCase):
                 ((), "--model is required"),
                 (("--model", "fashion"), "--data is required"),
                 (("--url", "localhost:80", *data),
-                 "got localhost, want an IPv4 or IPv6 address")):
+                 "got localhost, want an IPv4 or IPv6 address"),
+                *((("--url", url, *data), "--url wants ADDRESS:PORT")
+                  for url in ("::1:80", "[::1:80", "[127.0.0.1]:80", "[::1]",
+                              "127.0.0.1", "127.0.0.1:65536"))):
             with self.subTest(arguments=arguments):
                 done = load(*arguments)
                 self.assertEqual(done.returncode, 2, done.stderr)

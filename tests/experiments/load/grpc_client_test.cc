@@ -57,7 +57,7 @@ absl::StatusOr<RunEntry> RunAgainst(const LoadOptions& options,
                         metadata, data));
   PARM_ASSIGN_OR_RETURN(const LoadReport report,
                         RunLoad(options, data, {}, &wire));
-  if (first_error != nullptr) *first_error = report.first_error;
+  if (first_error != nullptr) *first_error = report.first_error();
   return EntryOf(report);
 }
 

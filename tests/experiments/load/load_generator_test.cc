@@ -1,6 +1,7 @@
 #include "experiments/load/load_generator.h"
 
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -21,13 +22,20 @@
 #include "proto/oip/metadata_json.h"
 #include "tests/experiments/load/ten_images.h"
 #include "tests/support/matchers.h"
+#include "tests/support/raw_http_client.h"
 
 namespace parm {
 namespace {
 
+using ::testing::AllOf;
+using ::testing::Contains;
+using ::testing::Each;
+using ::testing::Field;
 using ::testing::Gt;
 using ::testing::HasSubstr;
 using ::testing::Optional;
+
+constexpr Duration kPatience = Milliseconds(60'000);
 
 std::unique_ptr<NullServer> Serve(
     std::function<NullAnswer(absl::Span<const std::byte>)> answer) {
@@ -49,7 +57,10 @@ absl::StatusOr<LoadReport> RunAgainst(const LoadOptions& options,
                                       const std::vector<int>& reference = {},
                                       bool json = false) {
   const TestData data = TenImages();
-  auto reply = HttpGet(options.client, "/v2/models/fashion");
+  // Asked under no such haste as the queries may be.
+  LoadClientOptions patient = options.client;
+  patient.reply_timeout = kPatience;
+  auto reply = HttpGet(patient, "/v2/models/fashion");
   EXPECT_THAT(reply, IsOk());
   auto metadata = oip::ParseModelMetadata(oip::BodyOf(std::move(reply->body)));
   EXPECT_THAT(metadata, IsOk());
@@ -63,7 +74,30 @@ absl::StatusOr<LoadReport> RunAgainst(const LoadOptions& options,
   return RunLoad(options, data, reference, &*wire);
 }
 
-/// A port of the loopback address that refuses connections.
+int64_t NumTold(const LoadReport& report) {
+  int64_t told = report.other_errors;
+  for (const ErrorKind& kind : report.errors) told += kind.count;
+  return told;
+}
+
+/// Closed at the end.
+class FileDescriptor {
+ public:
+  explicit FileDescriptor(int fd) : fd_(fd) {}
+  FileDescriptor(const FileDescriptor&) = delete;
+  FileDescriptor& operator=(const FileDescriptor&) = delete;
+  ~FileDescriptor() {
+    if (fd_ >= 0) close(fd_);
+  }
+
+  int get() const { return fd_; }
+
+ private:
+  const int fd_;
+};
+
+/// A port of the loopback address. It refuses connections until told to listen;
+/// then the test itself is the server.
 class BoundPort {
  public:
   BoundPort() : fd_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
@@ -81,6 +115,14 @@ class BoundPort {
   ~BoundPort() { close(fd_); }
 
   uint16_t number() const { return number_; }
+
+  void Listen() { EXPECT_EQ(listen(fd_, /*backlog=*/8), 0); }
+  /// The next connection; -1 if none comes.
+  int Accept() {
+    pollfd waiting{.fd = fd_, .events = POLLIN, .revents = 0};
+    if (poll(&waiting, 1, RawHttpClient::kWaitSeconds * 1'000) != 1) return -1;
+    return accept4(fd_, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
+  }
 
  private:
   const int fd_;
@@ -148,7 +190,7 @@ TEST(LoadGeneratorTest, EachImageOfABatchIsJudged) {
   const RunEntry entry = EntryOf(report);
   EXPECT_EQ(entry.queries, 500);
   EXPECT_EQ(num_images, 2'000U);
-  EXPECT_EQ(entry.answers.exact, 500) << report.first_error;
+  EXPECT_EQ(entry.answers.exact, 500) << report.first_error();
   // All four are wrong where the first is 5.
   EXPECT_THAT(entry.accuracy.exact, Optional(0.9));
   EXPECT_THAT(entry.accuracy.deployed, Optional(0.8));
@@ -166,7 +208,7 @@ TEST(LoadGeneratorTest, JsonIsAnsweredLikeBinary) {
   PARM_ASSERT_OK_AND_ASSIGN(const LoadReport report,
                             RunAgainst(options, {}, /*json=*/true));
   const RunEntry entry = EntryOf(report);
-  EXPECT_EQ(entry.answers.exact, 200) << report.first_error;
+  EXPECT_EQ(entry.answers.exact, 200) << report.first_error();
   EXPECT_THAT(entry.accuracy.exact, Optional(0.1));
 }
 
@@ -212,9 +254,27 @@ TEST(LoadGeneratorTest, ErrorsSilenceAndHangUpsAreCounted) {
   EXPECT_EQ(entry.answers.error, 4);
   EXPECT_EQ(entry.answers.lost, 4);
   EXPECT_EQ(entry.shed, 2);
-  EXPECT_FALSE(report.first_error.empty());
+  EXPECT_THAT(report.errors,
+              Contains(AllOf(
+                  Field(&ErrorKind::message, "x-parm-source is none of ours"),
+                  Field(&ErrorKind::count, 2))));
+  EXPECT_EQ(NumTold(report), 8);
   // Worst, not missing: failures count as the deadline at least.
   EXPECT_GE(*entry.latency_ms.p90, 500.0);
+}
+
+TEST(LoadGeneratorTest, ErrorsBeyondAFewKindsAreCounted) {
+  const auto server = Serve([](absl::Span<const std::byte> tensor) {
+    return NullAnswer{.status = 510 + static_cast<int>(FirstPixel(tensor))};
+  });
+  LoadOptions options = Options(*server, 40);
+  options.arrivals.law = ArrivalLaw::kConstant;  // 20: each image twice
+  PARM_ASSERT_OK_AND_ASSIGN(const LoadReport report, RunAgainst(options));
+  ASSERT_EQ(report.errors.size(), kMaxErrorKinds);
+  EXPECT_THAT(report.errors, Each(Field(&ErrorKind::count, 2)));
+  EXPECT_EQ(report.first_error(), report.errors[0].message);
+  EXPECT_THAT(report.first_error(), HasSubstr("HTTP 51"));
+  EXPECT_EQ(report.other_errors, 10);
 }
 
 TEST(LoadGeneratorTest, ConnectionsStayWithinTheirBound) {
@@ -267,6 +327,61 @@ TEST(LoadGeneratorTest, ServerThatIsNotThereIsUnavailable) {
                       .arrivals = {.rate_qps = 1, .length = Milliseconds(1)}};
   EXPECT_THAT(RunLoad(options, data, {}, &*wire),
               StatusIs(absl::StatusCode::kUnavailable));
+}
+
+/// Waits for replies.
+class ReplyCounter : public HttpClient::Listener {
+ public:
+  void OnSent(HttpClient::Token, Time) override {}
+  void OnReply(HttpClient::Token, Time, ServerReply) override { ++replies_; }
+  void OnNoReply(HttpClient::Token, Time, const absl::Status& why) override {
+    ADD_FAILURE() << why;
+  }
+
+  /// Drives the client until there are so many; false after a generous while.
+  bool Await(int replies, HttpClient& client) {
+    const Time give_up = Now() + kPatience;
+    while (replies_ < replies) {
+      if (Now() > give_up) return false;
+      client.RunUntil(Now() + Milliseconds(10));
+    }
+    return true;
+  }
+
+ private:
+  static Time Now() { return std::chrono::steady_clock::now(); }
+
+  int replies_ = 0;
+};
+
+TEST(HttpClientTest, ConnectionAnsweredEarlyIsNotReused) {
+  BoundPort port;
+  port.Listen();
+  ReplyCounter replies;
+  PARM_ASSERT_OK_AND_ASSIGN(const auto client,
+                            HttpClient::Create({.port = port.number(),
+                                                .initial_connections = 1,
+                                                .reply_timeout = kPatience},
+                                               &replies));
+  ASSERT_TRUE(client->Connect(std::chrono::steady_clock::now() + kPatience));
+  const FileDescriptor first(port.Accept());
+  ASSERT_GE(first.get(), 0);
+  // More than two sockets hold, of which the server reads nothing.
+  const std::string head =
+      "POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 33554432\r\n\r\n";
+  const std::string body(33'554'432, 'x');
+  ASSERT_TRUE(client->Send(1, head, body));
+  const std::string reply = "HTTP/1.1 413 Large\r\nContent-Length: 0\r\n\r\n";
+  ASSERT_EQ(send(first.get(), reply.data(), reply.size(), MSG_NOSIGNAL),
+            static_cast<ssize_t>(reply.size()));
+  ASSERT_TRUE(replies.Await(1, *client));
+
+  ASSERT_TRUE(client->Send(2, "GET / HTTP/1.1\r\nHost: t\r\n\r\n", ""));
+  const FileDescriptor second(port.Accept());
+  ASSERT_GE(second.get(), 0) << "sent into the middle of the first request";
+  ASSERT_EQ(send(second.get(), reply.data(), reply.size(), MSG_NOSIGNAL),
+            static_cast<ssize_t>(reply.size()));
+  EXPECT_TRUE(replies.Await(2, *client));
 }
 
 TEST(ProcessUsageTest, CountsThreadsThatHaveEnded) {
