@@ -5,6 +5,8 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <string>
@@ -17,6 +19,7 @@
 #include "base/latency_histogram.h"
 #include "base/status_macros.h"
 #include "experiments/load/process_usage.h"
+#include "proto/duration.h"
 #include "proto/wire_codec.h"
 #include "zmq.hpp"
 
@@ -29,16 +32,15 @@ struct Flags {
   std::string worker;
   double rate = 200;
   int calls = 2000;
+  std::string timeout = "5s";
 };
-
-/// One answer within this time, or the measurement ends.
-constexpr int kPatienceMs = 5'000;
 
 class DirectCaller {
  public:
-  explicit DirectCaller(const std::string& endpoint) {
+  /// `patience`: one answer within this time, or the measurement ends.
+  DirectCaller(const std::string& endpoint, Duration patience)
+      : patience_(patience) {
     socket_.set(zmq::sockopt::linger, 0);
-    socket_.set(zmq::sockopt::rcvtimeo, kPatienceMs);
     socket_.connect(endpoint);
   }
 
@@ -46,9 +48,10 @@ class DirectCaller {
   absl::Status SayHello() {
     wire::Envelope request;
     request.mutable_hello_request()->set_frontend_id("parm-direct-call");
+    const Time until = Clock::now() + patience_;
     Send(request, nullptr);
     while (true) {
-      PARM_ASSIGN_OR_RETURN(const wire::Envelope reply, Receive());
+      PARM_ASSIGN_OR_RETURN(const wire::Envelope reply, Receive(until));
       if (!reply.has_hello()) continue;
       for (const wire::BundleInfo& bundle : reply.hello().bundles()) {
         if (bundle.role() == wire::DEPLOYED && bundle.inputs_size() == 1) {
@@ -71,7 +74,8 @@ class DirectCaller {
     const Time start = Clock::now();
     Send(request, &input_);
     while (true) {
-      PARM_ASSIGN_OR_RETURN(const wire::Envelope reply, Receive());
+      PARM_ASSIGN_OR_RETURN(const wire::Envelope reply,
+                            Receive(start + patience_));
       if (!reply.has_reply() || reply.reply().task_id() != last_task_id_) {
         continue;
       }
@@ -105,10 +109,14 @@ class DirectCaller {
     }
   }
 
-  /// The next envelope; its tensors are dropped.
-  absl::StatusOr<wire::Envelope> Receive() {
+  /// The next envelope; its tensors are dropped. Heartbeats are envelopes too,
+  /// so that it is `until` that ends the wait for an answer.
+  absl::StatusOr<wire::Envelope> Receive(Time until) {
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(
+        std::max(until - Clock::now(), Duration{0}));
+    socket_.set(zmq::sockopt::rcvtimeo, static_cast<int>(left.count()));
     zmq::message_t frame;
-    if (!socket_.recv(frame).has_value()) {
+    if (left.count() == 0 || !socket_.recv(frame).has_value()) {
       return absl::DeadlineExceededError("worker does not answer");
     }
     bool more = frame.more();
@@ -121,6 +129,7 @@ class DirectCaller {
         static_cast<const std::byte*>(frame.data()), frame.size()));
   }
 
+  const Duration patience_;
   zmq::context_t context_;
   zmq::socket_t socket_{context_, zmq::socket_type::dealer};
   wire::BundleInfo bundle_;
@@ -130,7 +139,8 @@ class DirectCaller {
 };
 
 absl::Status Measure(const Flags& flags) {
-  DirectCaller caller(flags.worker);
+  PARM_ASSIGN_OR_RETURN(const Duration patience, ParseDuration(flags.timeout));
+  DirectCaller caller(flags.worker, patience);
   PARM_RETURN_IF_ERROR(caller.SayHello());
   const Duration gap = FromSeconds(1 / flags.rate);
   LatencyHistogram latency;
@@ -166,6 +176,8 @@ int main(int argc, char** argv) {
       ->capture_default_str()
       ->check(CLI::PositiveNumber);
   app.add_option("--calls", flags.calls, "How many")->capture_default_str();
+  app.add_option("--timeout", flags.timeout, "For one answer")
+      ->capture_default_str();
   CLI11_PARSE(app, argc, argv);
   absl::Status status;
   try {

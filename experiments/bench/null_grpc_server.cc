@@ -120,6 +120,9 @@ absl::Status NullGrpcServer::Impl::Start() {
   int port = 0;
   builder.AddListeningPort(absl::StrCat("127.0.0.1:", options_.port),
                            grpc::InsecureServerCredentials(), &port);
+  // How long the server's end may wait for threads of its own; else 10 s.
+  builder.SetSyncServerOption(
+      grpc::ServerBuilder::SyncServerOption::CQ_TIMEOUT_MSEC, 100);
   builder.RegisterService(this);
   server_ = builder.BuildAndStart();
   if (server_ == nullptr || port == 0) {

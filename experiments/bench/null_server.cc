@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <optional>
 #include <thread>
 #include <utility>
@@ -12,6 +13,7 @@
 #include "boost/asio/buffer.hpp"
 #include "boost/asio/io_context.hpp"
 #include "boost/asio/ip/tcp.hpp"
+#include "boost/asio/steady_timer.hpp"
 #include "boost/beast/core/flat_buffer.hpp"
 #include "boost/beast/http/parser.hpp"
 #include "boost/beast/http/read.hpp"
@@ -29,6 +31,7 @@ using boost::system::error_code;
 
 constexpr uint64_t kMaxRequestBytes = uint64_t{64} << 20;
 constexpr size_t kReadBytes = 65'536;
+constexpr std::chrono::milliseconds kAcceptAgain{10};
 
 }  // namespace
 
@@ -126,7 +129,12 @@ class NullServer::Impl {
   void Accept() {
     acceptor_.async_accept(
         [this](error_code error, asio::ip::tcp::socket socket) {
-          if (error) return;
+          if (error) {
+            // Out of descriptors, for one: there may be some again.
+            again_.expires_after(kAcceptAgain);
+            again_.async_wait([this](error_code) { Accept(); });
+            return;
+          }
           error_code ignored;
           socket.set_option(asio::ip::tcp::no_delay(true), ignored);
           Read(std::make_shared<Session>(std::move(socket)));
@@ -230,6 +238,7 @@ class NullServer::Impl {
   std::array<std::vector<oip::EncodedBody>, 2> replies_;
   asio::io_context context_{1};
   asio::ip::tcp::acceptor acceptor_{context_};
+  asio::steady_timer again_{context_};
   std::thread thread_;
 };
 

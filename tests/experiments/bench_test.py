@@ -1,7 +1,9 @@
 """The benches of a shard, of hops and of parm-sim, each run once and briefly:
-the figures come from queries that were answered.
+the figures come from queries that were answered. And what connection_churn and
+parm-direct-call do not put up with.
 """
 
+import argparse
 import json
 import os
 import subprocess
@@ -12,7 +14,9 @@ import unittest
 ROOT = os.environ["PARM_SOURCE"]
 sys.path.insert(0, ROOT)
 
+from experiments.bench import connection_churn, stub_bundles  # noqa: E402
 from experiments.harness import haproxy  # noqa: E402
+from experiments.harness.processes import ProcessSet  # noqa: E402
 
 
 class BenchTest(unittest.TestCase):
@@ -87,6 +91,50 @@ class BenchTest(unittest.TestCase):
         [row] = rows
         self.assertGreater(float(row[1].split()[0]), 0)
         self.assertIn("goal 4", row[-1])
+
+
+class DirectCallTest(unittest.TestCase):
+
+    def test_a_worker_that_beats_but_never_answers_is_given_up(self):
+        with tempfile.TemporaryDirectory() as folder, \
+                ProcessSet(folder) as processes:
+            deployed, _ = stub_bundles.write_bundles(folder, (2, 2))
+            config = os.path.join(folder, "worker.yaml")
+            with open(config, "w", encoding="utf-8") as file:
+                json.dump({"id": "w", "bind": "tcp://127.0.0.1:0",
+                           "bundles": [{"path": deployed}],
+                           "faults": {"events": [{"drop_probability": 1}]}},
+                          file)
+            processes.start("worker", [
+                os.path.join(os.environ["PARM_BIN"], "parm-test-worker"),
+                "--config", config])
+            done = subprocess.run(
+                [os.path.join(os.environ["PARM_BIN"], "parm-direct-call"),
+                 "--worker", processes.wait_ready("worker")["zmq"],
+                 "--timeout", "1s"],
+                capture_output=True, text=True, timeout=120, check=False)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertIn("worker does not answer", done.stderr)
+
+
+class ConnectionChurnTest(unittest.TestCase):
+
+    def judge(self, **clients):
+        return connection_churn.judge(
+            {"growth_mb": 0.5, "descriptors": {"before": 19, "after": 19},
+             "all_gone": True, "left": 0,
+             "clients": {"connections": 100, "replies": 300, "wrong": 0,
+                         "failed": 0, **clients}},
+            argparse.Namespace(growth_mb=4))
+
+    def test_a_few_failures_are_no_fault(self):
+        self.assertEqual(self.judge(failed=5), [])
+
+    def test_connections_that_are_cut_are_a_fault(self):
+        for clients in ({"failed": 90, "replies": 1}, {"failed": 6},
+                        {"replies": 0}, {"wrong": 1}):
+            with self.subTest(clients=clients):
+                self.assertEqual(len(self.judge(**clients)), 1)
 
 
 if __name__ == "__main__":

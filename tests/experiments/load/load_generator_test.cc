@@ -2,6 +2,7 @@
 
 #include <netinet/in.h>
 #include <poll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -382,6 +383,41 @@ TEST(HttpClientTest, ConnectionAnsweredEarlyIsNotReused) {
   ASSERT_EQ(send(second.get(), reply.data(), reply.size(), MSG_NOSIGNAL),
             static_cast<ssize_t>(reply.size()));
   EXPECT_TRUE(replies.Await(2, *client));
+}
+
+/// As many descriptors as there are, and `more`, while it lives.
+class DescriptorLimit {
+ public:
+  explicit DescriptorLimit(rlim_t more) {
+    getrlimit(RLIMIT_NOFILE, &before_);
+    const FileDescriptor next(dup(STDERR_FILENO));
+    const rlimit limit{.rlim_cur = static_cast<rlim_t>(next.get()) + more,
+                       .rlim_max = before_.rlim_max};
+    setrlimit(RLIMIT_NOFILE, &limit);
+  }
+  DescriptorLimit(const DescriptorLimit&) = delete;
+  DescriptorLimit& operator=(const DescriptorLimit&) = delete;
+  ~DescriptorLimit() { setrlimit(RLIMIT_NOFILE, &before_); }
+
+ private:
+  rlimit before_{};
+};
+
+TEST(NullServerTest, TakesConnectionsAgainAfterAnError) {
+  const auto server = Serve(nullptr);
+  const std::string live = "GET /v2/health/live HTTP/1.1\r\nHost: t\r\n\r\n";
+  RawHttpClient before(server->port());
+  EXPECT_EQ(before.Ask(live).status, 200);
+  std::unique_ptr<RawHttpClient> refused;
+  {
+    // Enough for the client's end of a connection.
+    const DescriptorLimit limit(1);
+    refused = std::make_unique<RawHttpClient>(server->port());
+    ASSERT_TRUE(refused->connected());
+    // Events come in order: then it has tried to take the other, too.
+    EXPECT_EQ(before.Ask(live).status, 200);
+  }
+  EXPECT_EQ(refused->Ask(live).status, 200);
 }
 
 TEST(ProcessUsageTest, CountsThreadsThatHaveEnded) {
