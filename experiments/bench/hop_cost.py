@@ -67,7 +67,7 @@ class SizeBench(hop_runs.SizeBench):
         for policy in args.policy:
             process, words = self.start_frontend(
                 policy, REDUNDANCY[policy],
-                [{"endpoint": each["zmq"]} for each in ready], "500ms")
+                [{"endpoint": each["zmq"]} for each in ready], args.deadline)
             self.hops[policy] = (process, words["http"], words["metrics"])
 
     def _start_worker(self, index, bundles):
@@ -135,9 +135,11 @@ def main():
                         help="instead of all")
     parser.add_argument("--rate", type=float,
                         help="queries per second, instead of each size's own")
+    hop_runs.add_deadline_flag(parser)
     args = parser.parse_args()
     args.policy = args.policy or list(REDUNDANCY)
-    return hop_runs.run_bench("hop_cost", args, measure)
+    return hop_runs.run_bench("hop_cost", args, measure,
+                              deadline=args.deadline)
 
 
 if __name__ == "__main__":

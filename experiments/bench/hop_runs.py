@@ -165,6 +165,11 @@ def add_common_flags(parser, out, seconds=5, repeats=5):
     parser.add_argument("--out", default=os.path.join(ROOT, out))
 
 
+def add_deadline_flag(parser):
+    parser.add_argument("--deadline", default="500ms",
+                        help="of a query at the frontends")
+
+
 def arguments(description, out, sizes):
     """A parser with what every bench of hops takes."""
     parser = argparse.ArgumentParser(

@@ -86,7 +86,8 @@ class ShardBench(hop_runs.SizeBench):
     def _start_frontend(self, policy):
         name, ready = self.start_frontend(
             policy, REDUNDANCY[policy],
-            [{"endpoint": each} for each in self._endpoints], "500ms")
+            [{"endpoint": each} for each in self._endpoints],
+            self._args.deadline)
         deadline = time.monotonic() + _READY_S
         while (up := Metrics.scrape(ready["metrics"]).total(
                 "parm_worker_state", state="up")) < self._num_workers:
@@ -220,13 +221,15 @@ def main():
                         help="queries per second; workers: 0 is nothing")
     parser.add_argument("--workers", type=int, nargs="+", default=[8, 64, 256])
     hop_runs.add_common_flags(parser, "build/bench/shard")
+    hop_runs.add_deadline_flag(parser)
     args = parser.parse_args()
     args.policy = args.policy or list(REDUNDANCY)
     args.rates = args.rates or RATES[args.what]
     if args.what == "ceiling" and min(args.rates) <= 0:
         parser.error("--rates wants more than 0 with ceiling")
     measure = (measure_ceiling if args.what == "ceiling" else measure_workers)
-    return hop_runs.run_bench(f"shard_{args.what}", args, measure)
+    return hop_runs.run_bench(f"shard_{args.what}", args, measure,
+                              deadline=args.deadline)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,10 @@ from experiments.harness import haproxy  # noqa: E402
 from experiments.harness.processes import ProcessSet  # noqa: E402
 
 
+# No machine is too slow to answer.
+NO_HASTE = ("--deadline", "60s")
+
+
 class BenchTest(unittest.TestCase):
 
     def run_bench(self, script, *arguments):
@@ -49,14 +53,14 @@ class BenchTest(unittest.TestCase):
         self.assertEqual({run["policy"] for run in record["runs"]}, policies)
         for run in record["runs"]:
             self.assertGreater(run["queries"], 0)
-            # A slow machine may miss a deadline now and then.
-            self.assertLess(2 * run["answers"]["error"], run["queries"], run)
+            self.assertEqual(run["answers"]["error"], 0, run)
             self.assertEqual(run["answers"]["lost"], 0, run)
 
     @unittest.skipUnless(len(os.sched_getaffinity(0)) > 1, "one core only")
     def test_a_shard_on_its_own_core_answers(self):
         record, rows = self.run_bench(
-            "shard_load.py", "ceiling", "--rates", "40", "--seconds", "1")
+            "shard_load.py", "ceiling", "--rates", "40", "--seconds", "1",
+            *NO_HASTE)
         self.expect_answers(record, {"none", "hybrid"})
         for row in rows:
             self.assertEqual(row[1], "40")
@@ -65,7 +69,7 @@ class BenchTest(unittest.TestCase):
     def test_idle_and_loaded_frontends_are_told_by_workers(self):
         record, rows = self.run_bench(
             "shard_load.py", "workers", "--workers", "2", "3", "--rates", "0",
-            "40", "--seconds", "1", "--policy", "none")
+            "40", "--seconds", "1", "--policy", "none", *NO_HASTE)
         self.expect_answers(record, {"none"})
         self.assertEqual([row[:3] for row in rows if row[2] == "0"],
                          [["2", "none", "0"], ["3", "none", "0"]])
@@ -76,7 +80,7 @@ class BenchTest(unittest.TestCase):
     def test_every_policy_is_a_hop(self):
         policies = {"none", "hedge", "replicate", "backup", "coded", "hybrid"}
         record, _ = self.run_bench("hop_cost.py", "--size", "12 KB", "--rate",
-                                   "40", "--seconds", "1")
+                                   "40", "--seconds", "1", *NO_HASTE)
         self.expect_answers(record, policies | {"haproxy", "direct"})
         extra = {run["policy"]: run["extra_jobs_per_query"]
                  for run in record["runs"]}

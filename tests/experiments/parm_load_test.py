@@ -177,7 +177,7 @@ class ParmLoadTest(unittest.TestCase):
         config = self.read_record()["config"]
         for name in ("send_gaps_ks", "send_times_ks"):
             self.assertTrue(0 <= config[name]["probability"] <= 1)
-            self.assertTrue(0 < config[name]["distance"] < 1)
+            self.assertTrue(0 < config[name]["distance"] <= 1)
         self.against_server("--rate", "200", "--duration", "100ms",
                             "--arrivals", "constant")
         self.assertIsNone(self.read_record()["config"]["send_gaps_ks"])

@@ -63,8 +63,6 @@ class ProxyCostTest(ProxyCostCase):
     def test_every_proxy_passes_http_on(self):
         runs = self.run_bench("http", {"haproxy", "nginx", "none", "hybrid",
                                        "direct"})
-        # A copy for what a server that was off the CPU may owe.
-        self.assertLess(runs["none"]["extra_jobs_per_query"], 0.1)
         # The coded path is what its figure is of.
         self.assertGreater(runs["hybrid"]["extra_jobs_per_query"], 0)
 

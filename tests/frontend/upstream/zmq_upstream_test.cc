@@ -430,7 +430,7 @@ TEST_F(ZmqUpstreamTest, RefusesEndpointsThatMakeNoSense) {
 TEST_F(ZmqUpstreamTest, ServesManyWorkersOverOneSocket) {
   constexpr size_t kWorkers = 8;
   std::vector<std::unique_ptr<FakeWorker>> workers;
-  UpstreamOptions options;
+  UpstreamOptions options{.hello_timeout = kHelloTimeout};
   for (size_t i = 0; i < kWorkers; ++i) {
     workers.push_back(std::make_unique<FakeWorker>());
     options.workers.push_back({.endpoint = workers[i]->endpoint()});
