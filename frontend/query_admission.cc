@@ -78,8 +78,10 @@ absl::StatusOr<AdmittedQuery> QueryAdmission::Admit(oip::InferRequest request,
                                    .model = *model,
                                    .bundle = bundle->key},
                          .bundle = bundle,
-                         .further_attempt = SaysFurtherAttempt(
-                             request.headers, options.attempt_headers)};
+                         .further_attempt =
+                             !request.late_in_stream &&
+                             SaysFurtherAttempt(request.headers,
+                                                options.attempt_headers)};
   std::shared_ptr<const oip::RequestContext> context;
   if (!options.oip.servers.empty()) {
     context = ContextOf(request, admitted.about.id);

@@ -16,6 +16,9 @@ constexpr absl::string_view kOwn[] = {
     "accept-encoding", "content-encoding", "content-type", "host", "te",
     "user-agent",      "triton_grpc_error"};
 
+// The gRPC library's own, but it tells of the query: it was sent before.
+constexpr absl::string_view kPreviousAttempts = "grpc-previous-rpc-attempts";
+
 bool IsPassed(absl::string_view name) {
   return !name.empty() && !absl::StartsWith(name, "grpc-") &&
          std::find(std::begin(kOwn), std::end(kOwn), name) == std::end(kOwn) &&
@@ -35,7 +38,7 @@ bool IsText(absl::string_view value) {
 
 void AppendMetadata(absl::string_view name, absl::string_view value,
                     std::string* headers) {
-  if (!IsPassed(name)) return;
+  if (!IsPassed(name) && name != kPreviousAttempts) return;
   if (absl::EndsWith(name, "-bin")) {
     absl::StrAppend(headers, name, ": ", absl::Base64Escape(value), "\r\n");
   } else if (IsText(value)) {

@@ -12,8 +12,8 @@
 namespace parm::oip {
 
 /// Appends one line. Left out: what concerns one connection or message, or this
-/// server, alone. A name that ends with -bin has bytes for its value, which
-/// become base64.
+/// server, alone; of gRPC's own names all but grpc-previous-rpc-attempts. A
+/// name that ends with -bin has bytes for its value, which become base64.
 void AppendMetadata(absl::string_view name, absl::string_view value,
                     std::string* headers);
 

@@ -50,6 +50,9 @@ struct InferRequest {
   std::vector<RequestedOutput> outputs;  // empty: all
   bool binary_outputs = false;           // binary_data_output
   std::string headers;                   // as RequestContext
+  /// One of a stream that has had replies: what the headers say of attempts was
+  /// said when the stream was opened, of others.
+  bool late_in_stream = false;
 };
 
 struct InferResponse {

@@ -299,6 +299,17 @@ TEST_F(FrontendLoopTest, DrainsAfterTheLastAnswer) {
   EXPECT_TRUE(RunUntil([&] { return drained; }));
 }
 
+TEST_F(FrontendLoopTest, CountsFurtherAttemptsByWhatHeadersSay) {
+  Start({"d"}, kNone);
+  oip::InferRequest again = RequestOf({1, 2});
+  again.headers = "grpc-previous-rpc-attempts: 1\r\n";
+  Ask("again", again);
+  EXPECT_EQ(Metric("parm_further_attempts_total{model=\"m\"}"), 1);
+  again.late_in_stream = true;  // said of the stream's first queries
+  Ask("late", again);
+  EXPECT_EQ(Metric("parm_further_attempts_total{model=\"m\"}"), 1);
+}
+
 TEST_F(FrontendLoopTest, RefusesQueriesBeyondItsBound) {
   Start({"d"}, kNone,
         absl::StrCat("limits: {max_queries: 2}\n", kPatientHealth));

@@ -94,6 +94,8 @@ void InferStream::TakeQuery() {
   turns_.emplace_back();
   Turn& turn = turns_.back();
   if (request.ok()) {
+    // A client or proxy sends nothing again once a reply has come.
+    request->late_in_stream = first_turn_ > 0;
     turn.id = request->id;
     turn.requested = request->outputs;
     turn.raw_outputs = request->binary_outputs;

@@ -273,6 +273,35 @@ TEST(GrpcServerTest, HandsOnWhatMetadataSays) {
   EXPECT_THAT(headers, Not(HasSubstr("user-agent")));
 }
 
+TEST(GrpcServerTest, SaysHowOftenAClientTriedBefore) {
+  GrpcHarness harness;
+  grpc::ChannelArguments arguments;
+  arguments.SetServiceConfigJSON(
+      R"({"methodConfig": [{"name": [{}], "retryPolicy": {
+            "maxAttempts": 2, "initialBackoff": "0.001s",
+            "maxBackoff": "0.001s", "backoffMultiplier": 1,
+            "retryableStatusCodes": ["UNAVAILABLE"]}}]})");
+  const auto stub =
+      inference::GRPCInferenceService::NewStub(grpc::CreateCustomChannel(
+          absl::StrCat("127.0.0.1:", harness.port()),
+          grpc::InsecureChannelCredentials(), arguments));
+  const auto headers = [&](const absl::Status& failure) {
+    harness.OnLoop([&] { harness.service().failure = failure; });
+    grpc::ClientContext context;
+    context.AddMetadata("x-envoy-attempt-count", "3");
+    ModelInferResponse response;
+    EXPECT_EQ(stub->ModelInfer(&context, EchoRequest(), &response).ok(),
+              failure.ok());
+    return harness.OnLoop(
+        [&] { return harness.service().last_request.headers; });
+  };
+  EXPECT_EQ(headers(absl::OkStatus()), "x-envoy-attempt-count: 3\r\n");
+  const std::string again = headers(absl::UnavailableError("not now"));
+  EXPECT_THAT(again, HasSubstr("x-envoy-attempt-count: 3\r\n"));
+  EXPECT_THAT(again, HasSubstr("grpc-previous-rpc-attempts: 1\r\n"));
+  EXPECT_EQ(harness.OnLoop([&] { return harness.service().num_queries; }), 3U);
+}
+
 TEST(GrpcServerTest, RefusesMessagesBeyondItsBound) {
   GrpcHarness harness({.max_message_bytes = 4096}, 2048);
   ModelInferResponse response;

@@ -68,6 +68,30 @@ TEST_F(InferStreamTest, RepliesInTheOrderOfTheQueries) {
   EXPECT_EQ(harness_->counters().stream_queries, 3U);
 }
 
+TEST_F(InferStreamTest, AttemptsAreThoseOfQueriesBeforeTheFirstReply) {
+  context_.AddMetadata("x-envoy-attempt-count", "2");
+  Start();
+  Hold();
+  const auto last_is_late = [&] {
+    return harness_->OnLoop([&] {
+      const oip::InferRequest& last = harness_->service().last_request;
+      EXPECT_THAT(last.headers, HasSubstr("x-envoy-attempt-count: 2\r\n"));
+      return last.late_in_stream;
+    });
+  };
+  Send("a");
+  ASSERT_TRUE(harness_->AwaitHeld(1));
+  EXPECT_FALSE(last_is_late());
+  Send("b");
+  ASSERT_TRUE(harness_->AwaitHeld(2));
+  EXPECT_FALSE(last_is_late());
+  Answer(0);
+  EXPECT_EQ(Receive(), "a");
+  Send("c");
+  ASSERT_TRUE(harness_->AwaitHeld(2));
+  EXPECT_TRUE(last_is_late());
+}
+
 TEST_F(InferStreamTest, RepliesAfterTheClientsLastQuery) {
   Start();
   Hold();
