@@ -1,5 +1,6 @@
 #include "proto/bundle.h"
 
+#include <algorithm>
 #include <set>
 #include <utility>
 
@@ -93,6 +94,18 @@ absl::StatusOr<const BundleFile*> FindModelFile(
   return model;
 }
 
+// By the number of losses, up to the first that was not measured.
+void SetAccuracies(const bundle::Measured& measured, wire::BundleInfo* info) {
+  info->set_deployed_accuracy(measured.a_a());
+  for (uint32_t losses = 1; losses <= wire::kMaxK; ++losses) {
+    const auto row =
+        std::find_if(measured.a_d().begin(), measured.a_d().end(),
+                     [&](const auto& a_d) { return a_d.losses() == losses; });
+    if (row == measured.a_d().end()) return;
+    info->add_degraded_accuracy(row->accuracy());
+  }
+}
+
 }  // namespace
 
 absl::StatusOr<Bundle> LoadBundle(const std::string& directory) {
@@ -167,6 +180,7 @@ wire::BundleInfo ToBundleInfo(const Bundle& bundle) {
     lineage->set_parity_index(from.parity_index());
   }
   info.set_relative_cost(manifest.measured().relative_cost());
+  SetAccuracies(manifest.measured(), &info);
   for (const bundle::CalibrationBin& from : manifest.measured().calibration()) {
     wire::CalibrationBin* bin = info.add_calibration();
     bin->set_margin_at_least(from.margin_at_least());

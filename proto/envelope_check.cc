@@ -119,6 +119,24 @@ absl::Status CheckCalibration(const BundleInfo& bundle) {
   return absl::OkStatus();
 }
 
+absl::Status CheckAccuracies(const BundleInfo& bundle) {
+  // Not "outside": what is not a number is refused too.
+  const auto is_share = [](double value) { return value >= 0 && value <= 1; };
+  if (!is_share(bundle.deployed_accuracy())) {
+    return Malformed("deployed_accuracy is no share: got ",
+                     bundle.deployed_accuracy());
+  }
+  if (bundle.degraded_accuracy_size() > static_cast<int>(kMaxK)) {
+    return Malformed("too many accuracies: got ",
+                     bundle.degraded_accuracy_size(), ", limit ", kMaxK);
+  }
+  for (const double accuracy : bundle.degraded_accuracy()) {
+    if (is_share(accuracy)) continue;
+    return Malformed("degraded_accuracy is no share: got ", accuracy);
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckBundleInfo(const BundleInfo& bundle) {
   PARM_RETURN_IF_ERROR(CheckDigest("bundle sha256", bundle.sha256()));
   PARM_RETURN_IF_ERROR(
@@ -147,6 +165,7 @@ absl::Status CheckBundleInfo(const BundleInfo& bundle) {
   if (!std::isfinite(bundle.relative_cost()) || bundle.relative_cost() < 0) {
     return Malformed("relative_cost is no cost: got ", bundle.relative_cost());
   }
+  PARM_RETURN_IF_ERROR(CheckAccuracies(bundle));
   return CheckCalibration(bundle);
 }
 

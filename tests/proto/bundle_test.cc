@@ -147,6 +147,12 @@ TEST(BundleTest, HelloSaysWhatTheManifestSays) {
   const ScratchDirectory scratch;
   bundle::Manifest manifest = DeployedManifest();
   manifest.mutable_measured()->set_relative_cost(1.5);
+  manifest.mutable_measured()->set_a_a(0.75);
+  for (const uint32_t losses : {2U, 1U, 4U}) {  // in any order; 3 is missing
+    bundle::DegradedAccuracy* row = manifest.mutable_measured()->add_a_d();
+    row->set_losses(losses);
+    row->set_accuracy(0.5 / losses);
+  }
   bundle::CalibrationBin* bin = manifest.mutable_measured()->add_calibration();
   bin->set_margin_at_least(1.25);
   bin->set_probability_right(0.5);
@@ -161,6 +167,10 @@ TEST(BundleTest, HelloSaysWhatTheManifestSays) {
   EXPECT_EQ(info.role(), wire::DEPLOYED);
   EXPECT_FALSE(info.has_lineage());
   EXPECT_DOUBLE_EQ(info.relative_cost(), 1.5);
+  EXPECT_EQ(info.deployed_accuracy(), 0.75);
+  ASSERT_EQ(info.degraded_accuracy_size(), 2);
+  EXPECT_EQ(info.degraded_accuracy(0), 0.5);
+  EXPECT_EQ(info.degraded_accuracy(1), 0.25);
   ASSERT_EQ(info.calibration_size(), 1);
   EXPECT_EQ(info.calibration(0).margin_at_least(), 1.25);
   EXPECT_EQ(info.calibration(0).probability_right(), 0.5);

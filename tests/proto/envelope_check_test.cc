@@ -157,6 +157,30 @@ TEST(EnvelopeCheckTest, HelloIsRefusedWithImpossibleBundles) {
   }
 }
 
+TEST(EnvelopeCheckTest, AccuraciesAreRefusedThatAreNoShares) {
+  const auto bundle = [](Envelope& e) {
+    return e.mutable_hello()->mutable_bundles(0);
+  };
+  const Envelope base = HelloEnvelope();
+  for (const double value :
+       {-0.1, 1.1, std::numeric_limits<double>::quiet_NaN()}) {
+    ExpectRefused(
+        base, [&](Envelope& e) { bundle(e)->set_deployed_accuracy(value); },
+        "deployed_accuracy is no share");
+    ExpectRefused(
+        base, [&](Envelope& e) { bundle(e)->set_degraded_accuracy(0, value); },
+        "degraded_accuracy is no share");
+  }
+  ExpectRefused(
+      base,
+      [&](Envelope& e) {
+        for (uint32_t i = 0; i < kMaxK; ++i) {
+          bundle(e)->add_degraded_accuracy(0.5);
+        }
+      },
+      "too many accuracies: got 17, limit 16");
+}
+
 TEST(EnvelopeCheckTest, CalibrationIsRefusedWithImpossibleBins) {
   const auto bin = [](Envelope& e) {
     return e.mutable_hello()->mutable_bundles(0)->mutable_calibration(1);

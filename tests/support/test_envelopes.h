@@ -49,6 +49,8 @@ inline Envelope HelloEnvelope() {
   CalibrationBin* bin = bundle->add_calibration();
   bin->set_margin_at_least(2);
   bin->set_probability_right(0.75);
+  bundle->set_deployed_accuracy(0.75);
+  bundle->add_degraded_accuracy(0.5);
   hello->set_max_message_bytes(1024);
   return envelope;
 }
