@@ -48,6 +48,7 @@ struct MemberInputs {
 struct EncodeParity {
   GroupId group;
   ModelId model;
+  uint8_t unit;
   uint8_t parity_index;
   absl::Span<const MemberInputs> members;
 };
@@ -56,6 +57,7 @@ struct EncodeParity {
 struct DecodeMember {
   GroupId group;
   ModelId model;
+  uint8_t unit;
   uint8_t member;
   uint8_t num_members;
   BundleKey deployed;

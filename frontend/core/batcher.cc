@@ -10,7 +10,8 @@ namespace {
 LayoutKey KeyOf(const Batch& batch) {
   return {.model = batch.model,
           .deployed = batch.deployed,
-          .signature = batch.signature};
+          .signature = batch.signature,
+          .unit = batch.unit};
 }
 }  // namespace
 
@@ -53,6 +54,7 @@ Batch& Batcher::NewBatch(const LayoutKey& key) {
   batch->model = key.model;
   batch->deployed = key.deployed;
   batch->signature = key.signature;
+  batch->unit = key.unit;
   batch->trigger = kNever;
   return *batch;
 }

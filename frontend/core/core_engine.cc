@@ -85,6 +85,8 @@ std::optional<AnswerError> CoreEngine::WhyNot(const Turn& turn,
 
 void CoreEngine::On(const Turn& turn, const QueryArrived& event) {
   PARM_CHECK(Raw(event.model) < state_.options.models.size());
+  PARM_CHECK(event.unit == 0 ||
+             event.unit < state_.units[Raw(event.model)].size());
   // Refused ones count too: who is refused depends on policy and timing.
   const uint64_t number = ++state_.num_arrived[Raw(event.model)];
   if (const std::optional<AnswerError> error = WhyNot(turn, event)) {
@@ -112,7 +114,8 @@ void CoreEngine::On(const Turn& turn, const QueryArrived& event) {
   batcher_.Add(turn, *query,
                {.model = event.model,
                 .deployed = event.deployed,
-                .signature = event.signature});
+                .signature = event.signature,
+                .unit = event.unit});
 }
 
 void CoreEngine::On(const Turn& turn, const QueryAbandoned& event) {
@@ -236,6 +239,14 @@ void CoreEngine::On(const Turn& turn, const MemberDecoded& event) {
 void CoreEngine::On(const Turn& /*turn*/, const OutputsCompared& event) {
   PARM_CHECK(Raw(event.model) < state_.options.models.size());
   resolver_.OnCompared(event);
+}
+
+void CoreEngine::On(const Turn& /*turn*/, const UnitChosen& event) {
+  PARM_CHECK(Raw(event.model) < state_.units.size() &&
+             event.unit < state_.units[Raw(event.model)].size());
+  RedundancyUnit& unit = state_.units[Raw(event.model)][event.unit];
+  unit.answered_by = event.answered_by;
+  unit.cost = event.cost > 0 ? event.cost : StatedCost(unit.code->spec());
 }
 
 void CoreEngine::On(const Turn& /*turn*/, const TimerFired& /*event*/) {
@@ -416,16 +427,16 @@ void CoreEngine::OnFirstDispatch(const Turn& turn, Batch& batch) {
     if (group == nullptr) {
       ++state_.model_counters(batch.model).groups_unprotected;
     } else if (GroupBuilder::IsFull(state_, *group) ||
-               (MayBeShort(batch.model) && policy.ClosesEarly(*group, host_))) {
+               (MayBeShort(*group) && policy.ClosesEarly(*group, host_))) {
       CloseGroup(turn, *group);
     }
   }
   policy.OnFirstDispatch(turn, batch, host_);
 }
 
-bool CoreEngine::MayBeShort(ModelId id) const {
-  const ModelOptions& model = state_.model_options(id);
-  return model.pad_short_groups && model.code->supports_short_groups();
+bool CoreEngine::MayBeShort(const Group& group) const {
+  return state_.model_options(group.key.model).pad_short_groups &&
+         state_.unit(group.key).code->supports_short_groups();
 }
 
 void CoreEngine::CloseGroup(const Turn& turn, Group& group) {
@@ -438,7 +449,7 @@ void CoreEngine::CloseGroup(const Turn& turn, Group& group) {
     state_.Touch(group);
     return;
   }
-  const bool may_code = full || MayBeShort(group.key.model);
+  const bool may_code = full || MayBeShort(group);
   const std::optional<RedundancyPolicy::Admission> admitted =
       may_code ? PolicyOf(group.key.model).AdmitParity(turn, group, host_)
                : std::nullopt;

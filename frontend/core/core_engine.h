@@ -53,13 +53,14 @@ class CoreEngine final : public FrontendCore,
   void On(const Turn& turn, const ParityEncoded& event);
   void On(const Turn& turn, const MemberDecoded& event);
   void On(const Turn& turn, const OutputsCompared& event);
+  void On(const Turn& turn, const UnitChosen& event);
   void On(const Turn& turn, const TimerFired& event);
   void On(const Turn& turn, const DrainRequested& event);
 
   std::optional<AnswerError> WhyNot(const Turn& turn,
                                     const QueryArrived& event);
   void NoteHeard(const Turn& turn, WorkerId id);
-  bool MayBeShort(ModelId id) const;
+  bool MayBeShort(const Group& group) const;
   void CloseGroup(const Turn& turn, Group& group);
   void NoteStall(Time now);
   bool RunTimers(const Turn& turn);

@@ -2,6 +2,7 @@
 
 // What the configuration decides for the core, resolved to plain values.
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -21,6 +22,9 @@ enum class PolicyKind : uint8_t {
   kBackup,
   kHybrid,
 };
+
+/// Codes of one model at most.
+inline constexpr size_t kMaxUnits = 8;
 
 /// Whether batches join coding groups, so that a code is needed.
 constexpr bool UsesCode(PolicyKind policy) {
@@ -94,8 +98,8 @@ struct HybridOptions {
   /// while the gate is open; hedge.budget.max_extra_load while it is shut.
   double max_extra_load = 1;
   GateOptions gate;
-  /// Service time of a group's parity queries together, in queries; 0: r, or
-  /// for `pack` the members.
+  /// Service time of a group's parity queries together, in queries; 0: that of
+  /// its unit.
   double parity_cost = 0;
   /// A copy that has begun is late after this quantile of the runs of those
   /// that are no stragglers.
@@ -145,6 +149,9 @@ struct ModelOptions {
   PolicyKind policy = PolicyKind::kNone;
   PolicyMode mode = PolicyMode::kAct;
   std::shared_ptr<const Code> code;  // UsesCode(policy) only
+  /// Other codes that queries may come with, whichever is the best buy: `code`
+  /// is unit 0, these are units 1, 2, ...
+  std::vector<std::shared_ptr<const Code>> more_codes;
   Duration group_timeout = Milliseconds(20);
   bool pad_short_groups = true;
   DecodeOptions decode;
@@ -152,6 +159,14 @@ struct ModelOptions {
   CancelLoser replicate_cancels = CancelLoser::kAtEnd;
   HybridOptions hybrid;
   bool has_default_answer = false;
+
+  /// 0: it does not use a code.
+  size_t num_units() const {
+    return code == nullptr ? 0 : 1 + more_codes.size();
+  }
+  const std::shared_ptr<const Code>& code_of(size_t unit) const {
+    return unit == 0 ? code : more_codes.at(unit - 1);
+  }
 };
 
 struct CoreOptions {

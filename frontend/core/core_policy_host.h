@@ -29,6 +29,9 @@ class CorePolicyHost final : public PolicyHost {
   uint32_t NumInFlight(ModelId model, AttemptType attempt) const override;
   uint64_t NumLanes(BundleKey bundle) const override;
   HedgeCounters& CountersOf(ModelId model) override;
+  const RedundancyUnit& UnitOf(ModelId model, uint8_t unit) const override {
+    return state_.unit(model, unit);
+  }
   double BusyShare(BundleKey bundle) const override;
   bool HasIdleLanes(BundleKey bundle, uint64_t count) const override;
   double BusyShareBefore(const Batch& batch) const override;

@@ -16,7 +16,9 @@ constexpr size_t kMaxTriggerSizes = 16;
 uint64_t LargestGroup(const CoreOptions& options) {
   int k = 1;
   for (const ModelOptions& model : options.models) {
-    if (model.code != nullptr) k = std::max(k, model.code->spec().k);
+    for (size_t unit = 0; unit < model.num_units(); ++unit) {
+      k = std::max(k, model.code_of(unit)->spec().k);
+    }
   }
   return static_cast<uint64_t>(k);
 }
@@ -129,10 +131,15 @@ absl::Status ValidateModel(const ModelOptions& model) {
     if (model.code == nullptr) {
       return Invalid(model, "its policy needs a code");
     }
-    const CodeSpec& spec = model.code->spec();
-    if (spec.k < 1 || spec.k > kMaxMembers || spec.r < 1 ||
-        spec.r > kMaxParities) {
-      return Invalid(model, "code has a k or r out of range");
+    if (model.num_units() > kMaxUnits) {
+      return Invalid(model, "more codes than a model may have");
+    }
+    for (size_t unit = 0; unit < model.num_units(); ++unit) {
+      const CodeSpec& spec = model.code_of(unit)->spec();
+      if (spec.k < 1 || spec.k > kMaxMembers || spec.r < 1 ||
+          spec.r > kMaxParities) {
+        return Invalid(model, "code has a k or r out of range");
+      }
     }
   }
   PARM_RETURN_IF_ERROR(ValidateHedge(model));
@@ -188,7 +195,11 @@ absl::Status ValidateOptions(const CoreOptions& options) {
 uint64_t Hash(const LayoutKey& key) {
   const uint64_t high = (uint64_t{Raw(key.model)} << 32) | Raw(key.deployed);
   const uint64_t low = (uint64_t{key.signature} << 32) | key.samples;
-  return MixBits(high ^ MixBits(low));
+  return MixBits(high ^ MixBits(low ^ MixBits(key.unit)));
+}
+
+double StatedCost(const CodeSpec& spec) {
+  return spec.scheme == "pack" ? spec.k : spec.r;
 }
 
 CoreState::CoreState(CoreOptions core_options)
@@ -207,6 +218,13 @@ CoreState::CoreState(CoreOptions core_options)
   counters.models.resize(options.models.size());
   for (const ModelOptions& model : options.models) {
     gates.emplace_back(model.decode.min_agreement);
+    units.emplace_back();
+    for (size_t unit = 0; unit < model.num_units(); ++unit) {
+      const std::shared_ptr<const Code>& code = model.code_of(unit);
+      units.back().push_back({.code = code,
+                              .packs = code->spec().scheme == "pack",
+                              .cost = StatedCost(code->spec())});
+    }
   }
   for (const ModelOptions& model : options.models) {
     const LatencyTrigger::Quantiles quantiles = {

@@ -7,6 +7,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -37,12 +38,31 @@ absl::Status ValidateOptions(const CoreOptions& options);
 
 uint64_t Hash(const LayoutKey& key);
 
+/// A code that a model's queries may come with.
+struct RedundancyUnit {
+  std::shared_ptr<const Code> code;
+  /// Members side by side: a backup may answer it, and fewer cost less.
+  bool packs = false;
+  double cost = 0;  // of a full group's parity queries, in queries
+  std::optional<BundleRole> answered_by;  // unset: any that fits
+};
+
+/// What a unit costs as long as nobody has measured it.
+double StatedCost(const CodeSpec& spec);
+
 struct CoreState {
   /// Needs: ValidateOptions(options) is OK.
   explicit CoreState(CoreOptions core_options);
 
   const ModelOptions& model_options(ModelId model) const {
     return options.models[Raw(model)];
+  }
+  /// Needs: the model uses a code, and has this unit.
+  const RedundancyUnit& unit(ModelId model, uint8_t unit) const {
+    return units[Raw(model)][unit];
+  }
+  const RedundancyUnit& unit(const LayoutKey& key) const {
+    return unit(key.model, key.unit);
   }
   ModelCounters& model_counters(ModelId model) {
     return counters.models[Raw(model)];
@@ -81,8 +101,9 @@ struct CoreState {
   Slab<Group> groups;
   FixedMap<uint64_t, Query*> query_index;
   TimerQueue timers;
-  std::vector<uint64_t> num_arrived;  // by ModelId
-  std::vector<AgreementGate> gates;   // by ModelId
+  std::vector<uint64_t> num_arrived;               // by ModelId
+  std::vector<std::vector<RedundancyUnit>> units;  // by ModelId
+  std::vector<AgreementGate> gates;                // by ModelId
   // Tasks that hold a slot, by ModelId and AttemptType.
   std::vector<std::array<uint32_t, kNumAttemptTypes>> in_flight;
   uint32_t open_queries = 0;

@@ -175,7 +175,8 @@ void Dispatcher::SendBatch(const Turn& turn, Batch& batch, Worker& worker,
 
 void Dispatcher::SubmitParity(const Turn& turn, Parity& parity) {
   const LayoutKey& key = parity.group->key;
-  Bundle* const bundle = workers_.FindParity(key, parity.index);
+  Bundle* const bundle =
+      workers_.FindParity(key, parity.index, state_.unit(key));
   if (bundle == nullptr || !WorkerTable::AnyTakesTasks(*bundle)) {
     parity.stage = ParityStage::kGone;
     observer_.OnParityUnplaced(turn, parity);

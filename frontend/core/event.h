@@ -44,6 +44,8 @@ struct QueryArrived {
   AnswerMode mode = AnswerMode::kBalanced;
   /// A proxy on the way has sent it before, or sends it twice: no extra work.
   bool further_attempt = false;
+  /// The code of its coding group, as ModelOptions counts them.
+  uint8_t unit = 0;
 };
 
 /// The client has gone: nobody waits for the answer. No AnswerQuery follows if
@@ -63,6 +65,18 @@ struct ServedBundle {
   /// kParity: the deployed bundle it was made for. kDeployed: itself.
   BundleKey deployed;
   uint8_t parity_index = 0;
+  uint8_t unit = 0;  // kParity: the code that it was made for
+};
+
+/// Queries come with this unit from now on, as it is the best buy of those that
+/// are served. Until told, any bundle that fits a unit answers for it, at r
+/// queries a group, or with `pack` at one for each member.
+struct UnitChosen {
+  ModelId model;
+  uint8_t unit;
+  BundleRole answered_by;  // kParity, or kBackup for `pack`
+  /// Service time of a full group's parity queries, in queries; 0: not known.
+  double cost = 0;
 };
 
 /// A worker said hello (again): it can take tasks. A second WorkerUp with
@@ -168,6 +182,6 @@ using Event =
     std::variant<QueryArrived, QueryAbandoned, WorkerUp, WorkerDown, WorkerLeft,
                  WorkerHeard, WorkerDraining, TaskStarted, TaskReplied,
                  TaskNotSent, ParityEncoded, MemberDecoded, OutputsCompared,
-                 TimerFired, DrainRequested>;
+                 UnitChosen, TimerFired, DrainRequested>;
 
 }  // namespace parm::core

@@ -16,7 +16,8 @@ LayoutKey GroupBuilder::KeyOf(const Batch& batch) {
   return {.model = batch.model,
           .deployed = batch.deployed,
           .signature = batch.signature,
-          .samples = batch.samples};
+          .samples = batch.samples,
+          .unit = batch.unit};
 }
 
 Group* GroupBuilder::Find(const Batch& batch) {
@@ -69,8 +70,7 @@ Group* GroupBuilder::Open(const Turn& turn, const Batch& batch,
 }
 
 bool GroupBuilder::IsFull(const CoreState& state, const Group& group) {
-  return group.num_members ==
-         state.options.models[Raw(group.key.model)].code->spec().k;
+  return group.num_members == state.unit(group.key).code->spec().k;
 }
 
 bool GroupBuilder::NeedsParity(const Group& group) {
@@ -110,7 +110,7 @@ void GroupBuilder::Encode(const Turn& turn, Group& group, uint8_t priority) {
     }
     members_.push_back({absl::MakeConstSpan(inputs_).subspan(first)});
   }
-  const CodeSpec& spec = state_.model_options(group.key.model).code->spec();
+  const CodeSpec& spec = state_.unit(group.key).code->spec();
   group.num_parities = static_cast<uint8_t>(spec.r);
   for (uint8_t i = 0; i < group.num_parities; ++i) {
     Parity& parity = group.parities[i];
@@ -121,6 +121,7 @@ void GroupBuilder::Encode(const Turn& turn, Group& group, uint8_t priority) {
     ++group.encodes_running;
     turn.out.Emit(EncodeParity{.group = GroupId{group.slab_id},
                                .model = group.key.model,
+                               .unit = group.key.unit,
                                .parity_index = i,
                                .members = members_});
   }

@@ -105,6 +105,7 @@ struct Batch : SlabItem {
   bool got_output = false;
   bool output_decodable = false;
   uint8_t num_copies = 0;
+  uint8_t unit = 0;               // as QueryArrived
   uint8_t member = 0;             // position in its group
   uint8_t num_policy_timers = 0;  // that have fired; stays at 255
   bool policy_mark = false;       // the policy's own
@@ -170,6 +171,7 @@ struct LayoutKey {
   BundleKey deployed{};
   uint32_t signature = 0;
   uint32_t samples = 0;  // 0 in the batcher, whose batches still grow
+  uint8_t unit = 0;
   bool operator==(const LayoutKey&) const = default;
 };
 

@@ -169,6 +169,7 @@ void Reviewer::StartDecode(const Turn& turn, Group& group, Batch& member,
   ++group.decodes_running;
   turn.out.Emit(DecodeMember{.group = GroupId{group.slab_id},
                              .model = group.key.model,
+                             .unit = group.key.unit,
                              .member = member.member,
                              .num_members = group.num_members,
                              .deployed = group.key.deployed,

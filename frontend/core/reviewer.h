@@ -63,7 +63,7 @@ class Reviewer {
   void FreeBatch(const Turn& turn, Batch& batch);
   void OrphanTask(const Turn& turn, Task& task);
   const Code& CodeOf(const Group& group) const {
-    return *state_.options.models[Raw(group.key.model)].code;
+    return *state_.unit(group.key).code;
   }
   Arrivals ArrivalsOf(const Group& group) const;
 

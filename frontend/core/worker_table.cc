@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/status_macros.h"
+#include "frontend/core/core_state.h"
 #include "frontend/core/fixed_map.h"
 
 namespace parm::core {
@@ -206,17 +207,21 @@ Bundle& WorkerTable::FindOrAdd(BundleKey key) {
   return *bundles_.back();
 }
 
-Bundle* WorkerTable::FindParity(const LayoutKey& key, uint8_t parity_index) {
+Bundle* WorkerTable::FindParity(const LayoutKey& key, uint8_t parity_index,
+                                const RedundancyUnit& unit) {
+  const auto suits = [&](const ServedBundle& served) {
+    if (unit.answered_by.value_or(served.role) != served.role) return false;
+    return (served.role == BundleRole::kParity &&
+            served.deployed == key.deployed && served.unit == key.unit) ||
+           (served.role == BundleRole::kBackup && unit.packs &&
+            served.model == key.model);
+  };
   Bundle* best = nullptr;
   int64_t most = -1;
   for (const std::unique_ptr<Bundle>& bundle : bundles_) {
     const ServedBundle& served = bundle->served;
-    const bool made_for_it =
-        (served.role == BundleRole::kParity &&
-         served.deployed == key.deployed) ||
-        (served.role == BundleRole::kBackup && served.model == key.model);
-    if (bundle->workers.empty() || !made_for_it ||
-        served.parity_index != parity_index) {
+    if (bundle->workers.empty() || served.parity_index != parity_index ||
+        !suits(served)) {
       continue;
     }
     const auto lanes = static_cast<int64_t>(bundle->lanes.all);

@@ -29,6 +29,7 @@ enum class WorkerState : uint8_t {
   kDown,    // connection lost
 };
 
+struct RedundancyUnit;
 struct Worker;
 
 enum class EjectionStage : uint8_t {
@@ -123,8 +124,10 @@ class WorkerTable {
   Bundle& FindOrAdd(BundleKey key);
   /// The bundle that answers this parity query of groups of that layout and has
   /// the most lanes that take tasks: a parity bundle made for their deployed
-  /// one, or a backup of their model. nullptr if none was ever stated.
-  Bundle* FindParity(const LayoutKey& key, uint8_t parity_index);
+  /// one and unit, or a backup of their model, if the unit, which is the key's,
+  /// takes it. nullptr if none was ever stated.
+  Bundle* FindParity(const LayoutKey& key, uint8_t parity_index,
+                     const RedundancyUnit& unit);
 
   /// Whether some worker (other than `except`) could take a task of this
   /// bundle, now or when it has a free slot.

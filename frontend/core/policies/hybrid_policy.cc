@@ -30,17 +30,23 @@ constexpr int kLongestGap = 4;
 // Windows without stragglers, before the gate counts on it.
 constexpr int kCalmAfter = 5;
 
-double ParityCost(const ModelOptions& model) {
+int NumMembers(const RedundancyUnit& unit) { return unit.code->spec().k; }
+
+// As stated: it is measured, if ever, once workers have told.
+double LargestParityCost(const ModelOptions& model) {
   PARM_CHECK(model.code != nullptr);
-  if (model.hybrid.parity_cost > 0) return model.hybrid.parity_cost;
-  const CodeSpec& spec = model.code->spec();
-  return spec.scheme == "pack" ? 0 : spec.r;
+  double largest = model.hybrid.parity_cost;
+  for (size_t i = 0; i < model.num_units() && model.hybrid.parity_cost == 0;
+       ++i) {
+    largest = std::max(largest, StatedCost(model.code_of(i)->spec()));
+  }
+  return largest;
 }
 
 // The budget must be able to save up for a parity query beside the reserve.
-ModelOptions WithRoomForParity(const ModelOptions& model, double cost) {
+ModelOptions WithRoomForParity(const ModelOptions& model) {
   ModelOptions roomy = model;
-  roomy.hedge.budget.burst += 2 * cost;
+  roomy.hedge.budget.burst += 2 * LargestParityCost(model);
   return roomy;
 }
 
@@ -62,27 +68,26 @@ HybridPolicy::HybridPolicy(const ModelOptions& model)
       shut_extra_load_(model.hedge.budget.max_extra_load),
       reserve_(model.hedge.budget.burst / 2),
       min_delay_(model.hedge.min),
-      parity_cost_(ParityCost(model)),
-      mean_per_query_(parity_cost_ > 0 ? parity_cost_ / model.code->spec().k
-                                       : 1),
-      num_siblings_(model.code->spec().k - 1),
-      num_parities_(model.code->spec().r),
       group_timeout_(model.group_timeout),
       observe_(model.mode == PolicyMode::kObserve),
-      hedge_(WithRoomForParity(
-          model, parity_cost_ > 0 ? parity_cost_ : num_siblings_ + 1)),
+      hedge_(WithRoomForParity(model)),
       gate_(model.hybrid.gate),
       patience_(model.group_timeout) {}
 
+double HybridPolicy::CostOf(const RedundancyUnit& unit, int members) const {
+  if (options_.parity_cost > 0) return options_.parity_cost;
+  return unit.packs ? unit.cost * members / NumMembers(unit) : unit.cost;
+}
+
 // The smallest group that the load leaves ample room for: the smaller it is,
 // the sooner its parity leaves.
-int HybridPolicy::GroupSize() const {
+int HybridPolicy::GroupSize(const RedundancyUnit& unit) const {
   // A copy costs a query all by itself, and cannot be interrupted.
   if (gate_.HasAmpleRoom(kCostOfCopy)) return 1;
-  for (int size = 2; size <= num_siblings_; ++size) {
-    if (gate_.HasAmpleRoom(CostOf(size) / size)) return size;
+  for (int size = 2; size < NumMembers(unit); ++size) {
+    if (gate_.HasAmpleRoom(CostOf(unit, size) / size)) return size;
   }
-  return num_siblings_ + 1;
+  return NumMembers(unit);
 }
 
 bool HybridPolicy::HasRoom(BundleKey bundle, const PolicyHost& host) const {
@@ -92,7 +97,8 @@ bool HybridPolicy::HasRoom(BundleKey bundle, const PolicyHost& host) const {
 }
 
 bool HybridPolicy::IsAlone(const Batch& batch, const PolicyHost& host) const {
-  if (num_siblings_ * mean_gap_ > patience_) return true;
+  const int num_siblings = NumMembers(host.UnitOf(batch.model, batch.unit)) - 1;
+  if (num_siblings * mean_gap_ > patience_) return true;
   return group_size_ == 1 && HasRoom(batch.deployed, host);
 }
 
@@ -142,9 +148,11 @@ void HybridPolicy::OnFirstDispatch(const Turn& turn, Batch& batch,
     gate_.Sample(turn.now, host.BusyShareBefore(batch));
   }
   NoteStragglers(turn, batch, host);
-  group_size_ = GroupSize();
+  const RedundancyUnit& unit = host.UnitOf(batch.model, batch.unit);
+  const int k = NumMembers(unit);
+  group_size_ = GroupSize(unit);
   host.CountersOf(batch.model).load = gate_.load();
-  const double opening = gate_.Opening(alone ? 1 : mean_per_query_);
+  const double opening = gate_.Opening(alone ? 1 : CostOf(unit, k) / k);
   hedge_.budget().set_max_extra_load(
       shut_extra_load_ +
       opening * std::max(0.0, options_.max_extra_load - shut_extra_load_));
@@ -178,7 +186,8 @@ bool HybridPolicy::MayAdd(const Extra& extra, HedgeCounters& counters,
 std::optional<RedundancyPolicy::Admission> HybridPolicy::AdmitParity(
     const Turn& turn, const Group& group, PolicyHost& host) {
   Batch& first = *group.members[0];
-  if (group.num_members == 1 && num_siblings_ > 0) {
+  const RedundancyUnit& unit = host.UnitOf(group.key.model, group.key.unit);
+  if (group.num_members == 1 && NumMembers(unit) > 1) {
     // No sibling has come. A copy costs no more than parity and is exact; later
     // than this the hedge does as well, if it is needed at all.
     if (turn.now - first.sent < UsualTime(turn, first, host) / 2) {
@@ -187,7 +196,7 @@ std::optional<RedundancyPolicy::Admission> HybridPolicy::AdmitParity(
     return std::nullopt;
   }
   const Duration service = host.MeanService(first.model, first.samples);
-  const double cost = CostOf(group.num_members);
+  const double cost = CostOf(unit, group.num_members);
   const Extra extra = {.service = Times(cost, service),
                        .per_query = cost / group.num_members,
                        .one_copy = service};
@@ -195,7 +204,7 @@ std::optional<RedundancyPolicy::Admission> HybridPolicy::AdmitParity(
   if (!MayAdd(extra, counters, host)) return std::nullopt;
   hedge_.budget().Charge(extra.service);
   return Admission{.priority = kYields,
-                   .charged = extra.service / num_parities_};
+                   .charged = extra.service / unit.code->spec().r};
 }
 
 void HybridPolicy::Replicate(const Turn& turn, Batch& batch, PolicyHost& host) {

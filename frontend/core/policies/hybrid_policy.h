@@ -54,11 +54,9 @@ class HybridPolicy final : public RedundancyPolicy {
   void Replicate(const Turn& turn, Batch& batch, PolicyHost& host);
   bool IsAlone(const Batch& batch, const PolicyHost& host) const;
   bool HasRoom(BundleKey bundle, const PolicyHost& host) const;
-  int GroupSize() const;
+  int GroupSize(const RedundancyUnit& unit) const;
   /// Of the parity queries of a group of so many members, in queries.
-  double CostOf(int members) const {
-    return parity_cost_ > 0 ? parity_cost_ : members;
-  }
+  double CostOf(const RedundancyUnit& unit, int members) const;
   /// Of a copy that has begun.
   Duration LateAfter(const RunTimes::Estimate& runs) const {
     return std::max(min_delay_, runs.late);
@@ -75,12 +73,8 @@ class HybridPolicy final : public RedundancyPolicy {
   // Constant after construction.
   const HybridOptions options_;
   const double shut_extra_load_;
-  const double reserve_;         // of the budget, for hedges, in copies
-  const Duration min_delay_;     // of hedges
-  const double parity_cost_;     // of a group, in queries; 0: its members
-  const double mean_per_query_;  // of a full group
-  const int num_siblings_;       // k - 1
-  const int num_parities_;       // r
+  const double reserve_;      // of the budget, for hedges, in copies
+  const Duration min_delay_;  // of hedges
   const Duration group_timeout_;
   const bool observe_;
 

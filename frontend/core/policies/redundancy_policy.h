@@ -63,6 +63,9 @@ class PolicyHost {
 
   virtual HedgeCounters& CountersOf(ModelId model) = 0;
 
+  /// Needs: the model uses a code.
+  virtual const RedundancyUnit& UnitOf(ModelId model, uint8_t unit) const = 0;
+
   /// Share of the lanes that serve this bundle and have ordinary work, 0..1; 1
   /// if no worker takes tasks.
   virtual double BusyShare(BundleKey bundle) const = 0;

@@ -353,5 +353,81 @@ TEST(CoreEngineTest, TwoModelsAreServedWithoutCrossTalk) {
   EXPECT_THAT(core.out.encodes[0].members, SizeIs(2));
 }
 
+// Sum over two is unit 0, pack of three unit 1; a parity bundle for each.
+class UnitsTest : public ::testing::Test {
+ protected:
+  static constexpr BundleKey kSum{21};
+  static constexpr BundleKey kPack{22};
+
+  static CoreOptions Options() {
+    CoreOptions options = CodedOptions(6, {.scheme = "sum", .k = 2});
+    options.models[0].more_codes = {MakeCode({.scheme = "pack", .k = 3})};
+    return options;
+  }
+  void Serve(uint32_t worker, const std::vector<ServedBundle>& bundles) {
+    core.Handle(WorkerUp{.worker = WorkerId{worker},
+                         .nonce = 1,
+                         .max_in_flight = 99,
+                         .bundles = bundles});
+  }
+  UnitsTest() {
+    for (uint32_t i = 0; i < 4; ++i) core.Up(i, {.max_in_flight = 99});
+    Serve(4, {{kSum, kModel, BundleRole::kParity, kDeployed, 0, 0}});
+    Serve(5, {{kPack, kModel, BundleRole::kParity, kDeployed, 0, 1}});
+  }
+
+  CoreHarness core{Options()};
+};
+
+TEST_F(UnitsTest, EachGroupHasTheCodeOfItsQueries) {
+  core.Arrive({.unit = 1});
+  core.Arrive({.unit = 0});
+  core.Arrive({.unit = 1});
+  core.Arrive({.unit = 0});
+  ASSERT_THAT(core.out.encodes, SizeIs(1));
+  EXPECT_EQ(core.out.encodes[0].action.unit, 0);
+  EXPECT_THAT(core.out.encodes[0].members, SizeIs(2));
+  core.Arrive({.unit = 1});
+  ASSERT_THAT(core.out.encodes, SizeIs(2));
+  EXPECT_EQ(core.out.encodes[1].action.unit, 1);
+  EXPECT_THAT(core.out.encodes[1].members, SizeIs(3));
+  core.Encoded(core.out.encodes[1]);
+  EXPECT_EQ(core.out.sent.back().task.bundle, kPack);
+  core.Encoded(core.out.encodes[0]);
+  EXPECT_EQ(core.out.sent.back().task.bundle, kSum);
+}
+
+TEST_F(UnitsTest, GroupUnderWayIsDecodedByItsOwnCode) {
+  core.Arrive({.unit = 0});
+  // Another unit is the better buy from now on.
+  core.Handle(UnitChosen{.model = kModel,
+                         .unit = 1,
+                         .answered_by = BundleRole::kParity,
+                         .cost = 1});
+  const QueryId lost = core.Arrive({.unit = 0});
+  core.Encoded(core.out.encodes.at(0));
+  core.Reply(core.out.sent.at(0));
+  core.Reply(core.out.sent.back());  // the parity query
+  core.Advance(Milliseconds(60));
+  ASSERT_THAT(core.out.decodes, SizeIs(1));
+  EXPECT_EQ(core.out.decodes[0].action.unit, 0);
+  core.Decoded(core.out.decodes[0]);
+  EXPECT_EQ(core.out.answers.back().query, lost);
+  EXPECT_EQ(core.out.answers.back().source, AnswerSource::kReconstructed);
+}
+
+TEST_F(UnitsTest, ChosenRoleAnswersItsParityQueries) {
+  constexpr BundleKey kBackup{23};
+  Serve(5, {{kPack, kModel, BundleRole::kParity, kDeployed, 0, 1},
+            {kBackup, kModel, BundleRole::kBackup, kBackup}});
+  for (const BundleRole role : {BundleRole::kBackup, BundleRole::kParity}) {
+    core.Handle(UnitChosen{.model = kModel, .unit = 1, .answered_by = role});
+    for (int i = 0; i < 3; ++i) core.Arrive({.unit = 1});
+    core.Encoded(core.out.encodes.back());
+    EXPECT_EQ(core.out.sent.back().task.bundle,
+              role == BundleRole::kBackup ? kBackup : kPack);
+  }
+}
+
 }  // namespace
 }  // namespace parm::core

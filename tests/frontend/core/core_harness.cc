@@ -48,7 +48,8 @@ QueryId CoreHarness::Arrive(QueryOptions query) {
                       .input = input,
                       .deadline = now_ + query.deadline,
                       .mode = query.mode,
-                      .further_attempt = query.further_attempt});
+                      .further_attempt = query.further_attempt,
+                      .unit = query.unit});
   return id;
 }
 

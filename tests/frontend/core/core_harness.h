@@ -40,6 +40,7 @@ class CoreHarness {
     AnswerMode mode = AnswerMode::kBalanced;
     uint64_t bytes = 100;
     bool further_attempt = false;
+    uint8_t unit = 0;
   };
   QueryId Arrive() { return Arrive({}); }
   QueryId Arrive(QueryOptions query);

@@ -41,6 +41,10 @@ TEST(FrontendCoreTest, CreateNamesTheBadOption) {
       {"timeouts",
        [](CoreOptions& o) { o.models[0].group_timeout = Milliseconds(-1); }},
       {"needs a code", [](CoreOptions& o) { o.models[0].code = nullptr; }},
+      {"more codes",
+       [](CoreOptions& o) {
+         o.models[0].more_codes.assign(kMaxUnits, o.models[0].code);
+       }},
       {"quantile",
        [](CoreOptions& o) { o.models[0].decode.trigger_quantile = 1; }},
       {"decode times",

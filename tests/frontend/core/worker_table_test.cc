@@ -5,6 +5,7 @@
 #include <set>
 #include <vector>
 
+#include "frontend/core/core_state.h"
 #include "gtest/gtest.h"
 
 namespace parm::core {
@@ -231,13 +232,41 @@ TEST_F(WorkerTableTest, ParityAvoidsItsGroupWhileOthersLive) {
 }
 
 TEST_F(WorkerTableTest, ParityBundleIsFoundByLineageAndIndex) {
+  const RedundancyUnit unit = {};
   Up(0, 0, 1, 4, {{kParity, kModel, BundleRole::kParity, kDeployed, 1}});
-  EXPECT_EQ(table.FindParity({.model = kModel, .deployed = kDeployed}, 0),
+  EXPECT_EQ(table.FindParity({.model = kModel, .deployed = kDeployed}, 0, unit),
             nullptr);
-  EXPECT_EQ(table.FindParity({.model = kModel, .deployed = BundleKey{9}}, 1),
-            nullptr);
-  EXPECT_EQ(table.FindParity({.model = kModel, .deployed = kDeployed}, 1),
+  EXPECT_EQ(
+      table.FindParity({.model = kModel, .deployed = BundleKey{9}}, 1, unit),
+      nullptr);
+  EXPECT_EQ(table.FindParity({.model = kModel, .deployed = kDeployed}, 1, unit),
             table.Find(kParity));
+}
+
+TEST_F(WorkerTableTest, ParityBundleAnswersForItsUnitAlone) {
+  const RedundancyUnit unit = {};
+  Up(0, 0, 1, 4, {{kParity, kModel, BundleRole::kParity, kDeployed, 0, 1}});
+  LayoutKey key = {.model = kModel, .deployed = kDeployed};
+  EXPECT_EQ(table.FindParity(key, 0, unit), nullptr);
+  key.unit = 1;
+  EXPECT_EQ(table.FindParity(key, 0, unit), table.Find(kParity));
+}
+
+TEST_F(WorkerTableTest, BackupAnswersForUnitsThatPack) {
+  constexpr BundleKey kBackup{3};
+  const LayoutKey key = {.model = kModel, .deployed = kDeployed};
+  Up(0, 0, 1, 4, {{kParity, kModel, BundleRole::kParity, kDeployed}});
+  Up(1, 0, 1, 4, {{kBackup, kModel, BundleRole::kBackup, kBackup}});
+  Up(2, 0, 1, 4, {{kBackup, kModel, BundleRole::kBackup, kBackup}});
+  EXPECT_EQ(table.FindParity(key, 0, {}), table.Find(kParity));
+  EXPECT_EQ(table.FindParity(key, 0, {.packs = true}), table.Find(kBackup))
+      << "more lanes serve it";
+  EXPECT_EQ(table.FindParity(
+                key, 0, {.packs = true, .answered_by = BundleRole::kParity}),
+            table.Find(kParity));
+  EXPECT_EQ(table.FindParity(
+                key, 0, {.packs = true, .answered_by = BundleRole::kBackup}),
+            table.Find(kBackup));
 }
 
 TEST_F(WorkerTableTest, BundlesNobodyServesAreForgotten) {

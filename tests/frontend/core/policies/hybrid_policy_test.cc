@@ -67,6 +67,31 @@ TEST(HybridPolicyTest, IdleWorkersGetParityThatYields) {
   EXPECT_EQ(core.out.answers.back().source, AnswerSource::kReconstructed);
 }
 
+TEST(HybridPolicyTest, ParityCostsWhatItsUnitWasMeasuredAt) {
+  for (const bool configured : {false, true}) {
+    SCOPED_TRACE(configured);
+    CoreOptions options = HybridOptionsFor(8, SumOfTwo());
+    options.models[0].hybrid.parity_cost = configured ? 1 : 0;
+    CoreHarness core = WarmCore(options);
+    core.out.encodes.clear();
+    UnitChosen chosen = {.model = kModel,
+                         .unit = 0,
+                         .answered_by = BundleRole::kParity,
+                         .cost = 1000};
+    core.Handle(chosen);
+    core.Arrive();
+    core.Arrive();
+    EXPECT_THAT(core.out.encodes, SizeIs(configured ? 1 : 0))
+        << "more than the budget has";
+    if (configured) continue;
+    chosen.cost = 1;
+    core.Handle(chosen);
+    core.Arrive();
+    core.Arrive();
+    EXPECT_THAT(core.out.encodes, SizeIs(1));
+  }
+}
+
 // Tasks of the last of so many queries, one of which comes every `gap`.
 std::map<AttemptType, uint64_t> SentAtLoad(uint32_t num_workers) {
   CoreOptions options = HybridOptionsFor(num_workers, SumOfFour());
