@@ -97,7 +97,7 @@ void ActionPerformer::Perform(const core::EncodeParity& action) {
   core::ParityEncoded done{
       .group = action.group, .parity_index = action.parity_index, .ok = false};
   absl::StatusOr<oip::Tensor> parity = EncodeParityQuery(
-      *parts_.codes.at(Raw(action.model)), action.parity_index, members);
+      CodeOf(action.model, action.unit), action.parity_index, members);
   if (parity.ok()) {
     TensorSet set;
     for (const oip::Tensor* tensor : members[0]) {
@@ -119,7 +119,7 @@ void ActionPerformer::Perform(const core::EncodeParity& action) {
 // than that; a multi-output answer is what it is, however many are lost.
 std::optional<float> ActionPerformer::Confidence(
     const core::DecodeMember& action, const oip::Tensor& decoded) const {
-  const Code& code = *parts_.codes.at(Raw(action.model));
+  const Code& code = CodeOf(action.model, action.unit);
   const auto k = static_cast<size_t>(code.spec().k);
   int lost = 0;
   std::vector<absl::Span<const ConfidenceStep>> tables;
@@ -153,7 +153,7 @@ void ActionPerformer::Perform(const core::DecodeMember& action) {
   core::MemberDecoded done{
       .group = action.group, .member = action.member, .ok = false};
   absl::StatusOr<DecodedOutput> decoded = DecodeMemberOutput(
-      *parts_.codes.at(Raw(action.model)), action.num_members, outputs,
+      CodeOf(action.model, action.unit), action.num_members, outputs,
       action.member, parts_.catalog->Get(action.deployed).outputs.at(0), rows);
   if (decoded.ok()) {
     done.ok = true;

@@ -15,6 +15,7 @@
 #include "base/latency_histogram.h"
 #include "frontend/buffer_table.h"
 #include "frontend/core/action.h"
+#include "frontend/core/core_options.h"
 #include "frontend/core/event.h"
 #include "frontend/model_catalog.h"
 #include "frontend/task_ledger.h"
@@ -47,7 +48,7 @@ class ActionPerformer final : public core::ActionSink {
     const ModelCatalog* catalog = nullptr;
     WorkerTransport* upstream = nullptr;
     PerformerHost* host = nullptr;
-    std::vector<std::shared_ptr<const Code>> codes;  // by ModelId; may be null
+    const std::vector<core::ModelOptions>* models = nullptr;  // their codes
     Duration keep_tasks{0};  // in the ledger past their deadline
   };
   explicit ActionPerformer(Parts parts) : parts_(std::move(parts)) {}
@@ -71,6 +72,9 @@ class ActionPerformer final : public core::ActionSink {
   void Perform(const core::ProbeWorker& action);
   void Perform(const core::WakeAt& action);
 
+  const Code& CodeOf(ModelId model, uint8_t unit) const {
+    return *(*parts_.models)[Raw(model)].code_of(unit);
+  }
   absl::StatusOr<TensorSet> Inputs(const core::DispatchTask& action) const;
   std::optional<float> Confidence(const core::DecodeMember& action,
                                   const oip::Tensor& decoded) const;

@@ -45,6 +45,22 @@ absl::StatusOr<CaptureOptions> ResolveCapture(const config::Capture& capture,
   return out;
 }
 
+CatalogModel CatalogModelOf(const config::Redundancy& redundancy,
+                            const core::ModelOptions& model) {
+  CatalogModel out = {
+      .name = model.name,
+      .chooses_unit = redundancy.units_size() > 0,
+      .needs_calibration = model.decode.min_confidence.has_value() ||
+                           model.decode.floor.has_value()};
+  for (size_t unit = 0; unit < model.num_units(); ++unit) {
+    out.codes.push_back(model.code_of(unit));
+  }
+  if (redundancy.has_max_accuracy_drop()) {
+    out.max_accuracy_drop = redundancy.max_accuracy_drop();
+  }
+  return out;
+}
+
 absl::Status ResolveModels(const config::FrontendConfig& config,
                            const ConfigSource& source, FrontendOptions* out) {
   std::set<std::string> names;
@@ -87,11 +103,7 @@ absl::Status ResolveModels(const config::FrontendConfig& config,
           out->captures.back().options,
           ResolveCapture(from.capture(), path, source, &capture_directories));
     }
-    out->catalog.models.push_back(
-        {.name = model.name,
-         .code = model.code,
-         .needs_calibration = model.decode.min_confidence.has_value() ||
-                              model.decode.floor.has_value()});
+    out->catalog.models.push_back(CatalogModelOf(from.redundancy(), model));
     out->core.models.push_back(std::move(model));
   }
   return absl::OkStatus();

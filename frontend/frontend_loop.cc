@@ -21,6 +21,7 @@
 #include "frontend/query_admission.h"
 #include "frontend/reply_checker.h"
 #include "frontend/sequence_router.h"
+#include "frontend/unit_chooser.h"
 #include "frontend/upstream/oip/oip_upstream.h"
 #include "frontend/wake_timer.h"
 #include "frontend/worker_board.h"
@@ -42,12 +43,14 @@ class Loop final : public FrontendLoop,
         loop_(loop),
         timer_(loop, [this] { Run(core::TimerFired{}); }),
         catalog_(options_.catalog),
+        units_(options_.catalog.models, catalog_),
         workers_(EndpointsOf(options_), options_.core.heartbeat_timeout),
         directory_(options_.core.models, catalog_, workers_),
         notices_(options_.core.models, options_.default_answers),
         admission_({.options = &options_,
                     .directory = &directory_,
                     .catalog = &catalog_,
+                    .units = &units_,
                     .buffers = &buffers_,
                     .capture = capture,
                     .counters = &counters_}) {}
@@ -134,6 +137,7 @@ class Loop final : public FrontendLoop,
 
   WakeTimer timer_;
   ModelCatalog catalog_;
+  UnitChooser units_;
   BufferTable buffers_;
   TaskLedger ledger_;
   WorkerBoard workers_;
@@ -152,7 +156,6 @@ class Loop final : public FrontendLoop,
                               Flush();
                             }};
   bool handling_ = false;
-
   uint64_t last_query_ = 0;
   std::unordered_map<uint64_t, PendingQuery> pending_;
   std::deque<std::pair<QueryHandle, QueryReply>> replies_;
@@ -160,7 +163,6 @@ class Loop final : public FrontendLoop,
   bool in_infer_ = false;
   bool draining_ = false;
   std::function<void()> drained_;
-
   LoopCounters counters_;
   ErrorTexts error_texts_;
   const QueryAdmission admission_;
@@ -193,11 +195,9 @@ absl::Status Loop::Start() {
       .catalog = &catalog_,
       .upstream = transport_.get(),
       .host = this,
+      .models = &options_.core.models,
       // The core forgets a task by then; its late reply is still checked.
       .keep_tasks = options_.core.feedback_horizon + Milliseconds(1000)};
-  for (const core::ModelOptions& model : options_.core.models) {
-    parts.codes.push_back(model.code);
-  }
   std::vector<uint32_t> max_in_flight = options_.catalog.max_in_flight;
   // Our own workers come first, and know no sequences.
   std::fill_n(max_in_flight.begin(), options_.oip.first_worker, 0);
@@ -228,6 +228,9 @@ void Loop::Run(const core::Event& event) {
   // The core is never entered twice: actions only queue events.
   PARM_CHECK(!handling_);
   handling_ = true;
+  for (const core::UnitChosen& chosen : units_.Update()) {
+    core_->Handle(Clock::now(), chosen, *performer_);
+  }
   core_->Handle(Clock::now(), event, *performer_);
   while (performer_->has_events()) {
     const core::Event next = performer_->TakeEvent();
@@ -275,7 +278,8 @@ absl::Status Loop::Admit(QueryHandle handle, Time arrived,
                            .bytes = query.bytes,
                            .deadline = arrived + query.deadline,
                            .mode = query.mode,
-                           .further_attempt = admitted.further_attempt};
+                           .further_attempt = admitted.further_attempt,
+                           .unit = admitted.unit};
   event.input = buffers_.Add(std::move(query.inputs));
   pending_[Raw(handle)] = {.done = std::move(done),
                            .about = std::move(admitted.about)};
@@ -465,6 +469,7 @@ std::string Loop::MetricsText() {
                      .sizes = core_->sizes(),
                      .upstream = upstream_->counters(),
                      .catalog = catalog_.counters(),
+                     .units = units_.Specs(),
                      .performer = performer_->counters(),
                      .loop = counters_,
                      .workers = workers_.workers(),

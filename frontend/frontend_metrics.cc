@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "frontend/answer_builder.h"
 #include "frontend/prometheus_text.h"
@@ -36,6 +37,15 @@ void ForEachModel(const MetricsInput& in, Row row) {
   }
 }
 
+void AddCounter(const MetricsInput& in, absl::string_view name,
+                absl::string_view help, uint64_t core::ModelCounters::* field,
+                PrometheusText& out) {
+  out.Counter(name, help);
+  ForEachModel(in, [&](const std::string& model, const auto& counters) {
+    out.Value({{"model", model}}, counters.*field);
+  });
+}
+
 void AddQueries(const MetricsInput& in, PrometheusText& out) {
   out.Counter("parm_queries_total", "Queries answered, by answer source.");
   ForEachModel(in, [&](const std::string& model, const auto& counters) {
@@ -59,10 +69,8 @@ void AddQueries(const MetricsInput& in, PrometheusText& out) {
   ForEachModel(in, [&](const std::string& model, const auto& counters) {
     out.Values({{"model", model}}, counters.dispatch_delay, kLatencyBounds);
   });
-  out.Counter("parm_queries_abandoned_total", "Clients that went away.");
-  ForEachModel(in, [&](const std::string& model, const auto& counters) {
-    out.Value({{"model", model}}, counters.abandoned);
-  });
+  AddCounter(in, "parm_queries_abandoned_total", "Clients that went away.",
+             &core::ModelCounters::abandoned, out);
   out.Counter("parm_queries_rejected_total",
               "Queries answered with an error at admission.")
       .Value({{"reason", "invalid"}}, in.loop.queries_invalid)
@@ -76,17 +84,12 @@ void AddQueries(const MetricsInput& in, PrometheusText& out) {
              in.core.shed_bytes + in.loop.queries_over_memory);
   out.Gauge("parm_queries_in_flight", "Queries that wait for their answer.")
       .Value({}, in.queries_waiting);
-  out.Counter("parm_further_attempts_total",
-              "Queries that a proxy had sent before: they got no extra work.");
-  ForEachModel(in, [&](const std::string& model, const auto& counters) {
-    out.Value({{"model", model}}, counters.further_attempts);
-  });
-  out.Counter("parm_late_originals_total",
-              "Queries whose exact answer came after the decode trigger, or "
-              "never.");
-  ForEachModel(in, [&](const std::string& model, const auto& counters) {
-    out.Value({{"model", model}}, counters.late_originals);
-  });
+  AddCounter(in, "parm_further_attempts_total",
+             "Queries that were sent before: they got no extra work.",
+             &core::ModelCounters::further_attempts, out);
+  AddCounter(in, "parm_late_originals_total",
+             "Queries whose exact answer came after the trigger, or never.",
+             &core::ModelCounters::late_originals, out);
 }
 
 void AddSequences(const MetricsInput& in, PrometheusText& out) {
@@ -114,42 +117,44 @@ void AddCoding(const MetricsInput& in, PrometheusText& out) {
                 in.loop.uncoded[i][j]);
     }
   }
+  out.Gauge("parm_redundancy_unit", "The code that queries come with now.");
+  for (size_t i = 0; i < in.units.size(); ++i) {
+    if (in.units[i] == nullptr) continue;
+    const CodeSpec& unit = *in.units[i];
+    out.Value({{"model", in.models[i]},
+               {"scheme", unit.scheme},
+               {"k", absl::StrCat(unit.k)},
+               {"r", absl::StrCat(unit.r)}},
+              uint64_t{1});
+  }
+  const auto outcome = [&](const std::string& model, absl::string_view name,
+                           uint64_t count) {
+    out.Value({{"model", model}, {"outcome", name}}, count);
+  };
   out.Counter("parm_groups_total", "Coding groups, by outcome.");
   ForEachModel(in, [&](const std::string& model, const auto& counters) {
-    const auto value = [&](absl::string_view outcome, uint64_t count) {
-      out.Value({{"model", model}, {"outcome", outcome}}, count);
-    };
-    value("full", counters.groups_closed_full);
-    value("short", counters.groups_closed_short);
-    value("unprotected", counters.groups_unprotected);
-    value("unplaced", counters.groups_parity_unplaced);
-    value("encode_failed", counters.encode_failures);
+    outcome(model, "full", counters.groups_closed_full);
+    outcome(model, "short", counters.groups_closed_short);
+    outcome(model, "unprotected", counters.groups_unprotected);
+    outcome(model, "unplaced", counters.groups_parity_unplaced);
+    outcome(model, "encode_failed", counters.encode_failures);
   });
   out.Counter("parm_decodes_total", "Decodes, by outcome.");
   ForEachModel(in, [&](const std::string& model, const auto& counters) {
-    const auto value = [&](absl::string_view outcome, uint64_t count) {
-      out.Value({{"model", model}, {"outcome", outcome}}, count);
-    };
-    value("made", counters.decodes);
-    value("failed", counters.decode_failures);
-    value("held", counters.decodes_held);
-    value("unused", counters.decodes_unused);
+    outcome(model, "made", counters.decodes);
+    outcome(model, "failed", counters.decode_failures);
+    outcome(model, "held", counters.decodes_held);
+    outcome(model, "unused", counters.decodes_unused);
   });
-  out.Counter("parm_observed_reconstructions_total",
-              "Answers that mode observe would have reconstructed.");
-  ForEachModel(in, [&](const std::string& model, const auto& counters) {
-    out.Value({{"model", model}}, counters.observed_reconstructions);
-  });
-  out.Counter("parm_quality_compared_total",
-              "Samples of decodes compared with their late original.");
-  ForEachModel(in, [&](const std::string& model, const auto& counters) {
-    out.Value({{"model", model}}, counters.quality_compared);
-  });
-  out.Counter("parm_quality_agreed_total",
-              "Of those, samples with the same top class.");
-  ForEachModel(in, [&](const std::string& model, const auto& counters) {
-    out.Value({{"model", model}}, counters.quality_agreed);
-  });
+  AddCounter(in, "parm_observed_reconstructions_total",
+             "Answers that mode observe would have reconstructed.",
+             &core::ModelCounters::observed_reconstructions, out);
+  AddCounter(in, "parm_quality_compared_total",
+             "Samples of decodes compared with their late original.",
+             &core::ModelCounters::quality_compared, out);
+  AddCounter(in, "parm_quality_agreed_total",
+             "Of those, samples with the same top class.",
+             &core::ModelCounters::quality_agreed, out);
   out.Gauge("parm_agreement",
             "Share of late originals that agree with the decode, of late.");
   ForEachModel(in, [&](const std::string& model, const auto& counters) {
@@ -162,11 +167,9 @@ void AddCoding(const MetricsInput& in, PrometheusText& out) {
     out.Value({{"model", model}, {"event", "closed"}}, counters.gate_closed);
     out.Value({{"model", model}, {"event", "opened"}}, counters.gate_opened);
   });
-  out.Counter("parm_undecodable_replies_total",
-              "Replies that no decode may use.");
-  ForEachModel(in, [&](const std::string& model, const auto& counters) {
-    out.Value({{"model", model}}, counters.undecodable_replies);
-  });
+  AddCounter(in, "parm_undecodable_replies_total",
+             "Replies that no decode may use.",
+             &core::ModelCounters::undecodable_replies, out);
   out.Histogram("parm_encode_seconds", "Time to encode one parity query.")
       .Values({}, in.performer.encode_time, kComputeBounds);
   out.Histogram("parm_decode_seconds", "Time to decode one output.")

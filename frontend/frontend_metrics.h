@@ -27,6 +27,7 @@ struct MetricsInput {
   const core::CoreSizes& sizes;
   const UpstreamCounters& upstream;
   const CatalogCounters& catalog;
+  std::vector<const CodeSpec*> units = {};  // by ModelId; null: not coded
   const PerformerCounters& performer;
   const LoopCounters& loop;
   const std::vector<WorkerStatus>& workers;  // by WorkerId

@@ -5,6 +5,7 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "base/status_macros.h"
 #include "proto/wire_codec.h"
 #include "spdlog/spdlog.h"
@@ -66,6 +67,15 @@ std::vector<ConfidenceStep> ConfidenceTable(const wire::BundleInfo& info) {
   return table;
 }
 
+BundleFigures FiguresOf(const wire::BundleInfo& info) {
+  BundleFigures figures = {.cost = info.relative_cost()};
+  if (info.deployed_accuracy() > 0 && !info.degraded_accuracy().empty()) {
+    figures.accuracy_drop =
+        info.deployed_accuracy() - info.degraded_accuracy(0);
+  }
+  return figures;
+}
+
 uint32_t InternText(const std::string& text, size_t limit,
                     std::unordered_map<std::string, uint32_t>* table) {
   const auto found = table->find(text);
@@ -82,14 +92,14 @@ ModelCatalog::ModelCatalog(CatalogOptions options)
     : options_(std::move(options)),
       workers_(options_.max_in_flight.size()),
       current_(options_.models.size()),
-      last_known_(options_.models.size()),
-      uncoded_logged_(options_.models.size()) {
+      last_known_(options_.models.size()) {
   PARM_CHECK(options_.fault_domains.size() == options_.max_in_flight.size());
 }
 
 core::WorkerUp ModelCatalog::OnHello(WorkerId worker,
                                      const wire::Hello& hello) {
   Worker& entry = workers_.at(Raw(worker));
+  ++num_changes_;
   entry.takes_tasks = true;
   entry.bundles.clear();
   for (const wire::BundleInfo& info : hello.bundles()) {
@@ -113,6 +123,7 @@ core::WorkerUp ModelCatalog::OnHello(WorkerId worker,
 
 void ModelCatalog::OnLost(WorkerId worker) {
   Worker& entry = workers_.at(Raw(worker));
+  ++num_changes_;
   entry.takes_tasks = false;
   entry.bundles.clear();
   UpdateCurrent();
@@ -122,6 +133,7 @@ void ModelCatalog::OnLost(WorkerId worker) {
 void ModelCatalog::SetTakesTasks(WorkerId worker, bool takes_tasks) {
   Worker& entry = workers_.at(Raw(worker));
   if (entry.takes_tasks == takes_tasks) return;
+  ++num_changes_;
   entry.takes_tasks = takes_tasks;
   UpdateCurrent();
   CheckLineages();
@@ -173,6 +185,11 @@ std::optional<core::ServedBundle> ModelCatalog::Admit(
   // What was measured is no part of a bundle's identity, and may be measured
   // anew.
   if (!info.calibration().empty()) bundle->confidence = ConfidenceTable(info);
+  if (info.relative_cost() > 0 || !info.degraded_accuracy().empty()) {
+    bundle->figures = FiguresOf(info);
+  }
+  const size_t unit = parity ? *FindUnit(*model, info.lineage().code()) : 0;
+  bundle->unit = static_cast<uint8_t>(unit);
   // A backup is for whatever is served.
   const CatalogBundle* const helped = backup   ? Current(*model)
                                       : parity ? deployed
@@ -189,37 +206,58 @@ std::optional<core::ServedBundle> ModelCatalog::Admit(
                             .role = bundle->role,
                             .deployed = deployed->key,
                             .parity_index = static_cast<uint8_t>(
-                                parity ? info.lineage().parity_index() : 0)};
+                                parity ? info.lineage().parity_index() : 0),
+                            .unit = bundle->unit};
+}
+
+std::optional<size_t> ModelCatalog::FindUnit(ModelId model,
+                                             const wire::Code& code) const {
+  const auto& codes = options_.models[Raw(model)].codes;
+  for (size_t unit = 0; unit < codes.size(); ++unit) {
+    if (SameCode(code, codes[unit]->spec())) return unit;
+  }
+  return std::nullopt;
 }
 
 bool ModelCatalog::AdmitParity(const wire::BundleInfo& info, ModelId model) {
-  const CatalogModel& configured = options_.models[Raw(model)];
-  if (configured.code == nullptr) return false;  // the model is not coded
-  const CodeSpec& spec = configured.code->spec();
+  if (options_.models[Raw(model)].codes.empty()) return false;  // not coded
   const wire::Lineage& lineage = info.lineage();
-  if (!SameCode(lineage.code(), spec) ||
-      lineage.parity_index() >= static_cast<uint32_t>(spec.r)) {
+  if (!FindUnit(model, lineage.code()).has_value() ||
+      lineage.parity_index() >= lineage.code().r()) {
     Refuse(info.sha256(), model, &counters_.refused_code,
            absl::StrCat("it was made for code ", lineage.code().scheme(),
                         " k=", lineage.code().k(), " r=", lineage.code().r(),
                         ", parity ", lineage.parity_index(),
-                        "; the configuration says ", ToString(spec)));
+                        "; the configuration says ", CodesOf(model)));
     return false;
   }
   return IsCalibrated(info, model);
 }
 
 bool ModelCatalog::AdmitBackup(const wire::BundleInfo& info, ModelId model) {
-  const CatalogModel& configured = options_.models[Raw(model)];
-  if (configured.code == nullptr) return false;
-  if (configured.code->spec().scheme != "pack") {
+  if (options_.models[Raw(model)].codes.empty()) return false;
+  if (PackOf(model) == nullptr) {
     Refuse(info.sha256(), model, &counters_.refused_code,
            absl::StrCat("a backup answers queries side by side, as code pack "
                         "sends them; the configuration says ",
-                        ToString(configured.code->spec())));
+                        CodesOf(model)));
     return false;
   }
   return IsCalibrated(info, model);
+}
+
+const Code* ModelCatalog::PackOf(ModelId model) const {
+  for (const auto& code : options_.models[Raw(model)].codes) {
+    if (code->spec().scheme == "pack") return code.get();
+  }
+  return nullptr;
+}
+
+std::string ModelCatalog::CodesOf(ModelId model) const {
+  return absl::StrJoin(options_.models[Raw(model)].codes, ", ",
+                       [](std::string* out, const auto& code) {
+                         absl::StrAppend(out, ToString(code->spec()));
+                       });
 }
 
 bool ModelCatalog::IsCalibrated(const wire::BundleInfo& info, ModelId model) {
@@ -371,7 +409,10 @@ absl::Status ModelCatalog::CheckFits(const CatalogBundle& parity,
       deployed.outputs.size() != 1) {
     return absl::OkStatus();
   }
-  const Code& code = *options_.models[Raw(parity.model)].code;
+  const Code& code =
+      parity.role == core::BundleRole::kBackup
+          ? *PackOf(parity.model)
+          : *options_.models[Raw(parity.model)].codes[parity.unit];
   const absl::StatusOr<TensorSpec> query =
       code.ParityQuerySpec(deployed.inputs[0], code.spec().k);
   if (query.ok() && !Compatible(parity.inputs[0], *query)) {
@@ -421,77 +462,25 @@ std::vector<core::WorkerUp> ModelCatalog::TakeRevised() {
 }
 
 Layout ModelCatalog::LayoutOf(const CatalogBundle& bundle,
-                              absl::Span<const oip::Tensor> inputs) {
-  layout_text_.clear();
-  absl::StrAppend(&layout_text_, Raw(bundle.key));
-  for (const oip::Tensor& input : inputs) {
-    absl::StrAppend(&layout_text_, ";", static_cast<int>(input.spec.datatype));
-    for (size_t i = 1; i < input.spec.shape.size(); ++i) {
-      absl::StrAppend(&layout_text_, ",", input.spec.shape[i]);
-    }
-  }
-  const auto newer = newer_layouts_.find(layout_text_);
-  if (newer != newer_layouts_.end()) return newer->second;
-  const auto older = older_layouts_.find(layout_text_);
-  const bool known = older != older_layouts_.end();
-  const Layout layout = known ? older->second : NewLayout(bundle, inputs);
-  if (known) older_layouts_.erase(older);
-  if (newer_layouts_.size() >= kMaxLayouts / 2) {
-    counters_.layouts_forgotten += older_layouts_.size();
-    older_layouts_ = std::exchange(newer_layouts_, {});
-  }
-  newer_layouts_.emplace(layout_text_, layout);
+                              absl::Span<const oip::Tensor> inputs,
+                              uint8_t unit) {
+  const CatalogModel& model = options_.models[Raw(bundle.model)];
+  const Code* const code =
+      model.codes.empty() ? nullptr : model.codes[unit].get();
+  const Layout layout = layouts_.Find(bundle, model.name, unit, code, inputs);
+  counters_.layouts_forgotten = layouts_.num_forgotten();
   return layout;
 }
 
-Layout ModelCatalog::NewLayout(const CatalogBundle& bundle,
-                               absl::Span<const oip::Tensor> inputs) {
-  const bool coded = options_.models[Raw(bundle.model)].code != nullptr;
-  std::string why;
-  const UncodedReason reason = WhyUncoded(bundle, inputs, &why);
-  Layout layout{.uncoded = coded ? reason : UncodedReason::kNone};
-  if (bundle.batched) {
-    // Around after 2^31 layouts: nobody waits for a batch of the first then.
-    last_signature_ = last_signature_ % (core::kUncodedLayout - 1) + 1;
-    layout.signature = last_signature_;
-    if (layout.uncoded != UncodedReason::kNone) {
-      layout.signature |= core::kUncodedLayout;
+void ModelCatalog::ForEachServed(
+    ModelId model,
+    absl::FunctionRef<void(const core::ServedBundle&)> visit) const {
+  for (const Worker& worker : workers_) {
+    if (!worker.takes_tasks) continue;
+    for (const core::ServedBundle& served : worker.bundles) {
+      if (served.model == model) visit(served);
     }
   }
-  if (reason != UncodedReason::kNone && !uncoded_logged_[Raw(bundle.model)]) {
-    uncoded_logged_[Raw(bundle.model)] = true;
-    spdlog::warn("queries of model '{}' are not coded{}: {}",
-                 options_.models[Raw(bundle.model)].name,
-                 bundle.batched ? "" : " and go alone", why);
-  }
-  return layout;
-}
-
-UncodedReason ModelCatalog::WhyUncoded(const CatalogBundle& bundle,
-                                       absl::Span<const oip::Tensor> inputs,
-                                       std::string* text) const {
-  if (!bundle.batched) {
-    *text = "dimension 0 of every input and output must be the batch (-1)";
-    return UncodedReason::kNoBatchDimension;
-  }
-  const Code* const code = options_.models[Raw(bundle.model)].code.get();
-  if (code == nullptr) return UncodedReason::kNone;  // only batches use it
-  if (inputs.size() != 1 || bundle.outputs.size() != 1) {
-    *text = absl::StrCat("codes take one input and one output: got ",
-                         inputs.size(), " and ", bundle.outputs.size());
-    return UncodedReason::kSeveralTensors;
-  }
-  TensorSpec output = bundle.outputs[0];
-  output.shape[0] = 1;
-  for (const absl::Status& status :
-       {code->ParityQuerySpec(inputs[0].spec, code->spec().k).status(),
-        NumElements(output.shape).status(),
-        code->ParityOutputSpec(output).status()}) {
-    if (status.ok()) continue;
-    *text = std::string(status.message());
-    return UncodedReason::kNotSupported;
-  }
-  return UncodedReason::kNone;
 }
 
 }  // namespace parm

@@ -13,6 +13,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
@@ -21,6 +22,7 @@
 #include "encoder/code.h"
 #include "encoder/confidence.h"
 #include "frontend/core/event.h"
+#include "frontend/layout_table.h"
 #include "proto/envelope.pb.h"
 #include "proto/oip/messages.h"
 
@@ -29,7 +31,11 @@ namespace parm {
 /// A configured model, as far as bundles matter.
 struct CatalogModel {
   std::string name;
-  std::shared_ptr<const Code> code;  // null: not coded
+  std::vector<std::shared_ptr<const Code>> codes;  // by unit; none: not coded
+  /// Of the units the best buy is used, by the figures of those that are
+  /// served; else there is one.
+  bool chooses_unit = false;
+  double max_accuracy_drop = 0.02;  // of that choice; unit_choice.h
   /// min_confidence or floor is set: a parity bundle needs a calibration table.
   bool needs_calibration = false;
 };
@@ -38,6 +44,14 @@ struct CatalogOptions {
   std::vector<CatalogModel> models;        // by ModelId
   std::vector<std::string> fault_domains;  // by WorkerId; empty: the Hello's
   std::vector<uint32_t> max_in_flight;     // by WorkerId
+};
+
+/// Of a parity or backup bundle; what is not known is not there.
+struct BundleFigures {
+  double cost = 0;  // of a task, in queries; 0: not known
+  /// By how much an answer that is rebuilt with it is right less often than the
+  /// deployed model's, at one loss.
+  std::optional<double> accuracy_drop;
 };
 
 /// One bundle that a worker has told of; never forgotten.
@@ -55,26 +69,11 @@ struct CatalogBundle {
   /// How far to trust decodes that use this parity bundle's answers, as the
   /// worker that told last of a table says; empty: not known.
   std::vector<ConfidenceStep> confidence;
+  uint8_t unit = 0;  // kParity: the code that it was made for
+  /// What the worker that told last of it says was measured.
+  BundleFigures figures;
   /// Order in which workers told of them; 0 while only a lineage names it.
   uint32_t first_seen = 0;
-};
-
-/// Why a query of a coded model is not coded: label `reason` of
-/// parm_queries_uncoded_total.
-enum class UncodedReason : uint8_t {
-  kNone,              // it is, or the model's policy does not code
-  kNoBatchDimension,  // of some input or output
-  kSeveralTensors,    // inputs or outputs
-  kNotSupported,      // a datatype or shape that the code does not take
-  kNotFinite,         // this query's input
-  kParameters,        // this query has some, which may change its answer
-};
-inline constexpr size_t kNumUncodedReasons = 6;
-
-/// What queries of one layout may share.
-struct Layout {
-  uint32_t signature = 0;  // as core::QueryArrived
-  UncodedReason uncoded = UncodedReason::kNone;
 };
 
 /// Label `reason` of parm_bundles_refused_total.
@@ -84,16 +83,14 @@ struct CatalogCounters {
   uint64_t refused_calibration = 0;  // no table, but a confidence is asked for
   uint64_t refused_shape = 0;        // no tensors, a scalar, not the code's
   uint64_t refused_limit = 0;        // more distinct bundles than remembered
-  uint64_t layouts_forgotten = 0;    // more than kMaxLayouts were in use
+  uint64_t layouts_forgotten = 0;    // more than the table holds were in use
 };
 
-/// Bounds:  kMaxBundles entries for the process's life; of layouts the
-///          kMaxLayouts that were used last, about.
+/// Bounds:  kMaxBundles entries for the process's life; LayoutTable's.
 /// Threads: the loop's only.
 class ModelCatalog {
  public:
   static constexpr size_t kMaxBundles = 4096;
-  static constexpr size_t kMaxLayouts = 4096;
 
   explicit ModelCatalog(CatalogOptions options);
 
@@ -129,13 +126,20 @@ class ModelCatalog {
   /// Needs: `key` came from here.
   const CatalogBundle& Get(BundleKey key) const;
 
-  /// The layout of a query's inputs: its signature is equal for queries that
-  /// can share a batch and, if they can be coded, a coding group. One that was
-  /// forgotten meanwhile gets a new signature. A model that is to be coded but
-  /// cannot be is logged once.
+  /// The layout of a query's inputs, to be coded as this unit of its model does
+  /// if it has one.
   /// Needs: inputs were validated against `bundle`.
   Layout LayoutOf(const CatalogBundle& bundle,
-                  absl::Span<const oip::Tensor> inputs);
+                  absl::Span<const oip::Tensor> inputs, uint8_t unit = 0);
+
+  /// What a worker that takes tasks serves, of this model; what several serve
+  /// comes several times.
+  void ForEachServed(
+      ModelId model,
+      absl::FunctionRef<void(const core::ServedBundle&)> visit) const;
+
+  /// Grows with every change of what is served or by whom.
+  uint64_t num_changes() const { return num_changes_; }
 
   const CatalogCounters& counters() const { return counters_; }
 
@@ -150,6 +154,10 @@ class ModelCatalog {
   bool AdmitParity(const wire::BundleInfo& info, ModelId model);
   bool AdmitBackup(const wire::BundleInfo& info, ModelId model);
   bool IsCalibrated(const wire::BundleInfo& info, ModelId model);
+  // The model's unit of this code.
+  std::optional<size_t> FindUnit(ModelId model, const wire::Code& code) const;
+  const Code* PackOf(ModelId model) const;  // null: no unit packs
+  std::string CodesOf(ModelId model) const;
   // Null beyond kMaxBundles.
   CatalogBundle* Intern(ModelId model, const std::string& sha256);
   void Refuse(const std::string& sha256, ModelId model, uint64_t* counter,
@@ -160,11 +168,6 @@ class ModelCatalog {
                          const CatalogBundle& deployed) const;
   void UpdateCurrent();
   void CheckLineages();
-  Layout NewLayout(const CatalogBundle& bundle,
-                   absl::Span<const oip::Tensor> inputs);
-  UncodedReason WhyUncoded(const CatalogBundle& bundle,
-                           absl::Span<const oip::Tensor> inputs,
-                           std::string* text) const;
 
   // Constant after construction.
   const CatalogOptions options_;
@@ -174,18 +177,14 @@ class ModelCatalog {
   std::vector<std::unique_ptr<CatalogBundle>> bundles_;
   std::unordered_map<std::string, BundleKey> key_by_name_;  // model, sha256
   std::unordered_map<std::string, uint32_t> fault_domains_;
-  // In two halves: when the newer one is full, the older one is forgotten.
-  std::unordered_map<std::string, Layout> newer_layouts_;
-  std::unordered_map<std::string, Layout> older_layouts_;
-  uint32_t last_signature_ = 0;
+  LayoutTable layouts_;
+  uint64_t num_changes_ = 0;
   std::vector<const CatalogBundle*> current_;     // by ModelId
   std::vector<const CatalogBundle*> last_known_;  // by ModelId
   std::set<std::string> refused_;  // sha256 and reason, logged once each
   std::set<uint32_t> idle_;        // parities of another than the current
   std::vector<WorkerId> revised_;
-  std::string layout_text_;  // kept for its memory
   uint32_t num_described_ = 0;
-  std::vector<bool> uncoded_logged_;  // by ModelId
   CatalogCounters counters_;
 };
 

@@ -38,13 +38,13 @@ absl::Status QueryAdmission::CheckSize(ModelId model,
 }
 
 Layout QueryAdmission::LayoutOf(const CatalogBundle& bundle, bool coded,
-                                const TensorSet& inputs) const {
+                                uint8_t unit, const TensorSet& inputs) const {
   // Whatever they mean to the server: such a query goes alone, uncoded.
   if (inputs.context != nullptr && !inputs.context->parameters.empty()) {
     return {.uncoded =
                 coded ? UncodedReason::kParameters : UncodedReason::kNone};
   }
-  const Layout layout = parts_.catalog->LayoutOf(bundle, inputs.tensors);
+  const Layout layout = parts_.catalog->LayoutOf(bundle, inputs.tensors, unit);
   // One such input would spoil the parity answer of its siblings.
   if (coded && layout.uncoded == UncodedReason::kNone &&
       !AllFinite(inputs.tensors[0])) {
@@ -74,14 +74,14 @@ absl::StatusOr<AdmittedQuery> QueryAdmission::Admit(oip::InferRequest request,
                      request.model_name, "' yet"));
   }
   const core::ModelOptions& configured = options.core.models[Raw(*model)];
-  AdmittedQuery admitted{.about = {.id = std::move(request.id),
-                                   .model = *model,
-                                   .bundle = bundle->key},
-                         .bundle = bundle,
-                         .further_attempt =
-                             !request.late_in_stream &&
-                             SaysFurtherAttempt(request.headers,
-                                                options.attempt_headers)};
+  AdmittedQuery admitted{
+      .about = {.id = std::move(request.id),
+                .model = *model,
+                .bundle = bundle->key},
+      .bundle = bundle,
+      .further_attempt =
+          !request.late_in_stream &&
+          SaysFurtherAttempt(request.headers, options.attempt_headers)};
   std::shared_ptr<const oip::RequestContext> context;
   if (!options.oip.servers.empty()) {
     context = ContextOf(request, admitted.about.id);
@@ -107,8 +107,9 @@ absl::StatusOr<AdmittedQuery> QueryAdmission::Admit(oip::InferRequest request,
   admitted.query = *std::move(query);
   admitted.about.rows = admitted.query.inputs.rows;
   admitted.about.deadline = admitted.query.deadline;
-  admitted.layout =
-      LayoutOf(*bundle, configured.code != nullptr, admitted.query.inputs);
+  admitted.unit = parts_.units->UnitOf(*model);
+  admitted.layout = LayoutOf(*bundle, configured.code != nullptr, admitted.unit,
+                             admitted.query.inputs);
   ++counters.uncoded[Raw(*model)][static_cast<size_t>(admitted.layout.uncoded)];
   return admitted;
 }

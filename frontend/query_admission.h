@@ -15,6 +15,7 @@
 #include "frontend/query_capture.h"
 #include "frontend/query_validation.h"
 #include "frontend/request_context.h"
+#include "frontend/unit_chooser.h"
 #include "proto/oip/messages.h"
 
 namespace parm {
@@ -25,6 +26,7 @@ struct AdmittedQuery {
   const CatalogBundle* bundle = nullptr;  // about.bundle; the catalog's
   ValidQuery query;
   Layout layout;
+  uint8_t unit = 0;  // as core::QueryArrived
   SequenceStep step;
   bool further_attempt = false;  // as core::QueryArrived
 };
@@ -36,6 +38,7 @@ class QueryAdmission {
     const FrontendOptions* options = nullptr;
     const ModelDirectory* directory = nullptr;
     ModelCatalog* catalog = nullptr;
+    const UnitChooser* units = nullptr;
     const BufferTable* buffers = nullptr;
     QueryCapture* capture = nullptr;  // null: nothing is captured
     LoopCounters* counters = nullptr;
@@ -51,7 +54,7 @@ class QueryAdmission {
 
  private:
   absl::Status CheckSize(ModelId model, const ValidQuery& query) const;
-  Layout LayoutOf(const CatalogBundle& bundle, bool coded,
+  Layout LayoutOf(const CatalogBundle& bundle, bool coded, uint8_t unit,
                   const TensorSet& inputs) const;
 
   const Parts parts_;

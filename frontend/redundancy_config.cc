@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <memory>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
@@ -128,6 +129,84 @@ core::PolicyKind PolicyNamed(absl::string_view name) {
   return core::PolicyKind::kNone;
 }
 
+// Checked under every policy: a mistake should not wait for the switch.
+absl::StatusOr<std::shared_ptr<const Code>> ResolveCode(
+    const config::Code& given, ConfigPath path, const ConfigSource& source,
+    const core::ModelOptions& model) {
+  absl::StatusOr<std::unique_ptr<const Code>> code =
+      CreateCode({.scheme = given.scheme(),
+                  .k = static_cast<int>(given.k()),
+                  .r = static_cast<int>(ValueOr(given.r(), 1U))});
+  if (!code.ok()) return source.Error(path, code.status().message());
+  if (model.policy == core::PolicyKind::kBackup && given.scheme() != "pack") {
+    path.push_back("scheme");
+    return source.Error(path,
+                        "policy backup sends queries side by side: its code is "
+                        "{scheme: pack, k: K}");
+  }
+  return *std::move(code);
+}
+
+absl::Status ResolveUnits(const config::Redundancy& redundancy,
+                          const ConfigPath& model_path,
+                          const ConfigSource& source,
+                          core::ModelOptions* model) {
+  const auto path_of = [&](ConfigPath keys) {
+    ConfigPath path = model_path;
+    path.push_back("redundancy");
+    path.insert(path.end(), keys.begin(), keys.end());
+    return path;
+  };
+  const auto num_units = static_cast<size_t>(redundancy.units_size());
+  if (redundancy.has_code() && num_units > 0) {
+    return source.Error(path_of({"units"}),
+                        "code and units: code is the one unit, units are those "
+                        "to choose from; give one of them");
+  }
+  if (num_units > core::kMaxUnits) {
+    return source.Error(path_of({"units", core::kMaxUnits}),
+                        absl::StrCat("more units than ", core::kMaxUnits));
+  }
+  if (redundancy.has_max_accuracy_drop() && num_units == 0) {
+    return source.Error(path_of({"max_accuracy_drop"}),
+                        "max_accuracy_drop is for units, and none are given");
+  }
+  std::vector<std::shared_ptr<const Code>> codes;
+  if (redundancy.has_code()) {
+    PARM_ASSIGN_OR_RETURN(
+        codes.emplace_back(),
+        ResolveCode(redundancy.code(), path_of({"code"}), source, *model));
+  }
+  for (size_t i = 0; i < num_units; ++i) {
+    const ConfigPath path = path_of({"units", i});
+    PARM_ASSIGN_OR_RETURN(std::shared_ptr<const Code> code,
+                          ResolveCode(redundancy.units(static_cast<int>(i)),
+                                      path, source, *model));
+    for (const auto& other : codes) {
+      if (other->spec() != code->spec()) continue;
+      return source.Error(
+          path, absl::StrCat("unit given twice: ", ToString(code->spec())));
+    }
+    codes.push_back(std::move(code));
+  }
+  if (!core::UsesCode(model->policy)) return absl::OkStatus();
+  if (codes.empty() && model->policy == core::PolicyKind::kBackup) {
+    // A copy of every query.
+    PARM_ASSIGN_OR_RETURN(codes.emplace_back(),
+                          CreateCode({.scheme = "pack", .k = 1}));
+  }
+  if (codes.empty()) {
+    return source.Error(
+        path_of({"policy"}),
+        absl::StrCat("policy ", redundancy.policy(),
+                     " needs a code: {scheme: NAME, k: K, r: R}, or units: a "
+                     "list of them"));
+  }
+  model->code = codes[0];
+  model->more_codes.assign(codes.begin() + 1, codes.end());
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::Status ResolveRedundancy(const config::Redundancy& redundancy,
@@ -143,28 +222,7 @@ absl::Status ResolveRedundancy(const config::Redundancy& redundancy,
   model->policy = PolicyNamed(redundancy.policy());
   model->mode = redundancy.mode() == "observe" ? core::PolicyMode::kObserve
                                                : core::PolicyMode::kAct;
-  const bool backup = model->policy == core::PolicyKind::kBackup;
-  if (redundancy.has_code() || backup) {
-    // Checked under every policy: a mistake should not wait for the switch.
-    CodeSpec spec{.scheme = "pack", .k = 1};  // a copy of every query
-    if (redundancy.has_code()) {
-      spec = {.scheme = redundancy.code().scheme(),
-              .k = static_cast<int>(redundancy.code().k()),
-              .r = static_cast<int>(ValueOr(redundancy.code().r(), 1U))};
-    }
-    absl::StatusOr<std::unique_ptr<const Code>> code = CreateCode(spec);
-    if (!code.ok()) return error({"code"}, code.status().message());
-    if (backup && spec.scheme != "pack") {
-      return error({"code", "scheme"},
-                   "policy backup sends queries side by side: its code is "
-                   "{scheme: pack, k: K}");
-    }
-    if (core::UsesCode(model->policy)) model->code = *std::move(code);
-  } else if (core::UsesCode(model->policy)) {
-    return error({"policy"},
-                 absl::StrCat("policy ", redundancy.policy(),
-                              " needs a code: {scheme: NAME, k: K, r: R}"));
-  }
+  PARM_RETURN_IF_ERROR(ResolveUnits(redundancy, model_path, source, model));
   model->group_timeout =
       DurationOr(redundancy.group().timeout(), model->group_timeout);
   if (redundancy.has_group() && model->group_timeout >= model->deadline) {

@@ -69,6 +69,11 @@ absl::StatusOr<Candidate> CandidateOf(const FrontendOptions& options,
         absl::StrCat(path, ":1: parm-sim drives one model: got ",
                      options.core.models.size()));
   }
+  if (!options.core.models[0].more_codes.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        path, ":1: parm-sim has no bundles to choose units by: got ",
+        options.core.models[0].num_units(), ", want one"));
+  }
   return Candidate{.policy = std::filesystem::path(path).stem().string(),
                    .file = path,
                    .core = options.core,

@@ -186,6 +186,67 @@ TEST(FrontendConfigTest, BackupPacksOneQueryUnlessToldOtherwise) {
                              HasSubstr("scheme: pack, k: K"))));
 }
 
+TEST(FrontendConfigTest, UnitsAreCodesToChooseFrom) {
+  PARM_ASSERT_OK_AND_ASSIGN(
+      FrontendOptions options,
+      ParseRedundancy("policy: coded, units: [{scheme: sum, k: 2}, "
+                      "{scheme: weighted, k: 4, r: 2}, {scheme: pack, k: 4}]"));
+  const core::ModelOptions& model = options.core.models[0];
+  ASSERT_EQ(model.num_units(), 3U);
+  EXPECT_EQ(model.code_of(0)->spec(), (CodeSpec{.scheme = "sum", .k = 2}));
+  EXPECT_EQ(model.code_of(1)->spec(),
+            (CodeSpec{.scheme = "weighted", .k = 4, .r = 2}));
+  EXPECT_EQ(model.code_of(2)->spec(), (CodeSpec{.scheme = "pack", .k = 4}));
+  EXPECT_TRUE(options.catalog.models[0].chooses_unit);
+  EXPECT_EQ(options.catalog.models[0].codes.size(), 3U);
+  EXPECT_EQ(options.catalog.models[0].max_accuracy_drop, 0.02);
+
+  PARM_ASSERT_OK_AND_ASSIGN(
+      options, ParseRedundancy("policy: coded, max_accuracy_drop: 0.1, "
+                               "units: [{scheme: sum, k: 2}]"));
+  EXPECT_TRUE(options.catalog.models[0].chooses_unit);
+  EXPECT_EQ(options.catalog.models[0].max_accuracy_drop, 0.1);
+  PARM_ASSERT_OK_AND_ASSIGN(
+      options, ParseRedundancy("policy: coded, code: {scheme: sum, k: 2}"));
+  EXPECT_FALSE(options.catalog.models[0].chooses_unit);
+  PARM_ASSERT_OK_AND_ASSIGN(
+      options, ParseRedundancy("policy: none, units: [{scheme: sum, k: 2}]"));
+  EXPECT_EQ(options.core.models[0].num_units(), 0U) << "it does not code";
+}
+
+TEST(FrontendConfigTest, UnitsThatMakeNoSenseAreRefused) {
+  std::string nine = "policy: coded, units: [";
+  for (int k = 2; k <= 10; ++k) {
+    absl::StrAppend(&nine, "{scheme: sum, k: ", k, "}, ");
+  }
+  nine += "]";
+  for (const auto& [redundancy, text] :
+       std::vector<std::pair<std::string, std::string>>{
+           {"policy: coded, code: {scheme: sum, k: 2}, "
+            "units: [{scheme: sum, k: 3}]",
+            "give one of them"},
+           {nine, "more units than 8"},
+           {"policy: coded, max_accuracy_drop: 0.1, code: {scheme: sum, k: 2}",
+            "max_accuracy_drop is for units"},
+           {"policy: coded, max_accuracy_drop: 1.5, "
+            "units: [{scheme: sum, k: 2}]",
+            "max_accuracy_drop"},
+           {"policy: coded, units: [{scheme: sum, k: 2}, "
+            "{scheme: sum, k: 2, r: 1}]",
+            "unit given twice: sum k=2 r=1"},
+           {"policy: coded, units: [{scheme: sum, k: 2}, {scheme: no, k: 2}]",
+            "no"},
+           {"policy: backup, units: [{scheme: pack, k: 2}, "
+            "{scheme: sum, k: 2}]",
+            "scheme: pack, k: K"},
+           {"policy: hybrid, units: []", "or units: a list of them"}}) {
+    SCOPED_TRACE(redundancy);
+    EXPECT_THAT(ParseRedundancy(redundancy),
+                StatusIs(absl::StatusCode::kInvalidArgument,
+                         AllOf(StartsWith("f.yaml:4: "), HasSubstr(text))));
+  }
+}
+
 TEST(FrontendConfigTest, HybridNeedsACodeAndNoNumbers) {
   PARM_ASSERT_OK_AND_ASSIGN(
       FrontendOptions options,

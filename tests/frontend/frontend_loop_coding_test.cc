@@ -113,6 +113,75 @@ TEST_F(FrontendLoopCodingTest, StopsReconstructionsWhileLateOriginalsDisagree) {
   EXPECT_EQ(serve_group(5, first_class), "reconstructed");
 }
 
+TEST_F(FrontendLoopCodingTest, UsesTheBetterUnitOfThoseThatAreServed) {
+  constexpr size_t kSumWorker = 2;
+  constexpr size_t kPackWorker = 3;
+  const auto is_used = [&](const std::string& scheme) {
+    return Metric(absl::StrCat("parm_redundancy_unit{model=\"m\",scheme=\"",
+                               scheme, "\",k=\"2\",r=\"1\"}")) == 1;
+  };
+  // As accurate as the bound asks for, though it is listed last.
+  Start({"d", "d", "p", "k"},
+        "    deadline: 60s\n"
+        "    redundancy: {policy: coded, group: {timeout: 30s},"
+        " units: [{scheme: sum, k: 2}, {scheme: pack, k: 2}]}\n");
+  ASSERT_TRUE(RunUntil([&] { return is_used("pack"); }));
+  EXPECT_FALSE(is_used("sum"));
+  // Two queries, of which the second has no answer but what is rebuilt.
+  const auto serve_group = [&](const std::string& round, size_t parity_worker) {
+    Ask(round + " a", RequestOf({1, 2}, {{"parm_mode", "fast"}}));
+    Ask(round + " b", RequestOf({3, 4}, {{"parm_mode", "fast"}}));
+    std::pair<size_t, FakeWorker::Message> lost;
+    for (int i = 0; i < 3; ++i) {
+      auto [worker, task] = NextTask();
+      std::vector<float> values =
+          FloatsOf({reinterpret_cast<const std::byte*>(task.frames[0].data()),
+                    task.frames[0].size()});
+      if (task.envelope.infer().priority() == 1) {
+        EXPECT_EQ(worker, parity_worker) << round;
+        EXPECT_EQ(values, parity_worker == kSumWorker
+                              ? std::vector<float>({4, 6})
+                              : std::vector<float>({1, 2, 3, 4}));
+      } else if (values[0] == 3) {
+        lost = {worker, std::move(task)};
+        continue;
+      }
+      for (float& value : values) value *= 2;
+      Answer(worker, task, values);
+    }
+    EXPECT_THAT(ValuesOf(round + " a"), ElementsAre(2, 4));
+    EXPECT_THAT(ValuesOf(round + " b"), ElementsAre(6, 8));
+    EXPECT_EQ(ReplyOf(round + " b").source, "reconstructed");
+    Answer(lost.first, lost.second, {6, 8});
+  };
+  serve_group("first", kPackWorker);
+
+  // Its group is that of the unit whose worker dies.
+  Ask("between", RequestOf({5, 6}));
+  const auto [worker, task] = NextTask();
+  const std::string endpoint = workers_[kPackWorker]->endpoint();
+  workers_[kPackWorker].reset();
+  ASSERT_TRUE(RunUntil([&] { return is_used("sum"); }));
+  EXPECT_FALSE(is_used("pack"));
+  Answer(worker, task, {7, 8});
+  EXPECT_THAT(ValuesOf("between"), ElementsAre(7, 8));
+  serve_group("second", kSumWorker);
+
+  workers_[kPackWorker] = std::make_unique<FakeWorker>(endpoint);
+  SayHello(kPackWorker, "k", /*nonce=*/6);
+  ASSERT_TRUE(RunUntil([&] { return is_used("pack"); }));
+  // It still waits for a sibling, and gets one.
+  Ask("sibling", RequestOf({7, 8}));
+  for (int i = 0; i < 2; ++i) {
+    const auto [next_worker, next] = NextTask();
+    const bool is_parity = next.envelope.infer().priority() == 1;
+    EXPECT_EQ(is_parity, next_worker == kPackWorker);
+    if (!is_parity) Answer(next_worker, next, {9, 9});
+  }
+  EXPECT_THAT(ValuesOf("sibling"), ElementsAre(9, 9));
+  EXPECT_EQ(Metric("parm_groups_total{model=\"m\",outcome=\"full\"}"), 3);
+}
+
 TEST_F(FrontendLoopCodingTest, LeavesInputsThatAreNotFiniteUncoded) {
   Start({"d", "d", "p"}, kCoded);
   const float nan = std::numeric_limits<float>::quiet_NaN();

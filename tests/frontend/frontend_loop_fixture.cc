@@ -12,7 +12,9 @@
 namespace parm {
 namespace {
 
-bool IsParity(char id) { return id == kParity || id == kSecondParity; }
+bool IsParity(char id) {
+  return id == kParity || id == kSecondParity || id == kPackParity;
+}
 
 wire::TensorSpec Spec(const std::string& name,
                       const std::vector<int64_t>& shape) {
@@ -35,11 +37,15 @@ wire::BundleInfo BundleOf(char id, const CodeSpec& code) {
   if (IsParity(id)) {
     info.mutable_lineage()->set_deployed_sha256(std::string(32, kDeployed));
     info.mutable_lineage()->set_parity_index(id == kSecondParity ? 1 : 0);
-    info.mutable_lineage()->mutable_code()->set_scheme(code.scheme);
-    info.mutable_lineage()->mutable_code()->set_k(
-        static_cast<uint32_t>(code.k));
-    info.mutable_lineage()->mutable_code()->set_r(
-        static_cast<uint32_t>(code.r));
+    const CodeSpec made_for =
+        id == kPackParity ? CodeSpec{.scheme = "pack", .k = 2} : code;
+    wire::Code& lineage = *info.mutable_lineage()->mutable_code();
+    lineage.set_scheme(made_for.scheme);
+    lineage.set_k(static_cast<uint32_t>(made_for.k));
+    lineage.set_r(static_cast<uint32_t>(made_for.r));
+    info.set_relative_cost(1);
+    info.set_deployed_accuracy(0.9);
+    info.add_degraded_accuracy(id == kPackParity ? 0.89 : 0.8);
     wire::CalibrationBin* bin = info.add_calibration();
     bin->set_probability_right(0.25);
     bin = info.add_calibration();
@@ -152,6 +158,7 @@ std::pair<size_t, FakeWorker::Message> FrontendLoopFixture::NextTask() {
   std::pair<size_t, FakeWorker::Message> task;
   EXPECT_TRUE(RunUntil([&] {
     for (size_t i = 0; i < workers_.size(); ++i) {
+      if (workers_[i] == nullptr) continue;  // the test has killed it
       while (auto message = workers_[i]->Receive()) {
         if (!message->envelope.has_infer()) continue;
         task = {i, *std::move(message)};

@@ -26,6 +26,7 @@ inline constexpr char kPatientHealth[] = "health: {heartbeat_timeout: 60s}\n";
 inline constexpr char kDeployed = 'd';
 inline constexpr char kParity = 'p';
 inline constexpr char kSecondParity = 'q';
+inline constexpr char kPackParity = 'k';  // of code pack, k = 2, always
 
 // A model's section in frontend.yaml.
 inline constexpr char kNone[] = "    deadline: 60s\n";

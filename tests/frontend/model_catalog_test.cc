@@ -63,12 +63,16 @@ wire::Hello HelloWith(const std::vector<wire::BundleInfo>& bundles) {
   return hello;
 }
 
+std::shared_ptr<const Code> MakeCode(const CodeSpec& spec) {
+  return CreateCode(spec).value();
+}
+
 class ModelCatalogTest : public ::testing::Test {
  protected:
   static CatalogOptions Options() {
     CatalogOptions options;
     options.models = {
-        {.name = "m", .code = *CreateCode({.scheme = "sum", .k = 2, .r = 1})},
+        {.name = "m", .codes = {MakeCode({.scheme = "sum", .k = 2})}},
         {.name = "plain"}};
     options.fault_domains = {"", "", "shelf"};
     options.max_in_flight = {16, 4, 4};
@@ -140,7 +144,7 @@ TEST_F(ModelCatalogTest, ABundleHasOneRole) {
 
 ModelCatalog PackingCatalog() {
   CatalogOptions options;
-  options.models = {{.name = "m", .code = *CreateCode({"pack", 2, 1})}};
+  options.models = {{.name = "m", .codes = {MakeCode({"pack", 2, 1})}}};
   options.fault_domains = {"", ""};
   options.max_in_flight = {4, 4};
   return ModelCatalog(std::move(options));
@@ -306,6 +310,57 @@ TEST_F(ModelCatalogTest, RefusesAParityBundleOfAnotherCode) {
   EXPECT_EQ(catalog_.counters().refused_code, 3U);
   EXPECT_EQ(NumUsed(kSecond, {other_k}), 0U);
   EXPECT_EQ(catalog_.counters().refused_code, 3U);  // said once
+}
+
+TEST_F(ModelCatalogTest, TakesParityBundlesOfEveryUnit) {
+  CatalogOptions options = Options();
+  options.models[0].codes.push_back(MakeCode({.scheme = "pack", .k = 3}));
+  ModelCatalog catalog(options);
+  wire::BundleInfo packed = ParityOf('d', 'q');
+  packed.mutable_lineage()->mutable_code()->set_scheme("pack");
+  wire::BundleInfo stranger = packed;
+  stranger.set_sha256(std::string(32, 'r'));
+  packed.mutable_lineage()->mutable_code()->set_k(3);
+  const core::WorkerUp up = catalog.OnHello(
+      kFirst,
+      HelloWith({Deployed('d'), ParityOf('d'), packed, stranger, Backup()}));
+  ASSERT_THAT(up.bundles, SizeIs(4)) << "pack of 2 is no unit";
+  EXPECT_EQ(up.bundles[1].unit, 0);
+  EXPECT_EQ(up.bundles[2].unit, 1);
+  EXPECT_EQ(up.bundles[3].role, core::BundleRole::kBackup);
+  EXPECT_EQ(catalog.counters().refused_code, 1U);
+}
+
+TEST_F(ModelCatalogTest, LayoutsOfUnitsAreKeptApart) {
+  CatalogOptions options = Options();
+  options.models[0].codes.push_back(MakeCode({.scheme = "concat", .k = 2}));
+  ModelCatalog catalog(options);
+  catalog.OnHello(kFirst, HelloWith({Deployed('d')}));
+  const std::vector<oip::Tensor> input = {Fp32Tensor("x", {1, 3}, {1, 2, 3})};
+  const CatalogBundle& bundle = *catalog.Current(kModel);
+  const Layout sum = catalog.LayoutOf(bundle, input, 0);
+  const Layout concat = catalog.LayoutOf(bundle, input, 1);
+  EXPECT_EQ(sum.uncoded, UncodedReason::kNone);
+  EXPECT_EQ(concat.uncoded, UncodedReason::kNotSupported) << "no image";
+  EXPECT_NE(sum.signature, concat.signature);
+}
+
+TEST_F(ModelCatalogTest, KeepsWhatWasMeasuredOfABundle) {
+  wire::BundleInfo parity = ParityOf('d');
+  parity.set_relative_cost(1.5);
+  const core::WorkerUp up = catalog_.OnHello(kFirst, HelloWith({parity}));
+  ASSERT_THAT(up.bundles, SizeIs(1));
+  const BundleFigures& figures = catalog_.Get(up.bundles[0].bundle).figures;
+  EXPECT_EQ(figures.cost, 1.5);
+  EXPECT_EQ(figures.accuracy_drop, std::nullopt);
+  parity.set_deployed_accuracy(0.75);
+  parity.add_degraded_accuracy(0.5);
+  catalog_.OnHello(kSecond, HelloWith({parity}));
+  EXPECT_EQ(figures.accuracy_drop, 0.25);
+  // An older worker of the same bundle, which tells nothing.
+  catalog_.OnHello(kThird, HelloWith({ParityOf('d')}));
+  EXPECT_EQ(figures.cost, 1.5);
+  EXPECT_EQ(figures.accuracy_drop, 0.25);
 }
 
 TEST_F(ModelCatalogTest, RefusesAMissingCalibrationTable) {
@@ -487,7 +542,7 @@ TEST_F(SignatureTest, ForgetsLayoutsThatWereNotUsedForLong) {
                               std::vector<float>(static_cast<size_t>(size)))})
         .signature;
   };
-  constexpr auto kLimit = static_cast<int64_t>(ModelCatalog::kMaxLayouts);
+  constexpr auto kLimit = static_cast<int64_t>(LayoutTable::kMaxLayouts);
   const uint32_t used = signature(1);
   const uint32_t unused = signature(2);
   for (int64_t size = 3; size <= 2 * kLimit; ++size) {

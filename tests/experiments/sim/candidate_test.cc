@@ -62,6 +62,10 @@ TEST_F(CandidateTest, PassesOnWhatTheFrontendRefuses) {
   EXPECT_THAT(Read("  - {name: a}\n  - {name: b}\n"),
               StatusIs(absl::StatusCode::kInvalidArgument,
                        HasSubstr("drives one model: got 2")));
+  EXPECT_THAT(Read("  - {name: m, redundancy: {policy: coded, units: ["
+                   "{scheme: sum, k: 2}, {scheme: sum, k: 3}]}}\n"),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("no bundles to choose units by: got 2")));
   EXPECT_THAT(ReadCandidate("/nowhere.yaml"),
               StatusIs(absl::StatusCode::kNotFound));
 }

@@ -281,10 +281,9 @@ TEST(GrpcServerTest, SaysHowOftenAClientTriedBefore) {
             "maxAttempts": 2, "initialBackoff": "0.001s",
             "maxBackoff": "0.001s", "backoffMultiplier": 1,
             "retryableStatusCodes": ["UNAVAILABLE"]}}]})");
-  const auto stub =
-      inference::GRPCInferenceService::NewStub(grpc::CreateCustomChannel(
-          absl::StrCat("127.0.0.1:", harness.port()),
-          grpc::InsecureChannelCredentials(), arguments));
+  const auto stub = inference::GRPCInferenceService::NewStub(
+      grpc::CreateCustomChannel(absl::StrCat("127.0.0.1:", harness.port()),
+                                grpc::InsecureChannelCredentials(), arguments));
   const auto headers = [&](const absl::Status& failure) {
     harness.OnLoop([&] { harness.service().failure = failure; });
     grpc::ClientContext context;

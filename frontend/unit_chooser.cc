@@ -1,0 +1,173 @@
+#include "frontend/unit_chooser.h"
+
+#include <algorithm>
+#include <array>
+#include <string>
+#include <utility>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/str_format.h"
+#include "base/tensor.h"
+#include "spdlog/spdlog.h"
+
+namespace parm {
+namespace {
+
+using core::BundleRole;
+
+// Of the bundles that may answer one parity query: the core picks one of them,
+// so the dearest and the least accurate count.
+struct Worst {
+  bool served = false;
+  std::optional<double> cost = 0.0;
+  std::optional<double> drop = -1.0;
+
+  void Add(const BundleFigures& figures) {
+    served = true;
+    if (!(figures.cost > 0)) cost.reset();
+    if (!figures.accuracy_drop.has_value()) drop.reset();
+    if (cost) cost = std::max(*cost, figures.cost);
+    if (drop) drop = std::max(*drop, *figures.accuracy_drop);
+  }
+};
+
+// Of a full group's parity query, for one sample; 0: not known. nullopt: the
+// code does not take what the deployed model does.
+std::optional<double> ParityBytes(const Code& code,
+                                  const CatalogBundle& deployed) {
+  if (deployed.inputs.size() != 1 || deployed.outputs.size() != 1) {
+    return std::nullopt;
+  }
+  TensorSpec input = deployed.inputs[0];
+  TensorSpec output = deployed.outputs[0];
+  input.shape[0] = output.shape[0] = 1;
+  const auto is_variable = [](int64_t dimension) { return dimension < 0; };
+  if (std::any_of(input.shape.begin(), input.shape.end(), is_variable)) {
+    return 0;
+  }
+  const absl::StatusOr<TensorSpec> query =
+      code.ParityQuerySpec(input, code.spec().k);
+  if (!query.ok() || !code.ParityOutputSpec(output).ok()) return std::nullopt;
+  const absl::StatusOr<int64_t> bytes = NumBytes(query->datatype, query->shape);
+  return bytes.ok() ? static_cast<double>(*bytes) : 0;
+}
+
+const char* NameOf(BundleRole role) {
+  return role == BundleRole::kBackup ? "backups" : "parity bundles";
+}
+
+}  // namespace
+
+UnitChooser::UnitChooser(std::vector<CatalogModel> models,
+                         const ModelCatalog& catalog)
+    : models_(std::move(models)),
+      catalog_(catalog),
+      chosen_(models_.size()),
+      told_(models_.size()) {
+  for (size_t i = 0; i < models_.size(); ++i) {
+    chosen_[i].model = ModelId{static_cast<uint32_t>(i)};
+  }
+}
+
+std::vector<const CodeSpec*> UnitChooser::Specs() const {
+  std::vector<const CodeSpec*> specs;
+  for (size_t i = 0; i < models_.size(); ++i) {
+    const auto& codes = models_[i].codes;
+    specs.push_back(codes.empty() ? nullptr : &codes[chosen_[i].unit]->spec());
+  }
+  return specs;
+}
+
+const std::vector<core::UnitChosen>& UnitChooser::Update() {
+  news_.clear();
+  if (std::exchange(seen_changes_, catalog_.num_changes()) ==
+      catalog_.num_changes()) {
+    return news_;
+  }
+  for (const core::UnitChosen& chosen : chosen_) {
+    if (models_[Raw(chosen.model)].chooses_unit) Choose(chosen.model);
+  }
+  return news_;
+}
+
+std::optional<UnitFigures> UnitChooser::FiguresOf(
+    ModelId model, const Candidate& candidate) const {
+  const Code& code = *models_[Raw(model)].codes[candidate.unit];
+  const CatalogBundle& deployed = *catalog_.Current(model);
+  const bool backup = candidate.role == BundleRole::kBackup;
+  if (backup && code.spec().scheme != "pack") return std::nullopt;
+  std::array<Worst, kMaxParities> tasks;
+  catalog_.ForEachServed(model, [&](const core::ServedBundle& served) {
+    if (served.role != candidate.role ||
+        (!backup &&
+         (served.unit != candidate.unit || served.deployed != deployed.key))) {
+      return;
+    }
+    tasks[served.parity_index].Add(catalog_.Get(served.bundle).figures);
+  });
+  const int k = code.spec().k;
+  const int r = code.spec().r;
+  // A backup's cost is that of one query, and k of them lie side by side.
+  const double queries = backup ? k : 1;
+  std::optional<double> cost = 0.0;
+  std::optional<double> drop = -1.0;
+  for (int i = 0; i < r; ++i) {
+    const Worst& task = tasks[static_cast<size_t>(i)];
+    if (!task.served) return std::nullopt;
+    if (!task.cost) cost.reset();
+    if (!task.drop) drop.reset();
+    if (cost) cost = *cost + *task.cost * queries;
+    if (drop) drop = std::max(*drop, *task.drop);
+  }
+  const std::optional<double> bytes = ParityBytes(code, deployed);
+  if (!bytes.has_value()) return std::nullopt;
+  return UnitFigures{.k = k,
+                     .cost = cost.value_or(0),
+                     .accuracy_drop = drop,
+                     .cover = code.multi_output() ? k : r,
+                     .bytes = *bytes * r / k};
+}
+
+void UnitChooser::Choose(ModelId model) {
+  if (catalog_.Current(model) == nullptr) return;
+  const CatalogModel& configured = models_[Raw(model)];
+  std::vector<Candidate> candidates;
+  std::vector<UnitFigures> figures;
+  for (size_t unit = 0; unit < configured.codes.size(); ++unit) {
+    for (const BundleRole role : {BundleRole::kParity, BundleRole::kBackup}) {
+      const Candidate candidate = {.unit = static_cast<uint8_t>(unit),
+                                   .role = role};
+      if (const auto known = FiguresOf(model, candidate)) {
+        candidates.push_back(candidate);
+        figures.push_back(*known);
+      }
+    }
+  }
+  const std::optional<UnitVerdict> verdict =
+      ChooseUnit(figures, configured.max_accuracy_drop);
+  if (!verdict.has_value()) return;
+  const Candidate& best = candidates[verdict->position];
+  const UnitFigures& of_best = figures[verdict->position];
+  core::UnitChosen& chosen = chosen_[Raw(model)];
+  const bool same = told_[Raw(model)] && chosen.unit == best.unit &&
+                    chosen.answered_by == best.role &&
+                    chosen.cost == of_best.cost;
+  if (same) return;
+  told_[Raw(model)] = true;
+  chosen.unit = best.unit;
+  chosen.answered_by = best.role;
+  chosen.cost = of_best.cost;
+  news_.push_back(chosen);
+  const auto& drop = of_best.accuracy_drop;
+  spdlog::info(
+      "model '{}' uses {} of {}, {} (of {} units): {} queries of extra work "
+      "for each query, accuracy drop {}",
+      configured.name, ToString(configured.codes[best.unit]->spec()),
+      NameOf(best.role), std::string(NameOf(verdict->reason)),
+      candidates.size(),
+      of_best.cost > 0 ? absl::StrFormat("%.3f", of_best.cost_per_query())
+                       : "unknown",
+      drop ? absl::StrFormat("%.4f", *drop) : "unknown");
+}
+
+}  // namespace parm
