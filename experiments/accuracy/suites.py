@@ -112,6 +112,10 @@ SUITES = {
             Unit("tile", 2, 18),
             Unit("tile", 2, 16, start="tile2", kind="more-tile",
                  label="`tile`, 18 + 16 epochs"),
+            # What BF16 saves pays for two layers more.
+            Unit("tile", 2, 30, start="more-tile2", arch="cnn7", half=True,
+                 kind="deep-tile",
+                 label="`tile`, a `cnn7` in BF16, 34 + 30 epochs"),
             Unit("pack", 2, 12, work_fraction=0.5),
             Unit("tile", 3, 18),
             Unit("tile", 3, 44, start="tile3", kind="more-tile",
@@ -126,7 +130,6 @@ SUITES = {
                  label="`sum`, from k = 2"),
             Unit("sum", 4, 36, recipe="fashion_sum.yaml", start="sum3",
                  label="`sum`, from k = 3"),
-            # What BF16 saves pays for two layers more.
             Unit("sum", 2, 60, recipe="fashion_sum.yaml", start="more-sum2",
                  arch="cnn7", half=True, kind="deep-sum",
                  label="`sum`, a `cnn7` in BF16, 54 + 60 epochs"),
