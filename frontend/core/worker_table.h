@@ -144,10 +144,9 @@ class WorkerTable {
 
   struct PickOptions {
     bool redundant = false;
-    const Group* group = nullptr;  // keep away from its workers and domains
-    // Never a worker that has had a copy of it.
-    const Batch* copy_of = nullptr;
-    WorkerId avoid = kNoWorker;  // never this one
+    const Group* group = nullptr;    // keep away from its workers and domains
+    const Batch* copy_of = nullptr;  // never a worker that had one of it
+    WorkerId avoid = kNoWorker;      // never this one
     Time now{};
   };
 
@@ -158,7 +157,7 @@ class WorkerTable {
   /// those with an idle lane another fault domain comes first. So keeping apart
   /// never costs a task waiting time, but for a second copy of a batch, which
   /// goes to another fault domain than the first where it can.
-  /// For that many workers are looked at beyond an idle one, but not all.
+  /// Beyond an idle worker only the next few are looked at for a domain apart.
   /// Cost: O(busy workers of the bundle x size of the group).
   Worker* Pick(Bundle& bundle, const PickOptions& pick);
 
