@@ -133,9 +133,10 @@ SUITES = {
             Unit("sum", 2, 60, recipe="fashion_sum.yaml", start="more-sum2",
                  arch="cnn7", half=True, kind="deep-sum",
                  label="`sum`, a `cnn7` in BF16, 54 + 60 epochs"),
-            Unit("sum", 4, 63, recipe="fashion_sum.yaml", start="deep-sum2",
-                 arch="cnn7", half=True, kind="deep-sum",
-                 label="`sum`, a `cnn7` in BF16, from k = 2"),
+            *(Unit("sum", k, epochs, recipe="fashion_sum.yaml",
+                   start="deep-sum2", arch="cnn7", half=True, kind="deep-sum",
+                   label="`sum`, a `cnn7` in BF16, from k = 2")
+              for k, epochs in ((3, 40), (4, 63))),
             Unit("weighted", 4, 8, r=2, recipe="fashion_sum.yaml"),
             Unit("stack", 2, 4), Unit("stack", 4, 8),
             Unit("concat", 2, 4), Unit("concat", 4, 8),
