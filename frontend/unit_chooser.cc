@@ -19,15 +19,17 @@ using core::BundleRole;
 // so the dearest and the least accurate count.
 struct Worst {
   bool served = false;
-  std::optional<double> cost = 0.0;
-  std::optional<double> drop = -1.0;
+  bool cost_known = true;
+  bool drop_known = true;
+  double cost = 0;
+  double drop = -1;
 
   void Add(const BundleFigures& figures) {
     served = true;
-    if (!(figures.cost > 0)) cost.reset();
-    if (!figures.accuracy_drop.has_value()) drop.reset();
-    if (cost) cost = std::max(*cost, figures.cost);
-    if (drop) drop = std::max(*drop, *figures.accuracy_drop);
+    cost_known &= figures.cost > 0;
+    cost = std::max(cost, figures.cost);
+    drop_known &= figures.accuracy_drop.has_value();
+    drop = std::max(drop, figures.accuracy_drop.value_or(-1));
   }
 };
 
@@ -109,23 +111,24 @@ std::optional<UnitFigures> UnitChooser::FiguresOf(
   const int r = code.spec().r;
   // A backup's cost is that of one query, and k of them lie side by side.
   const double queries = backup ? k : 1;
-  std::optional<double> cost = 0.0;
-  std::optional<double> drop = -1.0;
+  UnitFigures figures = {.k = k, .cover = code.multi_output() ? k : r};
+  bool cost_known = true;
+  bool drop_known = true;
+  double drop = -1;
   for (int i = 0; i < r; ++i) {
     const Worst& task = tasks[static_cast<size_t>(i)];
     if (!task.served) return std::nullopt;
-    if (!task.cost) cost.reset();
-    if (!task.drop) drop.reset();
-    if (cost) cost = *cost + *task.cost * queries;
-    if (drop) drop = std::max(*drop, *task.drop);
+    cost_known &= task.cost_known;
+    figures.cost += task.cost * queries;
+    drop_known &= task.drop_known;
+    drop = std::max(drop, task.drop);
   }
+  if (!cost_known) figures.cost = 0;
+  if (drop_known) figures.accuracy_drop = drop;
   const std::optional<double> bytes = ParityBytes(code, deployed);
   if (!bytes.has_value()) return std::nullopt;
-  return UnitFigures{.k = k,
-                     .cost = cost.value_or(0),
-                     .accuracy_drop = drop,
-                     .cover = code.multi_output() ? k : r,
-                     .bytes = *bytes * r / k};
+  figures.bytes = *bytes * r / k;
+  return figures;
 }
 
 void UnitChooser::Choose(ModelId model) {
