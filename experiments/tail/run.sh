@@ -4,7 +4,7 @@
 #   run.sh full [--seconds S] [--out DIR] | --report-only DIR [--simulate]
 #   run.sh grid [--trace FILE] [--seeds N] [--queries N] [--out DIR] [--jobs N]
 #   run.sh steps [--seeds N] [--out DIR] [--jobs N]
-# quick: two scenarios on real processes, four policies, some nine minutes; a
+# quick: two scenarios on real processes, four policies, some nine minutes once it is built; a
 #       report, pictures and a run record in DIR, default build/tail/quick.
 # full: six cells (scenario and load) on real processes, five policies, three
 #       repeats of S seconds, default 120: about three hours and a half. A
@@ -30,12 +30,15 @@ build() {
     targets+=("$1")
     shift
   done
-  local argument
+  local argument reports='' simulates=''
   for argument in "$@"; do
     case $argument in
-      --bin | --bin=* | --help | -h | --report-only | --report-only=*) return ;;
+      --bin | --bin=* | --help | -h) return ;;
+      --report-only | --report-only=*) reports=1 ;;
+      --simulate) simulates=1 ;;
     esac
   done
+  [[ -n $reports && -z $simulates ]] && return
   (
     cd "$root"
     scripts/bootstrap.sh
