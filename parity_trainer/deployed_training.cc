@@ -50,7 +50,10 @@ class DeployedTask : public TrainingTask {
         GatherSamples(data_, data_.train, chosen, wire_datatype_);
     Augment(recipe_.augmentation, StepSeed(seed_, epoch_, begin), &samples);
     PARM_ASSIGN_OR_RETURN(const at::Tensor logits, Answer(network, samples));
-    return torch::nn::functional::cross_entropy(logits, LabelsOf(chosen));
+    return torch::nn::functional::cross_entropy(
+        logits, LabelsOf(chosen),
+        torch::nn::functional::CrossEntropyFuncOptions().label_smoothing(
+            recipe_.label_smoothing));
   }
 
   absl::StatusOr<Tally> Validate(torch::jit::Module* network, int part,

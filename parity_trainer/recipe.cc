@@ -26,7 +26,9 @@ std::string Describe(const Recipe& recipe) {
       " learning_rate=", recipe.learning_rate, " optimizer=", recipe.optimizer,
       " weight_decay=", recipe.weight_decay, " precision=", recipe.precision,
       " loss=", recipe.loss, " init=", recipe.init,
-      " label_share=", recipe.label_share, " shift=", recipe.augmentation.shift,
+      " label_share=", recipe.label_share,
+      " label_smoothing=", recipe.label_smoothing,
+      " shift=", recipe.augmentation.shift,
       " mirror=", recipe.augmentation.mirror ? 1 : 0,
       " fresh_answers=", recipe.fresh_answers ? 1 : 0,
       " keep_resolution=", recipe.keep_resolution ? 1 : 0,
@@ -44,8 +46,9 @@ absl::Status CheckRecipe(const Recipe& recipe) {
     return OutOfRange("learning_rate", absl::StrCat(recipe.learning_rate),
                       "more than 0");
   }
-  if (recipe.optimizer != "adam" && recipe.optimizer != "sgd") {
-    return OutOfRange("optimizer", recipe.optimizer, "adam or sgd");
+  if (recipe.optimizer != "adam" && recipe.optimizer != "sgd" &&
+      recipe.optimizer != "muon") {
+    return OutOfRange("optimizer", recipe.optimizer, "adam, sgd or muon");
   }
   if (!std::isfinite(recipe.weight_decay) || recipe.weight_decay < 0) {
     return OutOfRange("weight_decay", absl::StrCat(recipe.weight_decay),
@@ -61,6 +64,10 @@ absl::Status CheckRecipe(const Recipe& recipe) {
   if (!(recipe.label_share >= 0 && recipe.label_share <= 1)) {
     return OutOfRange("label_share", absl::StrCat(recipe.label_share),
                       "0 to 1");
+  }
+  if (!(recipe.label_smoothing >= 0 && recipe.label_smoothing < 1)) {
+    return OutOfRange("label_smoothing", absl::StrCat(recipe.label_smoothing),
+                      "0 or more, less than 1");
   }
   if (recipe.validation < -1) {
     return OutOfRange("validation", absl::StrCat(recipe.validation),

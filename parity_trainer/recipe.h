@@ -16,7 +16,7 @@ struct Recipe {
   int64_t epochs = 1;           // passes over the training samples
   int64_t minibatch = 1;        // examples per step: samples, or coding groups
   double learning_rate = 1e-3;  // at its height
-  std::string optimizer = "adam";  // or sgd: momentum 0.9, Nesterov's
+  std::string optimizer = "adam";  // or sgd, muon: see optimizers.h
   double weight_decay = 1e-5;
   std::string precision = "fp32";  // or bf16: autocast, weights stay FP32
   std::string loss;                // parity models: see parity_objective.h
@@ -26,6 +26,9 @@ struct Recipe {
   /// Of the true labels in what a parity model learns; the rest is what the
   /// deployed model answers. In [0, 1].
   double label_share = 0.5;
+  /// Of what a deployed model learns about a sample: the share that goes to all
+  /// classes alike instead of to the right one. In [0, 1).
+  double label_smoothing = 0;
   Augmentation augmentation;
   /// Whether the deployed model is asked about every sample as augmented, one
   /// more pass for each; otherwise its answer to the sample as it was is taken.

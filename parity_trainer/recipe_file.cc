@@ -17,6 +17,9 @@ void Apply(const bundle::Training& file, Recipe* recipe) {
   if (!file.loss().empty()) recipe->loss = file.loss();
   if (!file.init().empty()) recipe->init = file.init();
   if (file.has_label_share()) recipe->label_share = file.label_share();
+  if (file.has_label_smoothing()) {
+    recipe->label_smoothing = file.label_smoothing();
+  }
   if (file.has_shift()) recipe->augmentation.shift = file.shift();
   if (file.has_mirror()) recipe->augmentation.mirror = file.mirror();
   if (file.has_fresh_answers()) recipe->fresh_answers = file.fresh_answers();
@@ -61,6 +64,7 @@ bundle::Training DescribeTraining(const std::string& architecture,
   training.set_optimizer(recipe.optimizer);
   training.set_weight_decay(recipe.weight_decay);
   training.set_label_share(recipe.label_share);
+  training.set_label_smoothing(recipe.label_smoothing);
   training.set_shift(static_cast<uint32_t>(recipe.augmentation.shift));
   training.set_mirror(recipe.augmentation.mirror);
   training.set_fresh_answers(recipe.fresh_answers);

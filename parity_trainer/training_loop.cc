@@ -17,13 +17,13 @@
 #include "parity_trainer/gradient_exchange.h"
 #include "parity_trainer/graph_optimisation.h"
 #include "parity_trainer/interrupt.h"
+#include "parity_trainer/optimizers.h"
 #include "parity_trainer/torch_tensor.h"
 #include "proto/atomic_file.h"
 
 namespace parm {
 namespace {
 
-constexpr double kMomentum = 0.9;
 constexpr double kWarmUpShare = 0.05;
 constexpr double kCheckpointEverySeconds = 60;
 
@@ -35,28 +35,6 @@ double RateShare(int64_t step, int64_t steps) {
   if (at < kWarmUpShare) return at / kWarmUpShare;
   const double after = (at - kWarmUpShare) / (1 - kWarmUpShare);
   return 0.5 * (1 + std::cos(std::numbers::pi * after));
-}
-
-std::vector<at::Tensor> ParametersOf(const torch::jit::Module& network) {
-  std::vector<at::Tensor> parameters;
-  for (const at::Tensor& parameter : network.parameters()) {
-    parameters.push_back(parameter);
-  }
-  return parameters;
-}
-
-std::unique_ptr<torch::optim::Optimizer> MakeOptimizer(
-    const Recipe& recipe, const torch::jit::Module& network) {
-  if (recipe.optimizer == "sgd") {
-    return std::make_unique<torch::optim::SGD>(
-        ParametersOf(network), torch::optim::SGDOptions(recipe.learning_rate)
-                                   .momentum(kMomentum)
-                                   .nesterov(true)
-                                   .weight_decay(recipe.weight_decay));
-  }
-  return std::make_unique<torch::optim::Adam>(
-      ParametersOf(network), torch::optim::AdamOptions(recipe.learning_rate)
-                                 .weight_decay(recipe.weight_decay));
 }
 
 /// While it lives, operators that gain from it compute in BF16.
@@ -376,8 +354,8 @@ class Run {
   absl::Status Step(int64_t first_example) {
     const int64_t count =
         std::min(Minibatch(), task_->examples_per_epoch() - first_example);
-    optimizer_->param_groups()[0].options().set_lr(
-        LearningRate(position_.step));
+    SetRateShare(settings_.recipe, RateShare(position_.step, steps_),
+                 optimizer_.get());
     StepSummary summary;
     try {
       const std::vector<at::Tensor> before = CopyBuffers();

@@ -14,7 +14,7 @@ from experiments.accuracy.report import bundles_in, make_record, make_table
 from experiments.accuracy.suites import SUITES
 from experiments.data.residual_pictures import convert_cifar10
 from experiments.harness import driver
-from experiments.harness.processes import ProcessSet
+from experiments.harness.processes import Job, ProcessSet
 
 QUICK = ["--limit-train", "2000", "--limit-test", "500"]
 _INTERRUPTED = 130  # parm-train's exit status
@@ -44,37 +44,52 @@ class Runner:
     def has(self, bundle):
         return bool(bundles_in(self.path(bundle)))
 
-    def _run(self, *arguments):
-        command = [self._program, *arguments, *self._data,
-                   "--threads", self._threads]
-        print("+ parm-train", " ".join(command[1:]), flush=True)
-        status = self._processes.run("parm-train", command)
+    def _command(self, *arguments):
+        return (self._program, *arguments, *self._data,
+                "--threads", self._threads)
+
+    def _say(self, job):
+        print("+", os.path.basename(job.command[0]), *job.command[1:],
+              flush=True)
+
+    def run(self, jobs, at_once=1):
+        """Those whose bundle is there already are done."""
+        left = [job for job in jobs if not self.has(job.name)]
+        failed = self._processes.run_all(left, at_once, self._say)
+        if failed is None:
+            return
+        job, status = failed
         if status == _INTERRUPTED:
             raise RuntimeError("interrupted: run it again to go on")
-        if status != 0:
-            raise RuntimeError(f"parm-train ended with status {status}")
+        log = f": see {self.path(job.name)}.log" if at_once > 1 else ""
+        raise RuntimeError(f"parm-train ended with status {status}{log}")
 
-    def _train(self, command, bundle, *more, recipe, epochs, seed):
-        if self.has(bundle):
-            return
+    def _run(self, *arguments):
+        self.run([Job("report", self._command(*arguments))])
+
+    def _training(self, command, bundle, *more, recipe, epochs, seed, needs=()):
         recipe = os.path.join(ROOT, "experiments", "accuracy", "recipes",
                               recipe)
-        self._run(command, "--out", self.path(bundle), "--recipe", recipe,
-                  "--epochs", "1" if self._quick else str(epochs),
-                  "--seed", str(seed), "--resume", *more)
+        return Job(bundle, self._command(
+            command, "--out", self.path(bundle), "--recipe", recipe,
+            "--epochs", "1" if self._quick else str(epochs),
+            "--seed", str(seed), "--resume", *more), needs)
 
-    def train_deployed(self):
+    def deployed(self):
+        """The job that makes the deployed model's bundle."""
         suite = self._suite
         if suite.deployed_epochs == 0:
-            if not self.has("deployed"):
-                self._run("deployed", "--out", self.path("deployed"), "--model",
-                          self.published_model(), "--name", suite.dataset)
-            return
-        self._train("deployed", "deployed", "--arch", suite.arch,
-                    "--name", suite.dataset, recipe=suite.recipes["deployed"],
-                    epochs=suite.deployed_epochs, seed=suite.deployed_seed)
+            return Job("deployed", self._command(
+                "deployed", "--out", self.path("deployed"), "--model",
+                self.published_model(), "--name", suite.dataset))
+        return self._training("deployed", "deployed", "--arch", suite.arch,
+                              "--name", suite.dataset,
+                              recipe=suite.recipes["deployed"],
+                              epochs=suite.deployed_epochs,
+                              seed=suite.deployed_seed)
 
-    def train(self, unit, seed):
+    def redundancy(self, unit, seed):
+        """The jobs that make a unit's bundles."""
         deployed = ("--deployed", self.path("deployed"))
         code = ("--scheme", unit.scheme, "--k", str(unit.k),
                 *(["--r", str(unit.r)] if unit.r > 1 else []),
@@ -82,23 +97,38 @@ class Runner:
         if unit.epochs and unit.work_fraction is None:
             start = unit.started_from(seed)
             init = ["--init", self.path(start)] if start else []
-            self._train("parity", unit.bundle(seed), *deployed, *code, *init,
-                        "--arch", unit.arch or self._suite.arch,
-                        recipe=unit.recipe or self._suite.recipes["parity"],
-                        epochs=unit.epochs, seed=seed)
-            return
+            return [self._training(
+                "parity", unit.bundle(seed), *deployed, *code, *init,
+                "--arch", unit.arch or self._suite.arch,
+                recipe=unit.recipe or self._suite.recipes["parity"],
+                epochs=unit.epochs, seed=seed,
+                needs=("deployed", *([start] if start else [])))]
+        jobs = []
         model = []
         if unit.epochs:
+            backup = unit.backup(seed)
             arch = ["--arch", unit.backup_arch] if unit.backup_arch else []
-            self._train("backup", unit.backup(seed), *deployed, *arch,
-                        "--work-fraction", str(unit.work_fraction),
-                        recipe=unit.recipe or self._suite.recipes["backup"],
-                        epochs=unit.epochs, seed=seed)
-            model = ["--model",
-                     os.path.join(self.path(unit.backup(seed)), "model.pt")]
-        if not self.has(unit.bundle(seed)):
-            self._run("parity", *deployed, *code, *model, "--out",
-                      self.path(unit.bundle(seed)))
+            jobs.append(self._training(
+                "backup", backup, *deployed, *arch,
+                "--work-fraction", str(unit.work_fraction),
+                recipe=unit.recipe or self._suite.recipes["backup"],
+                epochs=unit.epochs, seed=seed, needs=("deployed",)))
+            model = ["--model", os.path.join(self.path(backup), "model.pt")]
+        jobs.append(Job(unit.bundle(seed), self._command(
+            "parity", *deployed, *code, *model, "--out",
+            self.path(unit.bundle(seed))),
+                        ("deployed", *(job.name for job in jobs))))
+        return jobs
+
+    def train(self, runs, at_once):
+        """Makes every bundle of these units and seeds that is not there."""
+        jobs = {}
+        if not self.has("deployed"):
+            jobs["deployed"] = self.deployed()
+        for unit, seed in runs:
+            for job in self.redundancy(unit, seed):
+                jobs.setdefault(job.name, job)
+        self.run(jobs.values(), at_once)
 
     def published_model(self):
         """A TorchScript file made of the published weights."""
@@ -112,12 +142,14 @@ class Runner:
             raise RuntimeError(f"{program} could not convert {weights}")
         return path
 
-    def evaluate(self, bundle):
-        report = self.path(f"{bundle}.json")
-        self._run("evaluate", "--deployed", self.path("deployed"),
-                  "--parity", self.path(bundle), "--json", report)
-        with open(report, encoding="utf-8") as file:
-            return json.load(file)
+    def evaluate(self, bundles, at_once):
+        """A report of each."""
+        reports = [self.path(f"{bundle}.json") for bundle in bundles]
+        self.run([Job(f"evaluate-{bundle}", self._command(
+            "evaluate", "--deployed", self.path("deployed"),
+            "--parity", self.path(bundle), "--json", report))
+                  for bundle, report in zip(bundles, reports)], at_once)
+        return [_read(report) for report in reports]
 
     def frontier(self, bundles):
         report = self.path("frontier.json")
@@ -128,15 +160,18 @@ class Runner:
         self._run("frontier", "--deployed", self.path("deployed"), *parities,
                   *training_free, "--json", report,
                   "--picture", self.path("frontier.svg"))
-        with open(report, encoding="utf-8") as file:
-            return json.load(file)
+        return _read(report)
 
     def training_free(self, k):
         report = self.path(f"berrut{k}.json")
         self._run("berrut", "--deployed", self.path("deployed"),
                   "--k", str(k), "--stragglers", "1", "--json", report)
-        with open(report, encoding="utf-8") as file:
-            return json.load(file)
+        return _read(report)
+
+
+def _read(report):
+    with open(report, encoding="utf-8") as file:
+        return json.load(file)
 
 
 def _commit():
@@ -196,9 +231,12 @@ def main():
     parser.add_argument("suite", choices=sorted(SUITES))
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--trained-only", action="store_true")
+    parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--out")
     parser.add_argument("--results")
     args = parser.parse_args()
+    if args.jobs < 1:
+        parser.error(f"--jobs: got {args.jobs}, want 1 or more")
     suite = SUITES[args.suite]
     name = args.suite + ("-quick" if args.quick else "")
     out = os.path.abspath(args.out or f"{ROOT}/out/accuracy/{name}")
@@ -212,10 +250,9 @@ def main():
                         if unit.epochs and not runner.has(unit.trained(seed))]
             runs = [(unit, seed) for unit, seed in runs
                     if unit.bundle(seed) not in left_out]
-        runner.train_deployed()
-        for unit, seed in runs:
-            runner.train(unit, seed)
-        reports = [runner.evaluate(unit.bundle(seed)) for unit, seed in runs]
+        runner.train(runs, args.jobs)
+        reports = runner.evaluate([unit.bundle(seed) for unit, seed in runs],
+                                  args.jobs)
         # What a unit costs, every seed of it does.
         frontier = runner.frontier([unit.bundle(seed) for unit, seed in runs
                                     if seed == unit.seeds[0]])

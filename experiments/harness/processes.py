@@ -7,6 +7,7 @@ kernel kills them (PR_SET_PDEATHSIG).
 
 import contextlib
 import ctypes
+import dataclasses
 import os
 import selectors
 import signal
@@ -33,6 +34,15 @@ def _signals_deferred():
 def _begin_child(mask):
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """A child that runs to its end after those that it needs."""
+
+    name: str
+    command: tuple
+    needs: tuple = ()  # names of jobs; those that are no jobs here are done
 
 
 class ProcessSet:
@@ -67,6 +77,50 @@ class ProcessSet:
         child.wait()
         del self._children[name]
         return child.returncode
+
+    def run_all(self, jobs, at_once, started=lambda job: None):
+        """Runs jobs to their ends, at most `at_once` of them together, those
+        that come first as soon as they can. Output is ours if that is one, else
+        that of each is appended to NAME.log. Returns the first (job, exit
+        status) that is not 0, the others being stopped, or None.
+        """
+        waiting, running = list(jobs), {}
+        with contextlib.ExitStack() as ends:
+            selector = ends.enter_context(selectors.DefaultSelector())
+            while waiting or running:
+                for job in self._ready(waiting, running.values(), at_once):
+                    waiting.remove(job)
+                    started(job)
+                    self._start_job(job, own_log=at_once > 1)
+                    end = os.pidfd_open(self.pid(job.name))
+                    ends.callback(os.close, end)
+                    selector.register(end, selectors.EVENT_READ)
+                    running[end] = job
+                for key, _ in selector.select():
+                    selector.unregister(key.fd)
+                    job = running.pop(key.fd)
+                    status = self._children.pop(job.name).wait()
+                    if status != 0:
+                        self.stop_all()
+                        return job, status
+        return None
+
+    @staticmethod
+    def _ready(waiting, running, at_once):
+        """Those to start now."""
+        undone = {job.name for job in (*waiting, *running)}
+        ready = [job for job in waiting if undone.isdisjoint(job.needs)]
+        if not ready and not running:
+            raise ValueError(f"{waiting[0].name} waits for what waits for it")
+        return ready[:at_once - len(running)]
+
+    def _start_job(self, job, own_log):
+        if not own_log:
+            self._start(job.name, job.command, stdin=subprocess.DEVNULL)
+            return
+        with open(os.path.join(self._log_dir, f"{job.name}.log"), "ab") as log:
+            self._start(job.name, job.command, stdin=subprocess.DEVNULL,
+                        stdout=log, stderr=log)
 
     def _start(self, name, command, **streams):
         with _signals_deferred() as mask:

@@ -6,6 +6,7 @@ import io
 import json
 import lzma
 import os
+import shutil
 import sys
 import tempfile
 import unittest
@@ -246,6 +247,28 @@ class RunnerTest(unittest.TestCase):
         self.assertTrue(record["quick"])
         self.assertTrue(record["rows"])
 
+    def test_jobs_at_once_make_the_same_and_have_logs(self):
+        one_by_one = self.run_quick()
+        for folder in ("out", "results"):
+            shutil.rmtree(os.path.join(self.folder, folder))
+        together = self.run_quick("--jobs", "3")[len(one_by_one):]
+        self.assertEqual(together[0], "deployed")
+        self.assertEqual(sorted(together), sorted(one_by_one))
+        self.assertTrue(os.path.exists(
+            os.path.join(self.out, "tile2-seed1.log")))
+
+    def test_backup_that_several_units_pack_is_trained_once(self):
+        units = [dataclasses.replace(NARROW, k=k) for k in (2, 4)]
+        with ProcessSet(self.out) as processes:
+            runner = run_suite.Runner(SUITE, processes, "idx:x", self.out,
+                                      quick=False)
+            with contextlib.redirect_stdout(io.StringIO()):
+                runner.train([(unit, 1) for unit in units], at_once=2)
+        with open(os.path.join(self.folder, "calls.txt"),
+                  encoding="utf-8") as file:
+            words = [line.split()[0] for line in file]
+        self.assertEqual(words, ["deployed", "backup", "parity", "parity"])
+
     def test_report_can_do_with_what_is_trained(self):
         for bundle in ("deployed", "tile2-seed1"):
             os.makedirs(os.path.join(self.out, bundle))
@@ -284,10 +307,10 @@ class RunnerTest(unittest.TestCase):
             runner = run_suite.Runner(SUITE, processes, "idx:x", self.out,
                                       quick=False)
             with contextlib.redirect_stdout(io.StringIO()):
-                runner.train(unit, 1)
+                runner.train([(unit, 1)], at_once=1)
         with open(os.path.join(self.folder, "calls.txt"),
                   encoding="utf-8") as file:
-            call = file.read()
+            call = file.read().splitlines()[1]
         self.assertIn("--scheme pack --k 2 --half --out", call)
         self.assertNotIn("--epochs", call)
 
@@ -297,7 +320,7 @@ class RunnerTest(unittest.TestCase):
             runner = run_suite.Runner(SUITE, processes, "idx:x", self.out,
                                       quick=False)
             with contextlib.redirect_stdout(io.StringIO()):
-                runner.train(unit, 2)
+                runner.train([(unit, 2)], at_once=1)
         with open(os.path.join(self.folder, "calls.txt"),
                   encoding="utf-8") as file:
             self.assertIn(f"--init {self.out}/sum2-seed2 ", file.read())
@@ -308,13 +331,12 @@ class RunnerTest(unittest.TestCase):
             runner = run_suite.Runner(SUITE, processes, "idx:x", self.out,
                                       quick=False)
             with contextlib.redirect_stdout(io.StringIO()):
-                for unit in units:
-                    runner.train(unit, 1)
+                runner.train([(unit, 1) for unit in units], at_once=1)
         with open(os.path.join(self.folder, "calls.txt"),
                   encoding="utf-8") as file:
             calls = file.read().splitlines()
-        self.assertIn(" --arch cnn ", calls[0])
-        self.assertIn(" --arch cnn9 ", calls[1])
+        self.assertIn(" --arch cnn ", calls[1])
+        self.assertIn(" --arch cnn9 ", calls[2])
 
     def test_units_start_from_units_before_them(self):
         for suite in suites.SUITES.values():
@@ -337,7 +359,7 @@ class RunnerTest(unittest.TestCase):
                                       quick=True)
             with contextlib.redirect_stdout(io.StringIO()), \
                     self.assertRaisesRegex(RuntimeError, "with status 1"):
-                runner.train_deployed()
+                runner.train([], at_once=1)
 
 
 class ResidualPicturesTest(unittest.TestCase):

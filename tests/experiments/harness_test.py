@@ -13,7 +13,7 @@ sys.path.insert(0, ROOT)
 
 from experiments.harness import usage  # noqa: E402
 from experiments.harness.frontend import Metrics  # noqa: E402
-from experiments.harness.processes import ProcessSet  # noqa: E402
+from experiments.harness.processes import Job, ProcessSet  # noqa: E402
 
 READY = "import time; print('thing ready zmq=tcp://h:1', flush=True); "
 
@@ -77,6 +77,57 @@ class ProcessSetTest(unittest.TestCase):
             process.send_signal(signal.SIGKILL)
         self.assertTrue(select.select([descriptor], [], [], 30)[0])
         os.close(descriptor)
+
+
+class JobsTest(unittest.TestCase):
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+        self.processes = ProcessSet(self.folder)
+        self.addCleanup(self.processes.stop_all)
+
+    def job(self, name, code, *needs):
+        return Job(name, tuple(python(code)), needs)
+
+    def test_job_starts_after_those_it_needs(self):
+        path = os.path.join(self.folder, "order")
+        jobs = [self.job(name, f"open({path!r}, 'a').write({name!r})", *needs)
+                for name, *needs in ("cab", "b", "ab")]
+        self.assertIsNone(self.processes.run_all(jobs, at_once=1))
+        with open(path, encoding="utf-8") as file:
+            self.assertEqual(file.read(), "bac")
+
+    def test_jobs_run_together_with_logs_of_their_own(self):
+        # A pipe opens when both of its ends do.
+        path = os.path.join(self.folder, "pipe")
+        os.mkfifo(path)
+        jobs = [self.job(mode, f"open({path!r}, {mode!r}); print({mode!r})")
+                for mode in ("r", "w")]
+        self.assertIsNone(self.processes.run_all(jobs, at_once=2))
+        self.assertEqual(self.processes.log_tail("w"), "w\n")
+
+    def test_failure_stops_the_others_and_starts_no_more(self):
+        path = os.path.join(self.folder, "pipe")
+        os.mkfifo(path)
+        jobs = [self.job("long", f"open({path!r}, 'w'); "
+                         "import time; time.sleep(60)"),
+                self.job("bad", f"open({path!r}); raise SystemExit(3)"),
+                self.job("never", "", "bad")]
+        pids = []
+        failed = self.processes.run_all(
+            jobs, at_once=2,
+            started=lambda job: job.name == "bad" and pids.append(
+                self.processes.pid("long")))
+        self.assertEqual(failed, (jobs[1], 3))
+        self.assertFalse(is_running(pids[0]))
+        self.assertFalse(os.path.exists(os.path.join(self.folder, "never.log")))
+
+    def test_jobs_that_wait_for_each_other_are_a_mistake(self):
+        jobs = [self.job("a", "", "b"), self.job("b", "", "a")]
+        with self.assertRaisesRegex(ValueError, "a waits for"):
+            self.processes.run_all(jobs, at_once=2)
 
 
 class UsageTest(unittest.TestCase):

@@ -21,12 +21,14 @@ TEST(RecipeTest, EveryKeyIsBounded) {
       {{.minibatch = -1}, "minibatch is -1"},
       {{.learning_rate = 0}, "learning_rate is 0, want more than 0"},
       {{.learning_rate = nan}, "learning_rate is nan"},
-      {{.optimizer = "lion"}, "optimizer is lion, want adam or sgd"},
+      {{.optimizer = "lion"}, "optimizer is lion, want adam, sgd or muon"},
       {{.weight_decay = -1}, "weight_decay is -1"},
       {{.precision = "fp8"}, "precision is fp8, want fp32 or bf16"},
       {{.init = ""}, "init is empty, want deployed, scratch, or a bundle"},
       {{.label_share = 1.5}, "label_share is 1.5, want 0 to 1"},
       {{.label_share = nan}, "label_share is nan"},
+      {{.label_smoothing = 1}, "label_smoothing is 1, want 0 or more, less"},
+      {{.label_smoothing = nan}, "label_smoothing is nan"},
       {{.validation = -2}, "validation is -2"},
       {{.patience = -1}, "patience is -1"}};
   for (const auto& [recipe, words] : bad) {
@@ -43,6 +45,7 @@ TEST(RecipeTest, DescriptionTellsRecipesApart) {
                                        {.precision = "bf16"},
                                        {.loss = "mse"},
                                        {.label_share = 0},
+                                       {.label_smoothing = 0.1},
                                        {.augmentation = {.shift = 1}},
                                        {.augmentation = {.mirror = true}},
                                        {.fresh_answers = false},

@@ -166,21 +166,25 @@ TEST_F(TrainingLoopTest, LossFallsOverTheEpochs) {
 
 TEST_F(TrainingLoopTest, CutRunOfConvolutionsEndsBitByBitTheSame) {
   at::set_num_threads(1);
-  settings_.recipe.optimizer = "sgd";
   settings_.recipe.precision = "bf16";
-  torch::jit::Module whole = Network("cnn");
-  RandomTask whole_task;
-  ASSERT_THAT(Run(&whole_task, &whole), IsOk());
-  torch::jit::Module cut = Network("cnn");
-  RandomTask interrupted;
-  interrupted.interrupt_at = 5;
-  ASSERT_THAT(Run(&interrupted, &cut), IsOk());
-  torch::jit::Module resumed = Network("cnn");
-  RandomTask rest;
-  settings_.resume = true;
-  ASSERT_THAT(Run(&rest, &resumed), IsOk());
-  EXPECT_EQ(rest.losses_asked, 12 - 5);
-  EXPECT_TRUE(Equal(whole, resumed));
+  for (const char* const optimizer : {"sgd", "muon"}) {
+    SCOPED_TRACE(optimizer);
+    settings_.recipe.optimizer = optimizer;
+    settings_.resume = false;
+    torch::jit::Module whole = Network("cnn");
+    RandomTask whole_task;
+    ASSERT_THAT(Run(&whole_task, &whole), IsOk());
+    torch::jit::Module cut = Network("cnn");
+    RandomTask interrupted;
+    interrupted.interrupt_at = 5;
+    ASSERT_THAT(Run(&interrupted, &cut), IsOk());
+    torch::jit::Module resumed = Network("cnn");
+    RandomTask rest;
+    settings_.resume = true;
+    ASSERT_THAT(Run(&rest, &resumed), IsOk());
+    EXPECT_EQ(rest.losses_asked, 12 - 5);
+    EXPECT_TRUE(Equal(whole, resumed));
+  }
 }
 
 TEST_F(TrainingLoopTest, RunCutAnywhereEndsBitByBitTheSame) {
@@ -280,7 +284,7 @@ TEST_F(TrainingLoopTest, ConvolutionsLearnChannelsLastAndAreSavedPlain) {
 
 TEST_F(TrainingLoopTest, EveryOptimizerAndPrecisionLearns) {
   at::set_num_threads(1);
-  for (const char* const optimizer : {"adam", "sgd"}) {
+  for (const char* const optimizer : {"adam", "sgd", "muon"}) {
     for (const char* const precision : {"fp32", "bf16"}) {
       SCOPED_TRACE(absl::StrCat(optimizer, " ", precision));
       settings_.recipe = {.epochs = 30,
