@@ -281,8 +281,8 @@ class RunnerTest(unittest.TestCase):
                           "berrut", "berrut"])
         with open(os.path.join(self.out, "fashion.md"),
                   encoding="utf-8") as file:
-            self.assertIn("Not in this run: cnn4-2-seed1, fine2-seed1, "
-                          "more-tile2-seed1, ", file.read())
+            self.assertIn("Not in this run: deep-sum2-seed1, "
+                          "deep-tile2-seed1, ", file.read())
 
     def test_what_is_missing_is_a_sentence(self):
         os.environ["PARM_DATA"] = os.path.join(self.folder, "none")

@@ -58,8 +58,8 @@ TEST(OrthogonaliseTest, SingularValuesComeNearOne) {
 }
 
 TEST(OrthogonaliseTest, ZerosStayZeros) {
-  EXPECT_TRUE(torch::equal(Orthogonalise(torch::zeros({3, 5})),
-                           torch::zeros({3, 5})));
+  EXPECT_TRUE(
+      torch::equal(Orthogonalise(torch::zeros({3, 5})), torch::zeros({3, 5})));
 }
 
 TEST(MuonTest, WeightsTurnByTheRateAndKeepTheirNorms) {
