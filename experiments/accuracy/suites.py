@@ -95,25 +95,30 @@ SUITES = {
                  "parity": "fashion_parity.yaml",
                  "backup": "fashion_narrow.yaml"},
         # An epoch of parity training is one of groups: 1/k of the work of an
-        # epoch of the deployed model. No unit trains longer than three times
-        # what the deployed model did.
+        # epoch of the deployed model. None trains longer than three times what
+        # the deployed model did, but for those that go on from another one.
         units=(
             *(Unit("pack", k, half=True, kind="half",
                    label="`pack`, the deployed model in BF16")
               for k in (2, 3, 4)),
+            # What BF16 saves pays for two layers more. Groups of a sum are new
+            # in every epoch, so that nothing need be augmented, and stored
+            # answers are right.
             *(Unit("sum", k, epochs, recipe="fashion_sum.yaml", arch="cnn7",
-                   half=True, kind="deep-sum",
-                   label="`sum`, a `cnn7` in BF16")
-              for k, epochs in ((4, 84), (3, 64), (2, 44))),
-            # What BF16 saves pays for two layers more.
+                   half=True, label="`sum`, a `cnn7` in BF16")
+              for k, epochs in ((4, 84), (3, 64))),
+            Unit("sum", 4, 84, recipe="fashion_sum.yaml", arch="cnn7",
+                 half=True, kind="more-sum", start="sum3",
+                 label="`sum`, a `cnn7` in BF16, from k = 3"),
+            Unit("sum", 3, 64, recipe="fashion_more_sum.yaml", arch="cnn7",
+                 half=True, kind="more-sum", start="sum3",
+                 label="`sum`, a `cnn7` in BF16, 64 + 64 epochs"),
+            Unit("sum", 2, 44, recipe="fashion_sum.yaml", arch="cnn7",
+                 half=True, label="`sum`, a `cnn7` in BF16"),
             *(Unit("tile", k, epochs, arch="cnn7", half=True,
                    kind="deep-tile", label="`tile`, a `cnn7` in BF16")
               for k, epochs in ((2, 30), (3, 28), (4, 28))),
-            # Groups are new in every epoch, so that nothing need be augmented,
-            # and stored answers are right.
-            *(Unit("sum", k, 24, recipe="fashion_sum.yaml")
-              for k in (2, 3, 4)),
-            *(Unit("tile", k, epochs, seeds=(1, 2))
+            *(Unit("tile", k, epochs)
               for k, epochs in ((2, 12), (3, 16), (4, 20))),
             *(Unit("pack", k, 12, work_fraction=1, backup_arch="cnn4",
                    half=True, kind="cnn4-", recipe="fashion_backup.yaml",
