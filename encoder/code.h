@@ -44,6 +44,9 @@ inline constexpr int kMaxParities = 4;
 
 /// How trustworthy a decode is, as far as the code knows.
 struct DecodeReport {
+  /// The slots whose outputs it is made of: never one that did not arrive. A
+  /// full group's decode leaves no parity out that arrived.
+  ArrivalMask used = 0;
   /// Max row abs sum of the decode matrix: by how much errors of the outputs
   /// used may be amplified. 1 for multi-output codes.
   double noise_gain = 1;

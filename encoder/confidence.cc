@@ -5,8 +5,14 @@
 #include <limits>
 
 #include "base/status_macros.h"
+#include "encoder/code.h"
 
 namespace parm {
+
+DecodePattern UsualPattern(int r) {
+  PARM_CHECK(1 <= r && r <= kMaxParities);
+  return {.losses = 1, .parities = (1U << r) - 1};
+}
 
 float MarginOf(absl::Span<const float> logits) {
   constexpr float kLowest = -std::numeric_limits<float>::infinity();

@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include "absl/types/span.h"
 
@@ -20,6 +21,28 @@ struct ConfidenceStep {
   int64_t samples = 0;  // that say so; 0: not known
 
   bool operator==(const ConfidenceStep&) const = default;
+};
+
+/// What a decode is made of, as far as its confidence depends on that. Multi-
+/// output codes have one pattern: an answer is what it is, whatever is lost.
+struct DecodePattern {
+  int losses = 1;         // members without an output, the decoded one too
+  uint32_t parities = 1;  // bit p: the answer of parity p is used
+
+  bool operator==(const DecodePattern&) const = default;
+};
+
+/// One loss, made up for with all of r parities: what a bundle's first table is
+/// of.
+/// Needs: 1 <= r <= kMaxParities.
+DecodePattern UsualPattern(int r);
+
+/// The table for decodes of one pattern.
+struct PatternTable {
+  DecodePattern pattern;
+  std::vector<ConfidenceStep> steps;
+
+  bool operator==(const PatternTable&) const = default;
 };
 
 /// Greatest of one sample's logits less the next greatest; 0 for fewer than

@@ -67,6 +67,7 @@ void LinearDecoder::Build(const Matrix& answer, int num_members) {
             slot < num_members ? slot : slot - num_members + k_;
         row.terms[static_cast<size_t>(row.num_terms++)] = {
             .slot = full_slot, .weight = static_cast<float>(weight)};
+        row.used |= ArrivalMask{1} << full_slot;
       }
       rows_.push_back(row);
     }
@@ -116,7 +117,7 @@ absl::StatusOr<DecodeReport> LinearDecoder::Decode(
   // No weight is zero, so an input that is not finite leaves a result that is
   // not finite: checking the result alone reads memory once.
   if (!AllFinite(result.bytes.data(), count)) return NotFinite(lost);
-  return DecodeReport{.noise_gain = row->noise_gain};
+  return DecodeReport{.used = row->used, .noise_gain = row->noise_gain};
 }
 
 absl::StatusOr<TensorSpec> LinearDecoder::AnswerSpec(

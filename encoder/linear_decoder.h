@@ -52,6 +52,7 @@ class LinearDecoder {
   struct Row {
     std::array<Term, kMaxSlots> terms;
     int num_terms = 0;
+    ArrivalMask used = 0;  // the terms' slots
     double noise_gain = 0;
   };
 

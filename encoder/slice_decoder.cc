@@ -59,7 +59,7 @@ absl::StatusOr<DecodeReport> SliceDecoder::Decode(
       answer->bytes.data() + static_cast<size_t>(lost) * size;
   if (!AllFinite(slice, size / sizeof(float))) return NotFinite(lost);
   if (size > 0) std::memcpy(result.bytes.data(), slice, size);
-  return DecodeReport{.noise_gain = 1};
+  return DecodeReport{.used = ArrivalMask{1} << k_, .noise_gain = 1};
 }
 
 absl::StatusOr<TensorSpec> SliceDecoder::AnswerSpec(

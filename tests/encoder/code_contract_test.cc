@@ -220,6 +220,68 @@ TEST_P(CodeContractTest, IgnoresWhatIsInUnusedSlots) {
   }
 }
 
+TEST_P(CodeContractTest, ReportsExactlyTheOutputsThatAreUsed) {
+  for (int num_members : GroupSizes()) {
+    const CodedGroup group =
+        MakeGroup(DataType::kFp32, num_members, /*batch=*/1);
+    CodedGroup spoilt = group;
+    for (OwnedTensor& output : spoilt.outputs) {
+      if (output.shape.empty()) continue;
+      output = OwnedTensor::Of(
+          DataType::kFp32, output.shape,
+          std::vector<double>(output.Values().size(), std::nan("")));
+    }
+    for (const ArrivalMask arrived : Patterns(/*batch=*/1)) {
+      const int lost = std::countr_one(arrived);
+      if (lost >= num_members || !code_->Suffices(num_members, arrived, lost)) {
+        continue;
+      }
+      SCOPED_TRACE(absl::StrCat("n=", num_members, " arrived=", arrived));
+      OwnedTensor want = MakeResult(1);
+      OwnedTensor got = want;
+      PARM_ASSERT_OK_AND_ASSIGN(
+          const DecodeReport report,
+          code_->Decode(num_members, group.Arrived(arrived), lost,
+                        want.MutableView()));
+      ASSERT_EQ(report.used & ~arrived, 0U);
+      Slots slots = spoilt.Arrived(arrived);
+      const Slots whole = group.Arrived(arrived);
+      for (size_t slot = 0; slot < slots.size(); ++slot) {
+        if ((report.used >> slot & 1U) != 0) slots[slot] = whole[slot];
+      }
+      ASSERT_THAT(code_->Decode(num_members, slots, lost, got.MutableView()),
+                  IsOk());
+      EXPECT_EQ(got.bytes, want.bytes);
+      for (size_t slot = 0; slot < slots.size(); ++slot) {
+        if ((report.used >> slot & 1U) == 0) continue;
+        Slots one_spoilt = whole;
+        one_spoilt[slot] = spoilt.outputs[slot].View();
+        EXPECT_THAT(
+            code_->Decode(num_members, one_spoilt, lost, got.MutableView()),
+            StatusIs(absl::StatusCode::kDataLoss));
+      }
+    }
+  }
+}
+
+// So that how good a decode is follows from what arrived.
+TEST_P(CodeContractTest, FullGroupsUseEveryParityThatArrived) {
+  const CodedGroup group = MakeGroup(DataType::kFp32, k(), /*batch=*/1);
+  OwnedTensor result = MakeResult(1);
+  for (const ArrivalMask arrived : Patterns(/*batch=*/1)) {
+    for (int lost = 0; lost < k(); ++lost) {
+      if ((arrived >> lost & 1U) != 0 || !code_->Suffices(k(), arrived, lost)) {
+        continue;
+      }
+      PARM_ASSERT_OK_AND_ASSIGN(const DecodeReport report,
+                                code_->Decode(k(), group.Arrived(arrived), lost,
+                                              result.MutableView()));
+      EXPECT_EQ(report.used >> k(), arrived >> k())
+          << "arrived=" << arrived << " lost=" << lost;
+    }
+  }
+}
+
 TEST_P(CodeContractTest, NoiseGainBoundsHowErrorsGrow) {
   const double error = 0.25;
   std::bernoulli_distribution up;

@@ -18,6 +18,11 @@ std::vector<ConfidenceStep> Table() {
           {.margin_at_least = 2.5, .probability_right = 0.9}};
 }
 
+TEST(ConfidenceTest, UsualPatternIsOneLossWithAllParities) {
+  EXPECT_EQ(UsualPattern(1), DecodePattern{});
+  EXPECT_EQ(UsualPattern(3), (DecodePattern{.losses = 1, .parities = 7}));
+}
+
 TEST(ConfidenceTest, MarginIsGreatestLessNext) {
   EXPECT_EQ(MarginOf({1, 5, 3}), 2);
   EXPECT_EQ(MarginOf({5, 1, 3}), 2);
