@@ -106,6 +106,16 @@ void SetAccuracies(const bundle::Measured& measured, wire::BundleInfo* info) {
   }
 }
 
+void SetBins(
+    const google::protobuf::RepeatedPtrField<bundle::CalibrationBin>& from,
+    google::protobuf::RepeatedPtrField<wire::CalibrationBin>* to) {
+  for (const bundle::CalibrationBin& measured : from) {
+    wire::CalibrationBin* bin = to->Add();
+    bin->set_margin_at_least(measured.margin_at_least());
+    bin->set_probability_right(measured.probability_right());
+  }
+}
+
 }  // namespace
 
 absl::StatusOr<Bundle> LoadBundle(const std::string& directory) {
@@ -181,10 +191,14 @@ wire::BundleInfo ToBundleInfo(const Bundle& bundle) {
   }
   info.set_relative_cost(manifest.measured().relative_cost());
   SetAccuracies(manifest.measured(), &info);
-  for (const bundle::CalibrationBin& from : manifest.measured().calibration()) {
-    wire::CalibrationBin* bin = info.add_calibration();
-    bin->set_margin_at_least(from.margin_at_least());
-    bin->set_probability_right(from.probability_right());
+  SetBins(manifest.measured().calibration(), info.mutable_calibration());
+  for (const auto& from : manifest.measured().pattern_calibration()) {
+    wire::PatternCalibration* pattern = info.add_pattern_calibration();
+    pattern->set_losses(from.losses());
+    uint32_t parities = 0;
+    for (const uint32_t parity : from.parities()) parities |= 1U << parity;
+    pattern->set_parities(parities);
+    SetBins(from.calibration(), pattern->mutable_calibration());
   }
   return info;
 }

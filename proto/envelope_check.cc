@@ -1,7 +1,9 @@
 #include "proto/envelope_check.h"
 
 #include <cmath>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -101,12 +103,12 @@ absl::Status CheckLineage(const Lineage& lineage) {
   return absl::OkStatus();
 }
 
-absl::Status CheckCalibration(const BundleInfo& bundle) {
-  for (int i = 0; i < bundle.calibration_size(); ++i) {
-    const CalibrationBin& bin = bundle.calibration(i);
+absl::Status CheckBins(
+    const google::protobuf::RepeatedPtrField<CalibrationBin>& bins) {
+  for (int i = 0; i < bins.size(); ++i) {
+    const CalibrationBin& bin = bins.Get(i);
     if (!std::isfinite(bin.margin_at_least()) ||
-        (i > 0 && bin.margin_at_least() <=
-                      bundle.calibration(i - 1).margin_at_least())) {
+        (i > 0 && bin.margin_at_least() <= bins.Get(i - 1).margin_at_least())) {
       return Malformed("calibration margins do not ascend: got ",
                        bin.margin_at_least(), " in bin ", i);
     }
@@ -115,6 +117,31 @@ absl::Status CheckCalibration(const BundleInfo& bundle) {
       return Malformed("calibration of bin ", i, " is no probability: got ",
                        bin.probability_right());
     }
+  }
+  return absl::OkStatus();
+}
+
+// Of a bundle without lineage there is none: its k and r are 0.
+absl::Status CheckPatterns(const BundleInfo& bundle) {
+  const Lineage& lineage = bundle.lineage();
+  std::set<std::pair<uint32_t, uint32_t>> seen;
+  for (const PatternCalibration& pattern : bundle.pattern_calibration()) {
+    if (pattern.losses() < 1 || pattern.losses() > lineage.code().k()) {
+      return Malformed("losses of a pattern are out of range: got ",
+                       pattern.losses(), ", want 1 to k=", lineage.code().k());
+    }
+    if (pattern.parities() >> lineage.code().r() != 0 ||
+        (pattern.parities() >> lineage.parity_index() & 1U) == 0) {
+      return Malformed("parities of a pattern are out of range: got mask ",
+                       pattern.parities(),
+                       ", want bits below r=", lineage.code().r(), ", and bit ",
+                       lineage.parity_index());
+    }
+    if (!seen.emplace(pattern.losses(), pattern.parities()).second) {
+      return Malformed("a pattern is there twice: got ", pattern.losses(),
+                       " losses, parities of mask ", pattern.parities());
+    }
+    PARM_RETURN_IF_ERROR(CheckBins(pattern.calibration()));
   }
   return absl::OkStatus();
 }
@@ -166,7 +193,8 @@ absl::Status CheckBundleInfo(const BundleInfo& bundle) {
     return Malformed("relative_cost is no cost: got ", bundle.relative_cost());
   }
   PARM_RETURN_IF_ERROR(CheckAccuracies(bundle));
-  return CheckCalibration(bundle);
+  PARM_RETURN_IF_ERROR(CheckBins(bundle.calibration()));
+  return CheckPatterns(bundle);
 }
 
 absl::Status CheckHello(const Hello& hello) {

@@ -47,18 +47,37 @@ bool Skip(CodedInputStream* stream, uint32_t tag) {
   return WireFormatLite::SkipField(stream, tag);
 }
 
+bool ScanPattern(CodedInputStream* stream, EnvelopeScan* scan) {
+  int num_bins = 0;
+  const bool complete = ForEachField(stream, [&](int number, uint32_t tag) {
+    num_bins += number == PatternCalibration::kCalibrationFieldNumber;
+    return Skip(stream, tag);
+  });
+  scan->max_bins = std::max(scan->max_bins, num_bins);
+  return complete;
+}
+
 bool ScanBundle(CodedInputStream* stream, EnvelopeScan* scan) {
   int num_inputs = 0;
   int num_outputs = 0;
   int num_bins = 0;
+  int num_patterns = 0;
   const bool complete = ForEachField(stream, [&](int number, uint32_t tag) {
     num_inputs += number == BundleInfo::kInputsFieldNumber;
     num_outputs += number == BundleInfo::kOutputsFieldNumber;
     num_bins += number == BundleInfo::kCalibrationFieldNumber;
-    return Skip(stream, tag);
+    if (number != BundleInfo::kPatternCalibrationFieldNumber ||
+        !IsMessage(tag)) {
+      return Skip(stream, tag);
+    }
+    ++num_patterns;
+    return ReadMessage(stream, [scan](CodedInputStream* pattern) {
+      return ScanPattern(pattern, scan);
+    });
   });
   scan->max_tensors = std::max({scan->max_tensors, num_inputs, num_outputs});
   scan->max_bins = std::max(scan->max_bins, num_bins);
+  scan->max_patterns = std::max(scan->max_patterns, num_patterns);
   return complete;
 }
 

@@ -2,6 +2,7 @@
 
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/match.h"
@@ -14,6 +15,8 @@
 namespace parm {
 namespace {
 
+using Bins = google::protobuf::RepeatedPtrField<bundle::CalibrationBin>;
+using Patterns = google::protobuf::RepeatedPtrField<bundle::PatternCalibration>;
 using Tensors = google::protobuf::RepeatedPtrField<bundle::Tensor>;
 
 class Checker {
@@ -35,6 +38,7 @@ class Checker {
     PARM_RETURN_IF_ERROR(CheckTensors("outputs", manifest.outputs()));
     PARM_RETURN_IF_ERROR(CheckRole(manifest));
     PARM_RETURN_IF_ERROR(CheckMeasured(manifest.measured()));
+    PARM_RETURN_IF_ERROR(CheckPatterns(manifest));
     if (manifest.has_probes()) {
       PARM_RETURN_IF_ERROR(
           CheckFileName("probes.inputs_npy", manifest.probes().inputs_npy()));
@@ -198,20 +202,67 @@ class Checker {
     }
     PARM_RETURN_IF_ERROR(CheckFraction("measured.calibration_error",
                                        measured.calibration_error()));
-    return CheckCalibration(measured);
+    return CheckBins("measured.calibration", measured.calibration());
   }
 
-  absl::Status CheckCalibration(const bundle::Measured& measured) const {
-    if (measured.calibration_size() > wire::kMaxCalibrationBins) {
-      return Error("measured.calibration", "expected at most ",
-                   wire::kMaxCalibrationBins, " bins, got ",
-                   measured.calibration_size());
+  // Of a bundle without lineage there is none: its k and r are 0.
+  absl::Status CheckPatterns(const bundle::Manifest& manifest) const {
+    const bundle::Lineage& lineage = manifest.lineage();
+    const Patterns& patterns = manifest.measured().pattern_calibration();
+    const std::string key = "measured.pattern_calibration";
+    if (patterns.size() > wire::kMaxCalibrationPatterns) {
+      return Error(key, "expected at most ", wire::kMaxCalibrationPatterns,
+                   " patterns, got ", patterns.size());
     }
-    for (int i = 0; i < measured.calibration_size(); ++i) {
-      const bundle::CalibrationBin& bin = measured.calibration(i);
-      const std::string at = absl::StrCat("measured.calibration[", i, "]");
-      if (i > 0 && !(bin.margin_at_least() >
-                     measured.calibration(i - 1).margin_at_least())) {
+    std::set<std::pair<uint32_t, std::vector<uint32_t>>> seen;
+    for (int i = 0; i < patterns.size(); ++i) {
+      const bundle::PatternCalibration& pattern = patterns.Get(i);
+      const std::string at = absl::StrCat(key, "[", i, "]");
+      PARM_RETURN_IF_ERROR(
+          CheckRange(at + ".losses", pattern.losses(), 1, lineage.code().k()));
+      PARM_RETURN_IF_ERROR(CheckParities(at + ".parities", pattern, lineage));
+      if (!seen.emplace(pattern.losses(),
+                        std::vector<uint32_t>(pattern.parities().begin(),
+                                              pattern.parities().end()))
+               .second) {
+        return Error(at, "expected distinct patterns, got one twice");
+      }
+      PARM_RETURN_IF_ERROR(CheckFraction(at + ".calibration_error",
+                                         pattern.calibration_error()));
+      PARM_RETURN_IF_ERROR(
+          CheckBins(at + ".calibration", pattern.calibration()));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status CheckParities(const std::string& key,
+                             const bundle::PatternCalibration& pattern,
+                             const bundle::Lineage& lineage) const {
+    bool has_own = false;
+    for (int i = 0; i < pattern.parities_size(); ++i) {
+      const uint32_t parity = pattern.parities(i);
+      has_own |= parity == lineage.parity_index();
+      if (parity >= lineage.code().r() ||
+          (i > 0 && parity <= pattern.parities(i - 1))) {
+        return Error(key, "expected ascending numbers below r = ",
+                     lineage.code().r(), ", got ", parity);
+      }
+    }
+    if (has_own) return absl::OkStatus();
+    return Error(key, "expected the bundle's own parity ",
+                 lineage.parity_index(), " among them");
+  }
+
+  absl::Status CheckBins(const std::string& key, const Bins& bins) const {
+    if (bins.size() > wire::kMaxCalibrationBins) {
+      return Error(key, "expected at most ", wire::kMaxCalibrationBins,
+                   " bins, got ", bins.size());
+    }
+    for (int i = 0; i < bins.size(); ++i) {
+      const bundle::CalibrationBin& bin = bins.Get(i);
+      const std::string at = absl::StrCat(key, "[", i, "]");
+      if (i > 0 &&
+          !(bin.margin_at_least() > bins.Get(i - 1).margin_at_least())) {
         return Error(at + ".margin_at_least",
                      "expected ascending margins, got ", bin.margin_at_least());
       }

@@ -67,6 +67,10 @@ absl::StatusOr<Envelope> ParseEnvelope(absl::Span<const std::byte> frame) {
     return Malformed("too many calibration bins: got ", scan.max_bins,
                      ", limit ", kMaxCalibrationBins);
   }
+  if (scan.max_patterns > kMaxCalibrationPatterns) {
+    return Malformed("too many calibration patterns: got ", scan.max_patterns,
+                     ", limit ", kMaxCalibrationPatterns);
+  }
   Envelope envelope;
   if (!envelope.ParseFromArray(frame.data(), static_cast<int>(frame.size()))) {
     return Malformed("not an envelope");

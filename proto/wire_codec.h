@@ -23,6 +23,9 @@ inline constexpr int kMaxTensors = 64;
 inline constexpr int kMaxRank = 16;
 inline constexpr int kMaxBundles = 256;
 inline constexpr int kMaxCalibrationBins = 32;
+/// With four parities: each number of losses with each set of at least as many
+/// parities that holds the bundle's own, but the one of `calibration`.
+inline constexpr int kMaxCalibrationPatterns = 19;
 inline constexpr size_t kMaxNameBytes = 1024;
 inline constexpr size_t kMaxErrorBytes = 4096;
 inline constexpr uint32_t kMaxLanes = 1024;

@@ -184,6 +184,40 @@ TEST(BundleTest, HelloSaysWhatTheManifestSays) {
   EXPECT_EQ(InputSpecs(bundle.manifest)[0].name, "image");
 }
 
+TEST(BundleTest, HelloHasTheTablesOfEveryPattern) {
+  const ScratchDirectory scratch;
+  bundle::Manifest manifest = ParityManifest(std::string(64, 'a'));
+  manifest.mutable_lineage()->mutable_code()->set_r(3);
+  manifest.mutable_lineage()->set_parity_index(2);
+  bundle::PatternCalibration* pattern =
+      manifest.mutable_measured()->add_pattern_calibration();
+  pattern->set_losses(2);
+  pattern->add_parities(0);
+  pattern->add_parities(2);
+  pattern->set_calibration_error(0.01);
+  for (const double margin : {0.0, 1.25}) {
+    bundle::CalibrationBin* bin = pattern->add_calibration();
+    bin->set_margin_at_least(margin);
+    bin->set_probability_right(0.5 + margin / 4);
+  }
+  ASSERT_THAT(WriteBundle(scratch / "b", manifest, {{"model.pt", kModel}}),
+              IsOk());
+  PARM_ASSERT_OK_AND_ASSIGN(const Bundle bundle, LoadBundle(scratch / "b"));
+  EXPECT_EQ(
+      bundle.manifest.measured().pattern_calibration(0).calibration_error(),
+      0.01);
+  const wire::BundleInfo info = ToBundleInfo(bundle);
+  EXPECT_EQ(info.calibration_size(), 0);
+  ASSERT_EQ(info.pattern_calibration_size(), 1);
+  const wire::PatternCalibration& told = info.pattern_calibration(0);
+  EXPECT_EQ(told.losses(), 2U);
+  EXPECT_EQ(told.parities(), 0b101U);
+  ASSERT_EQ(told.calibration_size(), 2);
+  EXPECT_EQ(told.calibration(0).probability_right(), 0.5);
+  EXPECT_EQ(told.calibration(1).margin_at_least(), 1.25);
+  EXPECT_EQ(told.calibration(1).probability_right(), 0.8125);
+}
+
 TEST(BundleTest, WriteRefusesFilesThatDoNotMatch) {
   const ScratchDirectory scratch;
   const auto refused = [&](bundle::Manifest manifest,

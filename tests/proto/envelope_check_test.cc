@@ -200,6 +200,47 @@ TEST(EnvelopeCheckTest, CalibrationIsRefusedWithImpossibleBins) {
   }
 }
 
+TEST(EnvelopeCheckTest, PatternsAreRefusedThatTheCodeHasNot) {
+  const auto bundle = [](Envelope& e) {
+    return e.mutable_hello()->mutable_bundles(0);
+  };
+  const auto pattern = [&](Envelope& e) {
+    return bundle(e)->mutable_pattern_calibration(0);
+  };
+  const Envelope base = HelloEnvelope();  // k = 2, r = 2, parity 0
+  for (const uint32_t losses : {0U, 3U, 0xFFFFFFFFU}) {
+    ExpectRefused(
+        base, [&](Envelope& e) { pattern(e)->set_losses(losses); },
+        "losses of a pattern are out of range");
+  }
+  // None, another one's alone, one beyond r.
+  for (const uint32_t parities : {0U, 2U, 5U, 0xFFFFFFFFU}) {
+    ExpectRefused(
+        base, [&](Envelope& e) { pattern(e)->set_parities(parities); },
+        "parities of a pattern are out of range");
+  }
+  ExpectRefused(
+      base,
+      [&](Envelope& e) { *bundle(e)->add_pattern_calibration() = *pattern(e); },
+      "a pattern is there twice: got 2 losses, parities of mask 3");
+  ExpectRefused(
+      base,
+      [&](Envelope& e) {
+        bundle(e)->clear_lineage();
+        bundle(e)->set_role(DEPLOYED);
+      },
+      "losses of a pattern are out of range");
+  ExpectRefused(
+      base, [&](Envelope& e) { pattern(e)->add_calibration(); },
+      "calibration margins do not ascend");
+  ExpectRefused(
+      base,
+      [&](Envelope& e) {
+        pattern(e)->mutable_calibration(0)->set_probability_right(1.5);
+      },
+      "calibration of bin 0 is no probability");
+}
+
 TEST(EnvelopeCheckTest, LineageIsRefusedWithAnImpossibleCode) {
   const auto lineage = [](Envelope& e) {
     return e.mutable_hello()->mutable_bundles(0)->mutable_lineage();
@@ -222,8 +263,8 @@ TEST(EnvelopeCheckTest, LineageIsRefusedWithAnImpossibleCode) {
         "code is out of range");
   }
   ExpectRefused(
-      base, [&](Envelope& e) { lineage(e)->set_parity_index(1); },
-      "parity_index is out of range: got 1");
+      base, [&](Envelope& e) { lineage(e)->set_parity_index(2); },
+      "parity_index is out of range: got 2");
 }
 
 TEST(EnvelopeCheckTest, InferIsRefusedWithImpossibleNumbers) {

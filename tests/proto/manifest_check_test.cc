@@ -2,6 +2,7 @@
 
 #include <limits>
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
@@ -257,6 +258,59 @@ TEST(ManifestCheckTest, RefusesCalibrationThatDoesNotAscend) {
         for (int i = 2; i < 33; ++i) bin(m, i, 1, 1);
       },
       "measured.calibration: expected at most 32 bins, got 33");
+}
+
+TEST(ManifestCheckTest, RefusesPatternsThatTheCodeHasNot) {
+  bundle::Manifest fine = Parity();
+  fine.mutable_lineage()->mutable_code()->set_r(2);
+  fine.mutable_lineage()->set_parity_index(1);
+  const auto pattern = [](bundle::Manifest& m, uint32_t losses,
+                          const std::vector<uint32_t>& parities) {
+    bundle::PatternCalibration* added =
+        m.mutable_measured()->add_pattern_calibration();
+    added->set_losses(losses);
+    for (const uint32_t parity : parities) added->add_parities(parity);
+    added->add_calibration()->set_probability_right(0.5);
+    return added;
+  };
+  pattern(fine, 1, {1});
+  pattern(fine, 2, {0, 1});
+  EXPECT_THAT(CheckManifest(fine, "b.yaml", {}), IsOk());
+  const std::string at = "measured.pattern_calibration[2]";
+  for (const uint32_t losses : {0U, 3U}) {
+    ExpectRefused(
+        fine, [&](auto& m) { pattern(m, losses, {1}); },
+        at + ".losses: expected 1 to 2");
+  }
+  ExpectRefused(
+      fine, [&](auto& m) { pattern(m, 2, {1, 2}); },
+      at + ".parities: expected ascending numbers below r = 2, got 2");
+  ExpectRefused(
+      fine, [&](auto& m) { pattern(m, 2, {1, 0}); },
+      at + ".parities: expected ascending numbers below r = 2, got 0");
+  for (const auto& others : std::vector<std::vector<uint32_t>>{{}, {0}}) {
+    ExpectRefused(
+        fine, [&](auto& m) { pattern(m, 1, others); },
+        at + ".parities: expected the bundle's own parity 1 among them");
+  }
+  ExpectRefused(
+      fine, [&](auto& m) { pattern(m, 1, {1}); },
+      at + ": expected distinct patterns");
+  ExpectRefused(
+      fine, [&](auto& m) { pattern(m, 2, {1})->set_calibration_error(-0.5); },
+      at + ".calibration_error: expected a fraction");
+  ExpectRefused(
+      fine, [&](auto& m) { pattern(m, 2, {1})->add_calibration(); },
+      at + ".calibration[1].margin_at_least: expected ascending");
+  ExpectRefused(
+      fine,
+      [&](auto& m) {
+        for (int i = 2; i < 20; ++i) pattern(m, 2, {1});
+      },
+      "measured.pattern_calibration: expected at most 19 patterns, got 20");
+  ExpectRefused(
+      Deployed(), [&](auto& m) { pattern(m, 1, {0}); },
+      "measured.pattern_calibration[0].losses: expected 1 to 0");
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include "proto/wire_codec.h"
 
+#include <bit>
 #include <cstdlib>
 #include <random>
 #include <string>
@@ -55,12 +56,12 @@ std::vector<Golden> GoldenBytes() {
        "12040a026631"},
       {HelloEnvelope(),
        "0801"
-       "1adb01"
+       "1aec01"
        "0a027731"
        "12057261636b31"
        "190807060504030201"
        "2002"
-       "2abf01"
+       "2ad001"
        "0a2011111111111111111111111111111111"
        "11111111111111111111111111111111"
        "12016d"
@@ -71,12 +72,13 @@ std::vector<Golden> GoldenBytes() {
        "3a120a0179100c1a0bffffffffffffffffff0102"
        "422d0a2022222222222222222222222222222222"
        "22222222222222222222222222222222"
-       "12090a0373756d10021801"
+       "12090a0373756d10021802"
        "49000000000000f83f"
        "5a0911000000000000e03f"
        "5a1209000000000000004011000000000000e83f"
        "61000000000000e83f"
        "6a08000000000000e03f"
+       "720f080210031a0911000000000000d03f"
        "308008"},
       {InferEnvelope(),
        "0801"
@@ -319,6 +321,48 @@ TEST(WireCodecTest, CountsAreRefusedBeyondTheirBounds) {
         }
       },
       "too many calibration bins: got 34, limit 32");
+  ExpectRefused(
+      HelloEnvelope(),
+      [](Envelope& e) {
+        PatternCalibration* pattern =
+            e.mutable_hello()->mutable_bundles(0)->mutable_pattern_calibration(
+                0);
+        for (int i = 0; i < kMaxCalibrationBins; ++i) {
+          pattern->add_calibration();
+        }
+      },
+      "too many calibration bins: got 33, limit 32");
+  ExpectRefused(
+      HelloEnvelope(),
+      [](Envelope& e) {
+        BundleInfo* bundle = e.mutable_hello()->mutable_bundles(0);
+        for (int i = 0; i < kMaxCalibrationPatterns; ++i) {
+          bundle->add_pattern_calibration();
+        }
+      },
+      "too many calibration patterns: got 20, limit 19");
+}
+
+TEST(WireCodecTest, AsManyPatternsAsFourParitiesHaveAreAccepted) {
+  Envelope envelope = HelloEnvelope();
+  BundleInfo& bundle = *envelope.mutable_hello()->mutable_bundles(0);
+  bundle.mutable_lineage()->mutable_code()->set_k(4);
+  bundle.mutable_lineage()->mutable_code()->set_r(4);
+  bundle.clear_pattern_calibration();
+  for (uint32_t losses = 1; losses <= 4; ++losses) {
+    for (uint32_t parities = 1; parities < 16; parities += 2) {
+      const bool usual = losses == 1 && parities == 15;
+      if (std::popcount(parities) < static_cast<int>(losses) || usual) continue;
+      PatternCalibration* pattern = bundle.add_pattern_calibration();
+      pattern->set_losses(losses);
+      pattern->set_parities(parities);
+      for (int i = 0; i < kMaxCalibrationBins; ++i) {
+        pattern->add_calibration()->set_margin_at_least(i);
+      }
+    }
+  }
+  EXPECT_EQ(bundle.pattern_calibration_size(), kMaxCalibrationPatterns);
+  EXPECT_THAT(Parse(SerializeEnvelope(envelope)), IsOk());
 }
 
 TEST(WireCodecTest, ALargestHelloIsAccepted) {

@@ -43,7 +43,7 @@ inline Envelope HelloEnvelope() {
   bundle->mutable_lineage()->set_deployed_sha256(std::string(32, '\x22'));
   bundle->mutable_lineage()->mutable_code()->set_scheme("sum");
   bundle->mutable_lineage()->mutable_code()->set_k(2);
-  bundle->mutable_lineage()->mutable_code()->set_r(1);
+  bundle->mutable_lineage()->mutable_code()->set_r(2);
   bundle->set_relative_cost(1.5);
   bundle->add_calibration()->set_probability_right(0.5);
   CalibrationBin* bin = bundle->add_calibration();
@@ -51,6 +51,10 @@ inline Envelope HelloEnvelope() {
   bin->set_probability_right(0.75);
   bundle->set_deployed_accuracy(0.75);
   bundle->add_degraded_accuracy(0.5);
+  PatternCalibration* pattern = bundle->add_pattern_calibration();
+  pattern->set_losses(2);
+  pattern->set_parities(3);
+  pattern->add_calibration()->set_probability_right(0.25);
   hello->set_max_message_bytes(1024);
   return envelope;
 }
