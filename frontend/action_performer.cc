@@ -4,7 +4,8 @@
 #include <variant>
 
 #include "base/status_macros.h"
-#include "frontend/coding_performer.h"
+#include "encoder/confidence.h"
+#include "frontend/bundle_confidence.h"
 #include "frontend/tensor_rows.h"
 #include "spdlog/spdlog.h"
 
@@ -115,26 +116,26 @@ void ActionPerformer::Perform(const core::EncodeParity& action) {
   events_.emplace_back(done);
 }
 
-// Tables tell of one loss. A weighted sum that makes up for several is noisier
-// than that; a multi-output answer is what it is, however many are lost.
+// Of what arrived more may be there than the code needs: what it did use tells
+// how good the decode is, and whose tables count.
 std::optional<float> ActionPerformer::Confidence(
-    const core::DecodeMember& action, const oip::Tensor& decoded) const {
+    const core::DecodeMember& action, const DecodedOutput& decoded) const {
   const Code& code = CodeOf(action.model, action.unit);
   const auto k = static_cast<size_t>(code.spec().k);
-  int lost = 0;
-  std::vector<absl::Span<const ConfidenceStep>> tables;
-  for (size_t slot = 0; slot < action.outputs.size(); ++slot) {
-    const BufferId id = action.outputs[slot];
-    if (slot < k) {
-      lost += slot < action.num_members && id == BufferId{} ? 1 : 0;
-    } else if (id != BufferId{}) {
-      const std::optional<BundleKey> bundle = parts_.buffers->Get(id).bundle;
-      if (!bundle.has_value()) return std::nullopt;
-      tables.emplace_back(parts_.catalog->Get(*bundle).confidence);
-    }
+  DecodePattern pattern = {.losses = 0, .parities = decoded.report.used >> k};
+  for (const BufferId id : action.outputs.first(action.num_members)) {
+    pattern.losses += id == BufferId{} ? 1 : 0;
   }
-  if (lost > 1 && !code.multi_output()) return std::nullopt;
-  return ConfidenceOfDecode(tables, decoded);
+  std::vector<absl::Span<const ConfidenceStep>> tables;
+  for (size_t slot = k; slot < action.outputs.size(); ++slot) {
+    if ((decoded.report.used >> slot & 1U) == 0) continue;
+    const std::optional<BundleKey> bundle =
+        parts_.buffers->Get(action.outputs[slot]).bundle;
+    if (!bundle.has_value()) return std::nullopt;
+    tables.push_back(
+        TableFor(parts_.catalog->Get(*bundle).confidence, code, pattern));
+  }
+  return ConfidenceOfDecode(tables, decoded.tensor);
 }
 
 void ActionPerformer::Perform(const core::DecodeMember& action) {
@@ -157,8 +158,8 @@ void ActionPerformer::Perform(const core::DecodeMember& action) {
       action.member, parts_.catalog->Get(action.deployed).outputs.at(0), rows);
   if (decoded.ok()) {
     done.ok = true;
-    done.noise_gain = decoded->noise_gain;
-    done.confidence = Confidence(action, decoded->tensor);
+    done.noise_gain = decoded->report.noise_gain;
+    done.confidence = Confidence(action, *decoded);
     TensorSet set{.rows = rows};
     set.tensors.push_back(std::move(decoded->tensor));
     done.output = parts_.buffers->Add(std::move(set));

@@ -14,6 +14,7 @@
 
 #include "base/latency_histogram.h"
 #include "frontend/buffer_table.h"
+#include "frontend/coding_performer.h"
 #include "frontend/core/action.h"
 #include "frontend/core/core_options.h"
 #include "frontend/core/event.h"
@@ -77,7 +78,7 @@ class ActionPerformer final : public core::ActionSink {
   }
   absl::StatusOr<TensorSet> Inputs(const core::DispatchTask& action) const;
   std::optional<float> Confidence(const core::DecodeMember& action,
-                                  const oip::Tensor& decoded) const;
+                                  const DecodedOutput& decoded) const;
 
   const Parts parts_;
   std::deque<core::Event> events_;

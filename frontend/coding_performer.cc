@@ -91,12 +91,11 @@ absl::StatusOr<DecodedOutput> DecodeMemberOutput(
   std::byte* bytes = nullptr;
   decoded.tensor.data = Buffer::Allocate(static_cast<size_t>(size), &bytes);
   PARM_ASSIGN_OR_RETURN(
-      const DecodeReport report,
+      decoded.report,
       code.Decode(num_members, views, lost,
                   {.datatype = spec.datatype,
                    .shape = spec.shape,
                    .bytes = {bytes, static_cast<size_t>(size)}}));
-  decoded.noise_gain = report.noise_gain;
   return decoded;
 }
 

@@ -29,7 +29,7 @@ absl::StatusOr<oip::Tensor> EncodeParityQuery(
 
 struct DecodedOutput {
   oip::Tensor tensor;
-  double noise_gain = 1;
+  DecodeReport report;
 };
 
 /// Rebuilds the output of member `lost`.

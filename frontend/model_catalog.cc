@@ -58,15 +58,6 @@ std::vector<TensorSpec> Specs(
   return out;
 }
 
-std::vector<ConfidenceStep> ConfidenceTable(const wire::BundleInfo& info) {
-  std::vector<ConfidenceStep> table;
-  for (const wire::CalibrationBin& bin : info.calibration()) {
-    table.push_back({.margin_at_least = bin.margin_at_least(),
-                     .probability_right = bin.probability_right()});
-  }
-  return table;
-}
-
 BundleFigures FiguresOf(const wire::BundleInfo& info) {
   BundleFigures figures = {.cost = info.relative_cost()};
   if (info.deployed_accuracy() > 0 && !info.degraded_accuracy().empty()) {
@@ -184,7 +175,7 @@ std::optional<core::ServedBundle> ModelCatalog::Admit(
   }
   // What was measured is no part of a bundle's identity, and may be measured
   // anew.
-  if (!info.calibration().empty()) bundle->confidence = ConfidenceTable(info);
+  TakeConfidence(info, &bundle->confidence);
   if (info.relative_cost() > 0 || !info.degraded_accuracy().empty()) {
     bundle->figures = FiguresOf(info);
   }

@@ -20,7 +20,7 @@
 #include "base/ids.h"
 #include "base/tensor.h"
 #include "encoder/code.h"
-#include "encoder/confidence.h"
+#include "frontend/bundle_confidence.h"
 #include "frontend/core/event.h"
 #include "frontend/layout_table.h"
 #include "proto/envelope.pb.h"
@@ -66,9 +66,8 @@ struct CatalogBundle {
   /// Dimension 0 of every input and output is variable: the batch. Without it a
   /// query is one sample of fixed layout that shares nothing with others.
   bool batched = true;
-  /// How far to trust decodes that use this parity bundle's answers, as the
-  /// worker that told last of a table says; empty: not known.
-  std::vector<ConfidenceStep> confidence;
+  /// As the worker that told last of a table says.
+  BundleConfidence confidence;
   uint8_t unit = 0;  // kParity: the code that it was made for
   /// What the worker that told last of it says was measured.
   BundleFigures figures;

@@ -188,8 +188,8 @@ class ServedGroup {
           code_, decode.action.num_members, outputs, decode.action.member,
           {"logits", DataType::kFp32, {-1, kNumClasses}}, kRows);
       ASSERT_THAT(decoded, IsOk());
-      const BufferId id = core_.Decoded(decode, {}, decoded->noise_gain);
-      noise_gain_[id] = decoded->noise_gain;
+      const BufferId id = core_.Decoded(decode, {}, decoded->report.noise_gain);
+      noise_gain_[id] = decoded->report.noise_gain;
       tensors_[id] = std::move(decoded->tensor);
     }
   }

@@ -78,7 +78,8 @@ TEST(CodingPerformerTest, RebuildsEveryLostMemberOfASum) {
     EXPECT_EQ(decoded.tensor.spec.name, "y");
     EXPECT_THAT(decoded.tensor.spec.shape, ElementsAre(2, 2));
     EXPECT_EQ(Floats(decoded.tensor), Floats(outputs[lost])) << lost;
-    EXPECT_GE(decoded.noise_gain, 1);
+    EXPECT_GE(decoded.report.noise_gain, 1);
+    EXPECT_EQ(decoded.report.used, 0b1111U & ~(1U << lost));
   }
 }
 

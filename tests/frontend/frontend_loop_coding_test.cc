@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -51,12 +52,38 @@ TEST_F(FrontendLoopCodingTest, ReconstructsAMemberThatIsNeverAnswered) {
   EXPECT_EQ(Metric("parm_groups_total{model=\"m\",outcome=\"full\"}"), 1);
 }
 
-TEST_F(FrontendLoopCodingTest, KnowsNoConfidenceForTwoLossesOfASum) {
+constexpr char kTwoParities[] =
+    "    deadline: 60s\n"
+    "    redundancy: {policy: coded, code: {scheme: weighted, k: 2, r: 2},"
+    " group: {timeout: 30s}, "
+    " decode: {trigger: {quantile: 0}, min_confidence: 0.5}}\n";
+
+TEST_F(FrontendLoopCodingTest, IsAsSureOfTwoLossesAsTheirOwnTablesSay) {
   code_ = {.scheme = "weighted", .k = 2, .r = 2};
-  Start({"d", "d", "p", "q"},
-        "    deadline: 60s\n"
-        "    redundancy: {policy: coded, code: {scheme: weighted, k: 2, r: 2},"
-        " group: {timeout: 30s}}\n");
+  for (const auto& [id, probability] :
+       {std::pair(kParity, 0.875), std::pair(kSecondParity, 0.625)}) {
+    patterns_[id].set_losses(2);
+    patterns_[id].set_parities(0b11);
+    patterns_[id].add_calibration()->set_probability_right(probability);
+  }
+  Start({"d", "d", "p", "q"}, kTwoParities);
+  Ask("a", RequestOf({1, 2}));
+  Ask("b", RequestOf({3, 4}));
+  for (int i = 0; i < 4; ++i) {
+    const auto [worker, task] = NextTask();
+    if (task.envelope.infer().priority() == 1) Answer(worker, task, {8, 12});
+  }
+  // No need to wait for the deadline.
+  for (const char* const name : {"a", "b"}) {
+    EXPECT_EQ(ReplyOf(name).source, "reconstructed");
+    EXPECT_EQ(ReplyOf(name).confidence, 0.625F);
+  }
+  EXPECT_EQ(Metric("parm_decodes_total{model=\"m\",outcome=\"held\"}"), 0);
+}
+
+TEST_F(FrontendLoopCodingTest, KnowsNoConfidenceWhereNoTableTellsOfThePattern) {
+  code_ = {.scheme = "weighted", .k = 2, .r = 2};
+  Start({"d", "d", "p", "q"}, kTwoParities);
   Ask("a", RequestOf({1, 2}, {{"parm_mode", "fast"}}));
   Ask("b", RequestOf({3, 4}, {{"parm_mode", "fast"}}));
   for (int i = 0; i < 4; ++i) {

@@ -123,7 +123,12 @@ wire::Envelope FrontendLoopFixture::HelloOf(size_t worker,
   hello.set_lanes(1);
   hello.set_max_message_bytes(max_message_bytes_);
   for (const char id : ids) {
-    *hello.add_bundles() = BundleOf(id, code_);
+    wire::BundleInfo& info = *hello.add_bundles();
+    info = BundleOf(id, code_);
+    const auto pattern = patterns_.find(id);
+    if (pattern != patterns_.end()) {
+      *info.add_pattern_calibration() = pattern->second;
+    }
   }
   if (!input_shape_.empty()) {
     *hello.mutable_bundles(0)->mutable_inputs(0) = Spec("x", input_shape_);

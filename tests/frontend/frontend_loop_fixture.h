@@ -77,6 +77,9 @@ class FrontendLoopFixture : public ::testing::Test {
 
   uint64_t max_message_bytes_ = 0;  // as every worker says
   CodeSpec code_ = {.scheme = "sum", .k = 2};
+  // By a parity bundle's letter: what it says of another pattern than that of
+  // its calibration table.
+  std::map<char, wire::PatternCalibration> patterns_;
   // Of every worker's first bundle, if not empty.
   std::vector<int64_t> input_shape_;
   std::vector<int64_t> output_shape_;

@@ -382,7 +382,7 @@ TEST_F(ModelCatalogTest, KeepsTheCalibrationTableThatCameLast) {
   const core::WorkerUp up = catalog_.OnHello(kFirst, HelloWith({parity}));
   ASSERT_THAT(up.bundles, SizeIs(1));
   const CatalogBundle& bundle = catalog_.Get(up.bundles[0].bundle);
-  EXPECT_THAT(bundle.confidence,
+  EXPECT_THAT(bundle.confidence.usual,
               ElementsAre(ConfidenceStep{.probability_right = 0.5}));
   wire::CalibrationBin* bin = parity.mutable_calibration(0);
   bin->set_probability_right(0.25);
@@ -393,10 +393,10 @@ TEST_F(ModelCatalogTest, KeepsTheCalibrationTableThatCameLast) {
   const std::vector<ConfidenceStep> later = {
       {.probability_right = 0.25},
       {.margin_at_least = 2, .probability_right = 0.75}};
-  EXPECT_EQ(bundle.confidence, later);
+  EXPECT_EQ(bundle.confidence.usual, later);
   // A worker of the same bundle without a table takes nothing away.
   catalog_.OnHello(kThird, HelloWith({ParityOf('d')}));
-  EXPECT_EQ(bundle.confidence, later);
+  EXPECT_EQ(bundle.confidence.usual, later);
 }
 
 TEST_F(ModelCatalogTest, RefusesBundlesWithoutUsableTensors) {
