@@ -105,6 +105,47 @@ void WriteRisk(const std::vector<RiskPoint>& risk, JsonWriter* json) {
   json->EndArray();
 }
 
+/// Of a table: what it stated on the mean, and the share that was right.
+void WriteStated(const std::vector<ReliabilityPoint>& reliability,
+                 JsonWriter* json) {
+  double stated = 0;
+  double found = 0;
+  int64_t decodes = 0;
+  for (const ReliabilityPoint& point : reliability) {
+    stated += point.stated * static_cast<double>(point.decodes);
+    found += point.found * static_cast<double>(point.decodes);
+    decodes += point.decodes;
+  }
+  if (decodes == 0) {
+    json->Key("stated").Null();
+    json->Key("found").Null();
+    return;
+  }
+  json->Key("stated").Double(stated / static_cast<double>(decodes));
+  json->Key("found").Double(found / static_cast<double>(decodes));
+}
+
+void WritePatterns(const std::vector<PatternFigures>& patterns,
+                   JsonWriter* json) {
+  json->Key("patterns").BeginArray();
+  for (const PatternFigures& figures : patterns) {
+    json->BeginObject();
+    json->Key("losses").Int(figures.pattern.losses);
+    json->Key("parities").BeginArray();
+    for (const uint32_t parity : ParitiesOf(figures.pattern)) {
+      json->Int(parity);
+    }
+    json->EndArray();
+    json->Key("a_d").Double(figures.a_d.accuracy);
+    json->Key("a_d_se").Double(figures.a_d.standard_error);
+    json->Key("reconstructions").Int(figures.a_d.samples);
+    WriteError(figures.calibration_error, json);
+    WriteStated(figures.reliability, json);
+    json->EndObject();
+  }
+  json->EndArray();
+}
+
 void WriteConfidence(const ParityFigures& parity, JsonWriter* json) {
   WriteError(parity.calibration_error, json);
   WriteRisk(parity.risk, json);
@@ -144,6 +185,7 @@ void WriteParityFigures(const ParityFigures& parity, int64_t num_classes,
   }
   json->EndArray();
   WriteConfidence(parity, json);
+  WritePatterns(parity.patterns, json);
   WriteMaking(parity, json);
 }
 

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 #include <optional>
+#include <utility>
 
 #include "absl/strings/str_format.h"
 #include "base/status_macros.h"
@@ -24,28 +25,54 @@ bool IsRight(absl::Span<const float> logits, int32_t label) {
   return ArgMax(logits) == label;
 }
 
-/// Erasure patterns over k members, as masks of what is lost.
-struct Patterns {
-  int losses = 0;
+/// One pattern of decodes, each way that members can be lost in it, and what
+/// was counted.
+struct Sweep {
+  DecodePattern pattern;
   std::vector<ArrivalMask> lost;
+  DegradedAccuracy a_d;
+  int64_t right = 0;
+  std::vector<JudgedDecode> decodes;
 };
 
-/// Every pattern of `losses` members if the code covers them all, else none.
-Patterns CoveredPatterns(const Code& code, int losses) {
+/// Every way to lose so many members, if the code covers them all with these
+/// parities alone; else none.
+std::vector<ArrivalMask> CoveredLosses(const Code& code,
+                                       const DecodePattern& pattern) {
   const int k = code.spec().k;
-  const ArrivalMask everything = (ArrivalMask{1} << (k + code.spec().r)) - 1;
-  Patterns patterns{.losses = losses};
-  for (ArrivalMask lost = 1; lost < (ArrivalMask{1} << k); ++lost) {
-    if (std::popcount(lost) != losses) continue;
+  const ArrivalMask members = (ArrivalMask{1} << k) - 1;
+  std::vector<ArrivalMask> covered;
+  for (ArrivalMask lost = 1; lost <= members; ++lost) {
+    if (std::popcount(lost) != pattern.losses) continue;
+    const ArrivalMask arrived = (members & ~lost) | pattern.parities << k;
     for (int member = 0; member < k; ++member) {
-      if ((lost >> member & 1U) != 0 &&
-          !code.Suffices(k, everything & ~lost, member)) {
+      if ((lost >> member & 1U) != 0 && !code.Suffices(k, arrived, member)) {
         return {};
       }
     }
-    patterns.lost.push_back(lost);
+    covered.push_back(lost);
   }
-  return patterns;
+  return covered;
+}
+
+/// Ascending number of losses.
+std::vector<Sweep> SweepsOf(const Code& code) {
+  // A multi-output answer decodes each member by itself, whatever else is lost:
+  // the figures for one loss are those for any number.
+  const int most_losses = code.multi_output() ? 1 : code.spec().k;
+  std::vector<Sweep> sweeps;
+  for (int losses = 1; losses <= most_losses; ++losses) {
+    for (ArrivalMask parities = 1;
+         parities <= UsualPattern(code.spec().r).parities; ++parities) {
+      const DecodePattern pattern = {.losses = losses, .parities = parities};
+      std::vector<ArrivalMask> lost = CoveredLosses(code, pattern);
+      if (lost.empty()) continue;
+      sweeps.push_back({.pattern = pattern,
+                        .lost = std::move(lost),
+                        .a_d = {.losses = losses}});
+    }
+  }
+  return sweeps;
 }
 
 /// Outputs of some groups: slots as Code::Decode takes them, batched.
@@ -91,15 +118,15 @@ class ErasureCounter {
     return outputs;
   }
 
-  /// Decodes every lost member of one pattern and counts the right ones. Where
-  /// `judged` is not null, it gets every decode.
+  /// Decodes and judges what one way to lose members makes of these groups.
   absl::Status Count(const GroupOutputs& outputs, ArrivalMask lost,
-                     DegradedAccuracy* total, int64_t* right,
-                     std::vector<JudgedDecode>* judged) const {
+                     Sweep* sweep) const {
+    const size_t k = static_cast<size_t>(code_.spec().k);
+    const ArrivalMask there =
+        ~lost & (sweep->pattern.parities << k | ((ArrivalMask{1} << k) - 1));
     std::vector<std::optional<TensorView>> present;
     for (size_t slot = 0; slot < outputs.slots.size(); ++slot) {
-      const bool missing = (lost >> slot & 1U) != 0;
-      present.push_back(missing
+      present.push_back((there >> slot & 1U) == 0
                             ? std::nullopt
                             : std::make_optional(outputs.slots[slot].view()));
     }
@@ -109,7 +136,8 @@ class ErasureCounter {
       PARM_ASSIGN_OR_RETURN(const DecodeReport report,
                             code_.Decode(code_.spec().k, present, member,
                                          decoded.mutable_view()));
-      static_cast<void>(report);
+      // Else these would be decodes of another pattern.
+      PARM_CHECK(report.used >> k == sweep->pattern.parities);
       const auto classes = static_cast<size_t>(deployed_logits_.shape[1]);
       for (int64_t row = 0; row < outputs.count; ++row) {
         const int64_t sample = Position(outputs.first_group + row, member);
@@ -118,9 +146,9 @@ class ErasureCounter {
             static_cast<size_t>(row) * classes, classes);
         const JudgedDecode decode =
             Judge(logits, outputs.first_group + row, sample);
-        ++total->samples;
-        if (decode.right) ++*right;
-        if (judged != nullptr) judged->push_back(decode);
+        ++sweep->a_d.samples;
+        if (decode.right) ++sweep->right;
+        sweep->decodes.push_back(decode);
       }
     }
     return absl::OkStatus();
@@ -152,9 +180,30 @@ class ErasureCounter {
   const HostTensor& deployed_logits_;
 };
 
+/// Adds what was counted to the figures that it belongs to.
+void AddFigures(Sweep sweep, const Code& code, const Dataset& data,
+                ErasureResult* result) {
+  DegradedAccuracy& row = sweep.a_d;
+  row.accuracy =
+      static_cast<double>(sweep.right) / static_cast<double>(row.samples);
+  row.standard_error =
+      std::sqrt(row.accuracy * (1 - row.accuracy) /
+                static_cast<double>(std::min(row.samples, data.test.size())));
+  const DecodePattern usual = UsualPattern(code.spec().r);
+  if (sweep.pattern.parities == usual.parities) result->a_d.push_back(row);
+  if (sweep.pattern == usual) {
+    result->decodes = std::move(sweep.decodes);
+  } else {
+    result->patterns.push_back({.pattern = sweep.pattern,
+                                .a_d = row,
+                                .decodes = std::move(sweep.decodes)});
+  }
+}
+
 }  // namespace
 
-std::vector<JudgedDecode> ErasureResult::Half(bool odd) const {
+std::vector<JudgedDecode> HalfOf(absl::Span<const JudgedDecode> decodes,
+                                 bool odd) {
   std::vector<JudgedDecode> half;
   for (const JudgedDecode& decode : decodes) {
     if ((decode.group % 2 == 1) == odd) half.push_back(decode);
@@ -205,18 +254,9 @@ absl::StatusOr<ErasureResult> EvaluateErasures(
   const int k = code.spec().k;
   PARM_CHECK(data.test.size() >= k);
   PARM_CHECK(parity_models.size() == static_cast<size_t>(code.spec().r));
-  // A multi-output answer decodes each member by itself, whatever else is lost:
-  // the figures for one loss are those for any number.
-  std::vector<Patterns> patterns;
-  for (int losses = 1; losses <= (code.multi_output() ? 1 : k); ++losses) {
-    Patterns covered = CoveredPatterns(code, losses);
-    if (covered.lost.empty()) break;
-    patterns.push_back(std::move(covered));
-  }
+  std::vector<Sweep> sweeps = SweepsOf(code);
   ErasureResult result{.groups = (data.test.size() + k - 1) / k,
                        .leftover = data.test.size() % k};
-  result.a_d.resize(patterns.size());
-  std::vector<int64_t> right(patterns.size());
   const ErasureCounter counter(code, data, deployed_logits);
   for (int64_t first = 0; first < result.groups; first += kGroupsAtOnce) {
     GroupOutputs outputs{
@@ -234,22 +274,14 @@ absl::StatusOr<ErasureResult> EvaluateErasures(
           parity_models[static_cast<size_t>(parity)]->Run(query));
       outputs.slots.push_back(std::move(answer));
     }
-    for (size_t i = 0; i < patterns.size(); ++i) {
-      result.a_d[i].losses = patterns[i].losses;
-      for (const ArrivalMask lost : patterns[i].lost) {
-        PARM_RETURN_IF_ERROR(counter.Count(outputs, lost, &result.a_d[i],
-                                           &right[i],
-                                           i == 0 ? &result.decodes : nullptr));
+    for (Sweep& sweep : sweeps) {
+      for (const ArrivalMask lost : sweep.lost) {
+        PARM_RETURN_IF_ERROR(counter.Count(outputs, lost, &sweep));
       }
     }
   }
-  for (size_t i = 0; i < patterns.size(); ++i) {
-    DegradedAccuracy& row = result.a_d[i];
-    row.accuracy =
-        static_cast<double>(right[i]) / static_cast<double>(row.samples);
-    row.standard_error =
-        std::sqrt(row.accuracy * (1 - row.accuracy) /
-                  static_cast<double>(std::min(row.samples, data.test.size())));
+  for (Sweep& sweep : sweeps) {
+    AddFigures(std::move(sweep), code, data, &result);
   }
   if (code.multi_output() && k > 1) SetSiblingsAgree(&result.decodes);
   while (code.multi_output() && !result.a_d.empty() &&

@@ -10,7 +10,9 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 #include "encoder/code.h"
+#include "encoder/confidence.h"
 #include "parity_trainer/calibration.h"
 #include "parity_trainer/dataset.h"
 #include "parity_trainer/host_tensor.h"
@@ -42,6 +44,13 @@ struct DegradedAccuracy {
   double standard_error = 0;
 };
 
+/// The reconstructions of one pattern of a full group.
+struct PatternResult {
+  DecodePattern pattern;
+  DegradedAccuracy a_d;
+  std::vector<JudgedDecode> decodes;
+};
+
 struct ErasureResult {
   int64_t groups = 0;
   /// Test samples in the last group when the size is no multiple of k. That
@@ -50,14 +59,19 @@ struct ErasureResult {
   int64_t leftover = 0;
   std::vector<DegradedAccuracy> a_d;  // ascending number of losses
   std::vector<JudgedDecode> decodes;  // at one loss, each sample once
-
-  /// The decodes of even groups, to fit confidence on, or of odd ones, to judge
-  /// it on.
-  std::vector<JudgedDecode> Half(bool odd) const;
+  /// Every other pattern: more losses, or parities missing. None where there is
+  /// one parity.
+  std::vector<PatternResult> patterns;
 };
 
+/// The decodes of even groups, to fit confidence on, or of odd ones, to judge
+/// it on.
+std::vector<JudgedDecode> HalfOf(absl::Span<const JudgedDecode> decodes,
+                                 bool odd);
+
 /// Groups of k consecutive test samples; every pattern of as many losses as
-/// the code covers with all parities there.
+/// the code covers with all parities there, and with each set of parities that
+/// suffices.
 /// Shape:  deployed_logits: [test size, classes].
 /// Needs:  data.test.size() >= k; one parity model per parity of the code.
 /// Errors: as EncodeGroups, ModelRunner::Run and Code::Decode.

@@ -193,7 +193,7 @@ absl::StatusOr<std::string> RunParityCommand(const ParityOptions& options) {
                           DescribeParity(deployed, *code, parity));
     const MadeModel& made = models[static_cast<size_t>(parity)];
     *manifest.mutable_training() = made.recipe;
-    *manifest.mutable_measured() = measured;
+    *manifest.mutable_measured() = MeasuredOfParity(measured, parity);
     PARM_RETURN_IF_ERROR(
         WriteModelBundle(ParityDirectory(options.out, code->spec(), parity),
                          std::move(manifest),

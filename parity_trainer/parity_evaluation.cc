@@ -14,14 +14,34 @@
 namespace parm {
 namespace {
 
-std::vector<ConfidenceStep> TableOf(const bundle::Measured& measured) {
+using Bins = google::protobuf::RepeatedPtrField<bundle::CalibrationBin>;
+
+std::vector<ConfidenceStep> TableOf(const Bins& bins) {
   std::vector<ConfidenceStep> table;
-  for (const bundle::CalibrationBin& bin : measured.calibration()) {
+  for (const bundle::CalibrationBin& bin : bins) {
     table.push_back({.margin_at_least = bin.margin_at_least(),
                      .probability_right = bin.probability_right(),
                      .samples = bin.samples()});
   }
   return table;
+}
+
+void SetBins(const std::vector<ConfidenceStep>& table, Bins* bins) {
+  for (const ConfidenceStep& step : table) {
+    bundle::CalibrationBin* bin = bins->Add();
+    bin->set_margin_at_least(step.margin_at_least);
+    bin->set_probability_right(step.probability_right);
+    bin->set_samples(step.samples);
+  }
+}
+
+DecodePattern PatternOf(const bundle::PatternCalibration& calibration) {
+  DecodePattern pattern = {.losses = static_cast<int>(calibration.losses()),
+                           .parities = 0};
+  for (const uint32_t parity : calibration.parities()) {
+    pattern.parities |= 1U << parity;
+  }
+  return pattern;
 }
 
 CodeSpec CodeOf(const Bundle& bundle) {
@@ -48,19 +68,63 @@ absl::StatusOr<Bundle> LoadParityBundle(const DeployedModel& deployed,
   return bundle;
 }
 
+/// Of a pattern with several losses a sample is judged several times, as often
+/// as there are others to be lost beside it: what `usual` has too few distinct
+/// samples for, it has too.
+std::optional<double> ErrorOfPattern(absl::Span<const ConfidenceStep> table,
+                                     absl::Span<const JudgedDecode> judged,
+                                     std::optional<double> usual) {
+  return usual ? CalibrationError(table, judged) : std::nullopt;
+}
+
 /// What half of the test set says of margins, and what the other half of that.
 void SetConfidence(const ErasureResult& erasures, bundle::Measured* measured) {
   const std::vector<ConfidenceStep> table =
-      FitConfidence(erasures.Half(/*odd=*/false));
-  for (const ConfidenceStep& step : table) {
-    bundle::CalibrationBin* bin = measured->add_calibration();
-    bin->set_margin_at_least(step.margin_at_least);
-    bin->set_probability_right(step.probability_right);
-    bin->set_samples(step.samples);
-  }
+      FitConfidence(HalfOf(erasures.decodes, /*odd=*/false));
+  SetBins(table, measured->mutable_calibration());
   const std::optional<double> error =
-      CalibrationError(table, erasures.Half(/*odd=*/true));
+      CalibrationError(table, HalfOf(erasures.decodes, /*odd=*/true));
   if (error) measured->set_calibration_error(*error);
+  for (const PatternResult& result : erasures.patterns) {
+    const std::vector<ConfidenceStep> steps =
+        FitConfidence(HalfOf(result.decodes, /*odd=*/false));
+    if (steps.empty()) continue;
+    bundle::PatternCalibration* of_pattern =
+        measured->add_pattern_calibration();
+    of_pattern->set_losses(static_cast<uint32_t>(result.pattern.losses));
+    for (const uint32_t parity : ParitiesOf(result.pattern)) {
+      of_pattern->add_parities(parity);
+    }
+    SetBins(steps, of_pattern->mutable_calibration());
+    const std::optional<double> of_steps =
+        ErrorOfPattern(steps, HalfOf(result.decodes, /*odd=*/true), error);
+    if (of_steps) of_pattern->set_calibration_error(*of_steps);
+  }
+}
+
+/// Of the first parity that is used; those that were measured together say the
+/// same.
+std::vector<ConfidenceStep> TableOfPattern(const ParityModel& parity,
+                                           const DecodePattern& pattern) {
+  const bundle::Measured& measured =
+      parity.measured.at(ParitiesOf(pattern).at(0));
+  for (const auto& calibration : measured.pattern_calibration()) {
+    if (PatternOf(calibration) == pattern) {
+      return TableOf(calibration.calibration());
+    }
+  }
+  return {};
+}
+
+PatternFigures FiguresOf(const PatternResult& result, const ParityModel& parity,
+                         std::optional<double> usual_error) {
+  PatternFigures figures = {.pattern = result.pattern, .a_d = result.a_d};
+  const std::vector<JudgedDecode> judged = HalfOf(result.decodes, /*odd=*/true);
+  const std::vector<ConfidenceStep> table =
+      TableOfPattern(parity, result.pattern);
+  figures.calibration_error = ErrorOfPattern(table, judged, usual_error);
+  figures.reliability = Reliability(table, judged);
+  return figures;
 }
 
 }  // namespace
@@ -69,6 +133,14 @@ std::vector<const ModelRunner*> ParityModel::Runners() const {
   std::vector<const ModelRunner*> all;
   for (const ModelRunner& runner : runners) all.push_back(&runner);
   return all;
+}
+
+std::vector<uint32_t> ParitiesOf(const DecodePattern& pattern) {
+  std::vector<uint32_t> parities;
+  for (uint32_t parity = 0; pattern.parities >> parity != 0; ++parity) {
+    if ((pattern.parities >> parity & 1U) != 0) parities.push_back(parity);
+  }
+  return parities;
 }
 
 std::string ParityDirectory(const std::string& directory, const CodeSpec& code,
@@ -108,6 +180,7 @@ absl::StatusOr<ParityModel> LoadParityModel(const DeployedModel& deployed,
                           ReadModelFile(one.model_path));
     PARM_ASSIGN_OR_RETURN(ModelRunner runner, ModelRunner::Create(model_bytes));
     model.runners.push_back(std::move(runner));
+    model.measured.push_back(one.manifest.measured());
   }
   return model;
 }
@@ -158,6 +231,18 @@ absl::StatusOr<bundle::Measured> MeasureModels(
   return measured;
 }
 
+bundle::Measured MeasuredOfParity(const bundle::Measured& measured,
+                                  int parity_index) {
+  bundle::Measured own = measured;
+  own.clear_pattern_calibration();
+  for (const auto& calibration : measured.pattern_calibration()) {
+    const uint32_t parities = PatternOf(calibration).parities;
+    if ((parities >> parity_index & 1U) == 0) continue;
+    *own.add_pattern_calibration() = calibration;
+  }
+  return own;
+}
+
 absl::StatusOr<ParityFigures> EvaluateParity(
     const ParityModel& parity, const DeployedModel& deployed,
     const Dataset& data, const HostTensor& deployed_logits) {
@@ -175,14 +260,19 @@ absl::StatusOr<ParityFigures> EvaluateParity(
       EvaluateErasures(*parity.code, parity.Runners(), data,
                        deployed.input.datatype, deployed_logits));
   // The bundle's table is from the even groups.
-  const std::vector<JudgedDecode> judged = figures.erasures.Half(/*odd=*/true);
+  const std::vector<JudgedDecode> judged =
+      HalfOf(figures.erasures.decodes, /*odd=*/true);
   const std::vector<ConfidenceStep> table =
-      TableOf(figures.manifest.measured());
+      TableOf(figures.manifest.measured().calibration());
   figures.calibration_error = CalibrationError(table, judged);
   figures.risk = RiskCoverage(judged);
   figures.reliability = Reliability(table, judged);
+  for (const PatternResult& result : figures.erasures.patterns) {
+    figures.patterns.push_back(
+        FiguresOf(result, parity, figures.calibration_error));
+  }
   const std::optional<SiblingConfidence> siblings =
-      FitSiblingConfidence(figures.erasures.Half(/*odd=*/false));
+      FitSiblingConfidence(HalfOf(figures.erasures.decodes, /*odd=*/false));
   if (siblings) {
     figures.sibling_calibration_error =
         SiblingCalibrationError(*siblings, judged);

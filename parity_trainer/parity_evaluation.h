@@ -12,6 +12,7 @@
 
 #include "absl/status/statusor.h"
 #include "encoder/code.h"
+#include "encoder/confidence.h"
 #include "parity_trainer/calibration.h"
 #include "parity_trainer/dataset.h"
 #include "parity_trainer/deployed_model.h"
@@ -22,6 +23,15 @@
 
 namespace parm {
 
+/// Of the reconstructions of one pattern, and how well the table that bundles
+/// have of it describes them.
+struct PatternFigures {
+  DecodePattern pattern;
+  DegradedAccuracy a_d;
+  std::optional<double> calibration_error;
+  std::vector<ReliabilityPoint> reliability;  // empty: there is no table
+};
+
 struct ParityFigures {
   bundle::Manifest manifest;
   CodeSpec code;
@@ -29,6 +39,8 @@ struct ParityFigures {
   std::optional<double> calibration_error;
   std::vector<RiskPoint> risk;
   std::vector<ReliabilityPoint> reliability;
+  /// Of every other pattern than one loss with all parities.
+  std::vector<PatternFigures> patterns;
   /// The same with a table that knows whether siblings agree, where they tell
   /// something: it is in no bundle.
   std::optional<double> sibling_calibration_error;
@@ -42,10 +54,14 @@ struct ParityFigures {
 struct ParityModel {
   Bundle bundle;  // of the first parity
   std::unique_ptr<const Code> code;
-  std::vector<ModelRunner> runners;  // one per parity
+  std::vector<ModelRunner> runners;        // one per parity
+  std::vector<bundle::Measured> measured;  // likewise
 
   std::vector<const ModelRunner*> Runners() const;
 };
+
+/// Their indices, ascending.
+std::vector<uint32_t> ParitiesOf(const DecodePattern& pattern);
 
 /// Where the bundle of one parity is: `directory`, or for a code with several
 /// the folders 0, 1 .. in it.
@@ -63,7 +79,7 @@ absl::StatusOr<ParityModel> LoadParityModel(const DeployedModel& deployed,
 absl::StatusOr<HostTensor> ExampleQuery(const Code& code, const Dataset& data,
                                         DataType datatype);
 
-/// What a new bundle's manifest says of itself: accuracies, the table from
+/// What the manifests of a code's new bundles say: accuracies, the tables from
 /// margin to probability, and what one of its queries costs here.
 /// Shape:  deployed_logits: [test size, classes].
 /// Errors: as EvaluateErasures and MeasureRelativeCost.
@@ -71,6 +87,11 @@ absl::StatusOr<bundle::Measured> MeasureModels(
     const DeployedModel& deployed, const Code& code,
     const std::vector<const ModelRunner*>& runners, const Dataset& data,
     const HostTensor& deployed_logits);
+
+/// What the bundle of one of them says: no tables of decodes that do without
+/// it.
+bundle::Measured MeasuredOfParity(const bundle::Measured& measured,
+                                  int parity_index);
 
 /// Shape:  deployed_logits: [test size, classes].
 /// Errors: as ExampleQuery and EvaluateErasures.

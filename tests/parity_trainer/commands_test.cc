@@ -134,8 +134,33 @@ TEST_F(CommandsTest, BundleCarriesAConfidenceTable) {
     samples += bin.samples();
   }
   EXPECT_EQ(samples, 200);
+  EXPECT_EQ(measured.pattern_calibration_size(), 0);
   EXPECT_FALSE(measured.has_calibration_error());
   EXPECT_GE(measured.a_d(0).standard_error(), 0);
+}
+
+TEST_F(CommandsTest, EachParityCarriesTheTablesOfItsOwnPatterns) {
+  WriteIdxData(scratch_ / "data", 200, 400);
+  ASSERT_THAT(RunDeployedCommand(deployed_), IsOk());
+  parity_.scheme = "weighted";
+  parity_.r = 2;
+  ASSERT_THAT(RunParityCommand(parity_), IsOk());
+  for (uint32_t parity = 0; parity < 2; ++parity) {
+    PARM_ASSERT_OK_AND_ASSIGN(
+        const Bundle bundle,
+        LoadBundle(absl::StrCat(parity_.out, "/", parity)));
+    const bundle::Measured& measured = bundle.manifest.measured();
+    EXPECT_GT(measured.calibration_size(), 0);
+    ASSERT_EQ(measured.pattern_calibration_size(), 2);
+    const bundle::PatternCalibration& alone = measured.pattern_calibration(0);
+    EXPECT_EQ(alone.losses(), 1U);
+    EXPECT_THAT(alone.parities(), testing::ElementsAre(parity));
+    EXPECT_GT(alone.calibration_size(), 0);
+    const bundle::PatternCalibration& both = measured.pattern_calibration(1);
+    EXPECT_EQ(both.losses(), 2U);
+    EXPECT_THAT(both.parities(), testing::ElementsAre(0, 1));
+    EXPECT_GT(both.calibration_size(), 0);
+  }
 }
 
 TEST_F(CommandsTest, AccuracyThatFallsShortIsAnError) {
@@ -518,6 +543,12 @@ TEST_F(CommandsTest, WeightedTrainsOneBundleForEachParity) {
   ASSERT_THAT(RunEvaluateCommand(evaluate_), IsOk());
   const std::string json = ReadFile(evaluate_.json_file);
   EXPECT_THAT(json, HasSubstr("\"reconstructions\":{\"1\":41,\"2\":41}"));
+  EXPECT_THAT(
+      json, HasSubstr("\"patterns\":[{\"losses\":1,\"parities\":[0],\"a_d\":"));
+  EXPECT_THAT(json, HasSubstr("\"reconstructions\":41,\"ece\":null,"
+                              "\"stated\":null,\"found\":null},"
+                              "{\"losses\":1,\"parities\":[1],"));
+  EXPECT_THAT(json, HasSubstr("{\"losses\":2,\"parities\":[0,1],"));
   // Two parity queries.
   EXPECT_THAT(json, HasSubstr("\"bytes\":512,"));
 

@@ -1,5 +1,6 @@
 #include "parity_trainer/evaluation.h"
 
+#include <bit>
 #include <cmath>
 #include <random>
 #include <string>
@@ -36,15 +37,27 @@ struct Setting {
   HostTensor logits;
 };
 
-/// A linear model and labels of which it gets about half right.
-Setting MakeSetting(int64_t count, DataType datatype) {
+/// Weights that see which rows are bright, and so get every label right.
+std::vector<float> KnowingWeights() {
+  std::vector<float> weights(kClasses * kSide * kSide);
+  for (size_t i = 0; i < weights.size(); ++i) {
+    const size_t label = i / (kSide * kSide);
+    weights[i] = i % (kSide * kSide) / kSide / 2 == label ? 1 : 0;
+  }
+  return weights;
+}
+
+/// A linear model and labels, of which it gets about half right with those
+/// weights.
+Setting MakeSetting(int64_t count, DataType datatype,
+                    const std::vector<float>& weights = IntegerWeights()) {
   Dataset data{.datatype = DataType::kUint8,
                .sample_shape = {1, kSide, kSide},
                .num_classes = kClasses};
   data.test.values = Pictures(count, kSeed);
   for (const char label : Labels(count)) data.test.labels.push_back(label);
   ModelRunner deployed =
-      *ModelRunner::Create(LinearModelBytes(kClasses, IntegerWeights()));
+      *ModelRunner::Create(LinearModelBytes(kClasses, weights));
   HostTensor logits = *deployed.RunAll(data, data.test, datatype);
   return {std::move(data), std::move(deployed), std::move(logits)};
 }
@@ -101,8 +114,8 @@ TEST(EvaluationTest, EverySampleIsJudgedOnceAtOneLoss) {
     }
     EXPECT_DOUBLE_EQ(right / 41, result.a_d[0].accuracy);
     // Groups of three: 14, of which the last holds two samples.
-    EXPECT_THAT(result.Half(/*odd=*/false), SizeIs(21));
-    EXPECT_THAT(result.Half(/*odd=*/true), SizeIs(20));
+    EXPECT_THAT(HalfOf(result.decodes, /*odd=*/false), SizeIs(21));
+    EXPECT_THAT(HalfOf(result.decodes, /*odd=*/true), SizeIs(20));
     const double a_d = result.a_d[0].accuracy;
     EXPECT_DOUBLE_EQ(result.a_d[0].standard_error,
                      std::sqrt(a_d * (1 - a_d) / 41));
@@ -152,6 +165,61 @@ TEST(EvaluationTest, PackOfTheDeployedModelIsExactForAnyLoss) {
     EXPECT_EQ(row.samples, 1001);
     EXPECT_EQ(row.accuracy, Accuracy(setting.logits, setting.data.test.labels));
   }
+}
+
+TEST(EvaluationTest, EveryPatternOfParitiesThatSufficesIsJudged) {
+  const Setting setting = MakeSetting(1001, DataType::kFp32);
+  const ModelRunner* const deployed = &setting.deployed;
+  PARM_ASSERT_OK_AND_ASSIGN(const auto code,
+                            CreateCode({.scheme = "weighted", .k = 4, .r = 3}));
+  PARM_ASSERT_OK_AND_ASSIGN(
+      const ErasureResult result,
+      EvaluateErasures(*code, {deployed, deployed, deployed}, setting.data,
+                       DataType::kFp32, setting.logits));
+  ASSERT_THAT(result.a_d, SizeIs(3));
+  EXPECT_THAT(result.decodes, SizeIs(1001));
+  // One loss: six sets of parities beside all; two: four; three: all.
+  ASSERT_THAT(result.patterns, SizeIs(11));
+  const double a_a = Accuracy(setting.logits, setting.data.test.labels);
+  const int64_t times_lost[] = {1, 3, 3};  // a sample, by losses
+  for (const PatternResult& pattern : result.patterns) {
+    SCOPED_TRACE(absl::StrCat(pattern.pattern.losses, " losses, parities ",
+                              pattern.pattern.parities));
+    EXPECT_GE(std::popcount(pattern.pattern.parities), pattern.pattern.losses);
+    EXPECT_FALSE(pattern.pattern == UsualPattern(3));
+    EXPECT_EQ(pattern.a_d.losses, pattern.pattern.losses);
+    EXPECT_EQ(pattern.a_d.samples,
+              1001 * times_lost[pattern.pattern.losses - 1]);
+    EXPECT_EQ(static_cast<int64_t>(pattern.decodes.size()),
+              pattern.a_d.samples);
+    // A linear model is its own parity model, but for rounding.
+    EXPECT_NEAR(pattern.a_d.accuracy, a_a, 0.01);
+  }
+}
+
+TEST(EvaluationTest, PatternsTellWhichParityIsUseless) {
+  const Setting setting = MakeSetting(1000, DataType::kFp32, KnowingWeights());
+  PARM_ASSERT_OK_AND_ASSIGN(
+      const ModelRunner useless,
+      ModelRunner::Create(
+          ModelBytes("return torch.flatten(torch.to(x, 6), 1)[:, :4] * 0 + "
+                     "torch.tensor([1e9, 0.0, 0.0, 0.0])")));
+  PARM_ASSERT_OK_AND_ASSIGN(const auto code,
+                            CreateCode({.scheme = "weighted", .k = 2, .r = 2}));
+  PARM_ASSERT_OK_AND_ASSIGN(
+      const ErasureResult result,
+      EvaluateErasures(*code, {&setting.deployed, &useless}, setting.data,
+                       DataType::kFp32, setting.logits));
+  ASSERT_THAT(result.patterns, SizeIs(3));
+  EXPECT_EQ(result.patterns[0].pattern,
+            (DecodePattern{.losses = 1, .parities = 0b01}));
+  EXPECT_EQ(result.patterns[1].pattern,
+            (DecodePattern{.losses = 1, .parities = 0b10}));
+  EXPECT_EQ(result.patterns[2].pattern,
+            (DecodePattern{.losses = 2, .parities = 0b11}));
+  EXPECT_EQ(result.patterns[0].a_d.accuracy, 1);
+  // All that have coefficient 0.799 are said to be of class 0.
+  EXPECT_LE(result.patterns[1].a_d.accuracy, 0.75);
 }
 
 TEST(EvaluationTest, WrongParityShapeIsInvalid) {
