@@ -136,6 +136,7 @@ void CoreEngine::On(const Turn& turn, const WorkerUp& event) {
     resolver_.OnWorkerLost(turn, worker);
     worker.pace = {};
     worker.ewma = {};
+    worker.begins = Begins::kUnknown;
     ejection_.OnRestart(worker);
   }
   workers_.SetServed(worker, event);
@@ -212,6 +213,7 @@ void CoreEngine::On(const Turn& turn, const TaskStarted& event) {
   if (task == nullptr || task->worker != event.worker) return;
   if (task->begun != Time{}) return;  // said twice, it would never be late
   task->begun = turn.now;
+  workers_.at(event.worker).begins = Begins::kTold;
   Batch* const batch = task->batch;
   if (batch == nullptr || !batch->gets_extra || batch->num_open == 0) return;
   PolicyOf(task->model).OnStarted(turn, *batch, *task, host_);

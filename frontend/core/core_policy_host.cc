@@ -48,6 +48,10 @@ const std::optional<RunTimes::Estimate>& CorePolicyHost::ParityRunsOf(
   return state_.parity_runs(batch.model, batch.samples).estimate();
 }
 
+bool CorePolicyHost::TellsBegins(WorkerId worker) const {
+  return workers_.at(worker).tells_begins();
+}
+
 Duration CorePolicyHost::MeanService(ModelId model, uint32_t samples) {
   const Duration mean = state_.service_mean(model, samples).value();
   return mean > Duration{0} ? mean : samples * Milliseconds(1);

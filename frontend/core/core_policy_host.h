@@ -25,6 +25,7 @@ class CorePolicyHost final : public PolicyHost {
   const std::optional<RunTimes::Estimate>& RunsOf(const Batch& batch) override;
   const std::optional<RunTimes::Estimate>& ParityRunsOf(
       const Batch& batch) override;
+  bool TellsBegins(WorkerId worker) const override;
   Duration MeanService(ModelId model, uint32_t samples) override;
   uint32_t NumInFlight(ModelId model, AttemptType attempt) const override;
   uint64_t NumLanes(BundleKey bundle) const override;

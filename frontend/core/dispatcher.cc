@@ -277,7 +277,7 @@ void Dispatcher::NoteRun(const Turn& turn, const Task& task, Outcome outcome,
                        : state_.run_times(task.model, task.samples);
   const Duration run = turn.now - WorkerTable::BegunAt(task, worker);
   if (outcome == Outcome::kAnswered) {
-    runs.Replied(run, task.begun != Time{});
+    runs.Replied(run);
   } else if (is_lost) {
     runs.Ended(run);
   }
@@ -296,6 +296,9 @@ void Dispatcher::NotePace(const Turn& turn, const Task& task) {
                          workers_.balancing().decay_time);
   }
   worker.last_answered = turn.now;
+  if (worker.begins == Begins::kUnknown && task.begun == Time{}) {
+    worker.begins = Begins::kUntold;
+  }
 }
 
 std::optional<Duration> Dispatcher::ServiceOf(const Turn& turn,
@@ -307,7 +310,12 @@ std::optional<Duration> Dispatcher::ServiceOf(const Turn& turn,
   if (reply.compute > Duration{0}) return std::min(reply.compute, age);
   const bool withdrawn = reply.status == TaskStatus::kCancelled ||
                          reply.status == TaskStatus::kExpired;
-  if (withdrawn && task.begun == Time{}) return Duration{0};
+  if (withdrawn && task.begun == Time{}) {
+    // At an idle lane of a server that never says when it begins it has begun
+    // all the same, and runs on: what it takes is not told.
+    if (!worker.tells_begins() && !task.queued) return std::nullopt;
+    return Duration{0};
+  }
   if (!KnowsBegin(task, worker)) return std::nullopt;
   return turn.now - WorkerTable::BegunAt(task, worker);
 }

@@ -65,7 +65,8 @@ class Dispatcher {
   void Orphan(Task& task);
 
   /// What a task that its worker replied to has taken of it: as the worker
-  /// says; else the time since it began, where that is known.
+  /// says; else the time since it began, where that is known. nullopt: nobody
+  /// knows.
   static std::optional<Duration> ServiceOf(const Turn& turn, const Task& task,
                                            const Worker& worker,
                                            const TaskReplied& reply);

@@ -8,18 +8,6 @@
 
 namespace parm::core {
 
-namespace {
-// At an idle lane of a server that never says when it begins a task has begun
-// all the same; withdrawn, it runs on, and what it took is not told.
-bool HasRunUntold(const Task& task, const TaskReplied& reply,
-                  const std::optional<RunTimes::Estimate>& runs) {
-  const bool withdrawn = reply.status == TaskStatus::kCancelled ||
-                         reply.status == TaskStatus::kExpired;
-  return withdrawn && reply.compute == Duration{0} && !task.queued && runs &&
-         !runs->begins_are_told && task.begun == Time{};
-}
-}  // namespace
-
 Resolver::Resolver(CoreState& state, WorkerTable& workers,
                    WorkerEjection& ejection, Dispatcher& dispatcher,
                    Answers& answers, CopyObserver& observer)
@@ -46,10 +34,8 @@ void Resolver::OnReply(const Turn& turn, const TaskReplied& reply) {
   const ModelId model = task->model;
   const bool has_output =
       reply.status == TaskStatus::kOk && output != BufferId{};
-  std::optional<Duration> service =
+  const std::optional<Duration> service =
       Dispatcher::ServiceOf(turn, *task, workers_.at(reply.worker), reply);
-  const auto& runs = state_.run_times(model, task->samples).estimate();
-  if (HasRunUntold(*task, reply, runs)) service.reset();
   dispatcher_.End(turn, *task,
                   has_output ? Dispatcher::Outcome::kAnswered
                              : Dispatcher::Outcome::kNoAnswer,

@@ -2,11 +2,6 @@
 
 namespace parm::core {
 
-void RunTimes::Replied(Duration run, bool told) {
-  told_ = told;
-  Record(run);
-}
-
 void RunTimes::Ended(Duration run) {
   if (estimate_ && run > median_) Record(run);
 }
@@ -24,8 +19,7 @@ void RunTimes::Refresh() {
   const Duration most = FromSeconds(kStraggler * ToSeconds(median_));
   estimate_ = {.late = counts.Quantile(quantile_, most),
                .straggler_share = static_cast<double>(counts.NumAbove(most)) /
-                                  static_cast<double>(counts.total()),
-               .begins_are_told = told_};
+                                  static_cast<double>(counts.total())};
 }
 
 }  // namespace parm::core

@@ -24,14 +24,12 @@ class RunTimes {
     /// Quantile of the runs that are no stragglers.
     Duration late{0};
     double straggler_share = 0;
-    /// Workers say when they begin, so a copy of which none did waits still.
-    bool begins_are_told = false;
   };
 
   explicit RunTimes(double quantile) : quantile_(quantile) {}
 
-  /// A copy's answer came, `told` if its worker had said that it began.
-  void Replied(Duration run, bool told);
+  /// A copy's answer came.
+  void Replied(Duration run) { Record(run); }
 
   /// It ended without an answer after that: it counts if that is long.
   void Ended(Duration run);
@@ -50,7 +48,6 @@ class RunTimes {
   double quantile_;
   RecentTimes times_{kWindow};
   uint32_t since_refresh_ = 0;
-  bool told_ = false;
   Duration median_{0};
   std::optional<Estimate> estimate_;
 };

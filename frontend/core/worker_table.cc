@@ -190,6 +190,7 @@ void WorkerTable::Vacate(Worker& worker) {
   worker.last_answered = Time{};
   worker.pace = {};
   worker.ewma = {};
+  worker.begins = Begins::kUnknown;
   worker.ejection = {};
 }
 

@@ -12,8 +12,8 @@
 #include "absl/types/span.h"
 #include "base/ids.h"
 #include "base/time.h"
-#include "frontend/core/core_counters.h"
 #include "frontend/core/core_options.h"
+#include "frontend/core/ejection_state.h"
 #include "frontend/core/event.h"
 #include "frontend/core/intrusive_list.h"
 #include "frontend/core/peak_ewma.h"
@@ -32,23 +32,9 @@ enum class WorkerState : uint8_t {
 struct RedundancyUnit;
 struct Worker;
 
-enum class EjectionStage : uint8_t {
-  kIn,
-  kOut,
-  kTrial,  // one task at a time
-};
-
-/// What worker_ejection.h keeps of a worker.
-struct EjectionState {
-  EjectionStage stage = EjectionStage::kIn;
-  EjectionCause cause{};
-  Time until{};   // kOut
-  int times = 0;  // ejected of late: how long it is the next time
-  uint32_t errors_in_row = 0;
-  uint32_t unreachable_in_row = 0;
-  uint32_t answers = 0;  // in this interval
-  uint32_t late = 0;     // of these
-};
+/// Whether a worker says when it begins with a task. A process always does, as
+/// ours, or never, as other people's servers.
+enum class Begins : uint8_t { kUnknown, kTold, kUntold };
 
 /// Of workers that take tasks and are not ejected.
 struct Lanes {
@@ -80,6 +66,7 @@ struct Worker {
   bool unreachable = false;
   bool freed = false;  // a slot became free; see Dispatcher::Pump
   bool serves_deployed = false;
+  Begins begins{};
   uint64_t nonce = 0;
   uint32_t fault_domain = 0;
   uint32_t lanes = 1;
@@ -99,6 +86,7 @@ struct Worker {
   IntrusiveList<Task, &Task::on_worker> tasks;
 
   bool takes_tasks() const { return state == WorkerState::kAlive && !draining; }
+  bool tells_begins() const { return begins != Begins::kUntold; }
   bool ejected() const { return ejection.stage == EjectionStage::kOut; }
 };
 

@@ -237,10 +237,10 @@ void HybridPolicy::Replicate(const Turn& turn, Batch& batch, PolicyHost& host) {
 // is lost.
 std::optional<Time> HybridPolicy::OnTimeUntil(
     const Task& task, const std::optional<RunTimes::Estimate>& runs,
-    Duration longest_wait) const {
+    Duration longest_wait, const PolicyHost& host) const {
   if (task.cancelled || !task.holds_slot) return std::nullopt;
   const bool has_begun = task.begun != Time{};
-  const bool begins_at_once = !task.queued && runs && !runs->begins_are_told;
+  const bool begins_at_once = !task.queued && !host.TellsBegins(task.worker);
   if (runs && (has_begun || begins_at_once)) {
     return (has_begun ? task.begun : task.copy.dispatched) + LateAfter(*runs);
   }
@@ -257,11 +257,12 @@ Time HybridPolicy::AllLateAt(const Turn& turn, const Batch& batch,
   };
   const Duration delay = hedge_.DelayOf(turn, batch, host);
   for (size_t i = 0; i < batch.num_copies; ++i) {
-    consider(OnTimeUntil(*batch.copies[i], host.RunsOf(batch), delay));
+    consider(OnTimeUntil(*batch.copies[i], host.RunsOf(batch), delay, host));
   }
   for (const Parity& parity : ParitiesFor(batch)) {
     if (parity.stage == ParityStage::kSent) {
-      consider(OnTimeUntil(*parity.task, host.ParityRunsOf(batch), delay));
+      consider(
+          OnTimeUntil(*parity.task, host.ParityRunsOf(batch), delay, host));
     } else if (parity.stage == ParityStage::kArrived &&
                batch.trigger > turn.now) {
       consider(batch.trigger + min_delay_);  // it is decoded at the trigger

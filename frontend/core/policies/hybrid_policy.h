@@ -63,7 +63,8 @@ class HybridPolicy final : public RedundancyPolicy {
   }
   std::optional<Time> OnTimeUntil(const Task& task,
                                   const std::optional<RunTimes::Estimate>& runs,
-                                  Duration longest_wait) const;
+                                  Duration longest_wait,
+                                  const PolicyHost& host) const;
   Time AllLateAt(const Turn& turn, const Batch& batch, PolicyHost& host) const;
   int NumHedgesFor(const Batch& batch, PolicyHost& host) const;
   void Hedge(const Turn& turn, Batch& batch, PolicyHost& host);

@@ -51,6 +51,10 @@ class PolicyHost {
   virtual const std::optional<RunTimes::Estimate>& ParityRunsOf(
       const Batch& batch) = 0;
 
+  /// Whether this worker says when it begins with a task, so that one of which
+  /// it did not waits still.
+  virtual bool TellsBegins(WorkerId worker) const = 0;
+
   /// What a task of this size takes of a worker on average; until one has
   /// ended, 1 ms a sample.
   virtual Duration MeanService(ModelId model, uint32_t samples) = 0;

@@ -9,7 +9,7 @@ namespace {
 RunTimes Fed(int count, int every, Duration slow) {
   RunTimes runs(0.95);
   for (int i = 1; i <= count; ++i) {
-    runs.Replied(every > 0 && i % every == 0 ? slow : Milliseconds(20), true);
+    runs.Replied(every > 0 && i % every == 0 ? slow : Milliseconds(20));
   }
   return runs;
 }
@@ -52,15 +52,8 @@ TEST(RunTimesTest, LostRunsBeforeAnyEstimateTellNothing) {
 TEST(RunTimesTest, StragglersThatHaveGoneAreForgotten) {
   RunTimes runs = Fed(4096, 10, Milliseconds(200));
   EXPECT_GT(runs.estimate()->straggler_share, 0.09);
-  for (int i = 0; i < 8192; ++i) runs.Replied(Milliseconds(20), true);
+  for (int i = 0; i < 8192; ++i) runs.Replied(Milliseconds(20));
   EXPECT_EQ(runs.estimate()->straggler_share, 0);
-}
-
-TEST(RunTimesTest, ItIsKnownWhetherWorkersTellBegins) {
-  RunTimes runs = Fed(64, 0, {});
-  EXPECT_TRUE(runs.estimate()->begins_are_told);
-  for (int i = 0; i < 32; ++i) runs.Replied(Milliseconds(20), false);
-  EXPECT_FALSE(runs.estimate()->begins_are_told);
 }
 
 }  // namespace

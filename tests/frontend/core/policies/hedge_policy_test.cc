@@ -219,6 +219,37 @@ TEST(HedgePolicyTest, WithdrawnCopyIsPaidForIfItMayHaveRun) {
   }
 }
 
+TEST(HedgePolicyTest, EachWorkerIsPaidForByWhatItTells) {
+  constexpr WorkerId kTells{0};
+  CoreHarness core = HedgingCore(HedgeOptionsFor(
+      2, Milliseconds(30), {.max_extra_load = 1, .min_per_second = 0}));
+  const auto arrive = [&core] {
+    core.Arrive();
+    const Sent sent = core.out.sent.back();
+    if (sent.task.worker == kTells) core.Start(sent);
+    return sent;
+  };
+  for (int i = 0; i < 40; ++i) {
+    const Sent sent = arrive();
+    core.Advance(Milliseconds(10));
+    core.Reply(sent);
+  }
+  for (const WorkerId hedged_at : {WorkerId{1}, kTells}) {
+    const Sent sent = arrive();
+    core.Advance(Milliseconds(30));
+    const Sent copy = core.out.sent.back();
+    ASSERT_EQ(copy.task.attempt, AttemptType::kHedge);
+    ASSERT_EQ(copy.task.worker, hedged_at);
+    const Duration before = core.model().hedge.extra_service;
+    core.Reply(sent);
+    core.Fail(copy, TaskStatus::kCancelled);
+    EXPECT_EQ(core.model().hedge.extra_service - before,
+              Milliseconds(hedged_at == kTells ? 0 : 10));
+    core.Reply(arrive());  // the next one goes to the other worker
+  }
+  core.ExpectEmpty();
+}
+
 TEST(HedgePolicyTest, CopiesAtOnceAreLimited) {
   CoreHarness core = HedgingCore(HedgeOptionsFor(
       3, Milliseconds(30),

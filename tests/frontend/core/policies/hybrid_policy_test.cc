@@ -181,6 +181,31 @@ TEST(HybridPolicyTest, CopyInLineIsHedgedAfterTheQuantile) {
   EXPECT_THAT(core.out.sent, SizeIs(2)) << "p95 is 50 ms and a bucket";
 }
 
+TEST(HybridPolicyTest, WorkerThatTellsNoBeginIsKnownByItself) {
+  CoreHarness core = TrainedCore(HybridOptionsFor(8, SumOfTwo()));
+  // Another process, of another kind.
+  constexpr WorkerId kTellsNone{0};
+  core.Up(0, {.parity = true, .max_in_flight = 100, .nonce = 2});
+  int tasks_there = 0;
+  for (int i = 0; i < 17; ++i) {
+    core.Arrive({.signature = 0});
+    const Sent sent = core.out.sent.back();
+    if (sent.task.worker != kTellsNone) {
+      core.Start(sent);
+    } else if (++tasks_there == 2) {
+      break;  // its first answer has told
+    }
+    core.Advance(Milliseconds(10));
+    core.Reply(sent);
+  }
+  ASSERT_EQ(tasks_there, 2);
+  const size_t sent = core.out.sent.size();
+  core.Advance(Milliseconds(9));
+  EXPECT_THAT(core.out.sent, SizeIs(sent));
+  core.Advance(Milliseconds(3));
+  EXPECT_THAT(core.out.sent, SizeIs(sent + 1)) << "it began at an idle lane";
+}
+
 TEST(HybridPolicyTest, CopyThatBeganLateIsGivenItsTime) {
   CoreHarness core = TrainedCore(HybridOptionsFor(8, SumOfTwo()));
   core.Arrive({.signature = 0});
@@ -556,6 +581,47 @@ TEST(HybridPolicyTest, StragglersThatWereWithdrawnAreCounted) {
     core.Fail(sent, TaskStatus::kCancelled);
   }
   EXPECT_GT(core.model().hedge.straggler_share, 0.05);
+}
+
+TEST(HybridPolicyTest, WithdrawnParityIsPaidForByWhatItsWorkerTells) {
+  for (const bool parity_tells : {false, true}) {
+    SCOPED_TRACE(parity_tells);
+    CoreHarness core(HybridOptionsFor(6, SumOfTwo()));
+    for (uint32_t i = 0; i < 6; ++i) {
+      core.Up(i, {.deployed = i < 4, .parity = i >= 4, .domain = i});
+      core.heard.push_back(i);
+    }
+    // Two members, whose workers tell, then their parity query.
+    const auto send_group = [&](bool starts_parity) {
+      core.out.sent.clear();
+      core.out.encodes.clear();
+      core.Arrive();
+      core.Arrive();
+      core.Start(core.out.sent.at(0));
+      core.Start(core.out.sent.at(1));
+      for (const Encode& encode : core.out.encodes) core.Encoded(encode);
+      if (starts_parity && core.out.sent.size() == 3) {
+        core.Start(core.out.sent[2]);
+      }
+      core.Advance(Milliseconds(10));
+    };
+    for (int i = 0; i < 40; ++i) {
+      send_group(parity_tells);
+      for (size_t sent = core.out.sent.size(); sent-- > 0;) {
+        core.Reply(Sent{core.out.sent[sent]});
+      }
+    }
+    send_group(/*starts_parity=*/false);
+    ASSERT_THAT(core.out.sent, SizeIs(3));
+    const Duration before = core.model().hedge.extra_service;
+    core.Reply(core.out.sent[0]);
+    core.Reply(core.out.sent[1]);
+    ASSERT_THAT(core.out.cancelled, SizeIs(1));
+    core.Fail(core.out.sent[2], TaskStatus::kCancelled);
+    EXPECT_EQ(core.model().hedge.extra_service - before,
+              Milliseconds(parity_tells ? 0 : 10));
+    core.ExpectEmpty();
+  }
 }
 
 TEST(HybridPolicyTest, ExactOnlyQueryIsHedgedWhateverParityDoes) {
