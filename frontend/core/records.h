@@ -109,6 +109,7 @@ struct Batch : SlabItem {
   uint8_t member = 0;             // position in its group
   uint8_t num_policy_timers = 0;  // that have fired; stays at 255
   bool policy_mark = false;       // the policy's own
+  bool hedge_observed = false;    // counted, where hedges are only observed
   AttemptType waiting_attempt = AttemptType::kOriginal;
   DecodeStage decode = DecodeStage::kNone;
   ArrivalMask decode_mask = 0;  // of the last decode

@@ -51,7 +51,8 @@ void HedgePolicy::TryAgain(const Turn& turn, Batch& batch,
 HedgePolicy::Verdict HedgePolicy::Hedge(const Turn& turn, Batch& batch,
                                         int most, PolicyHost& host) {
   // What failed once is not hedged too: refusals come from full queues.
-  if (batch.retried || batch.deadline <= turn.now || NumHedges(batch) >= most) {
+  if (batch.retried || batch.deadline <= turn.now || NumHedges(batch) >= most ||
+      batch.hedge_observed) {
     return Verdict::kNever;
   }
   HedgeCounters& counters = host.CountersOf(batch.model);
@@ -74,7 +75,8 @@ HedgePolicy::Verdict HedgePolicy::Hedge(const Turn& turn, Batch& batch,
     counters.extra_service += service;
     budget_.Charge(service);
     counters.delay.Record(turn.now - batch.sent);
-    return Verdict::kNever;  // another one would see that nothing is out
+    batch.hedge_observed = true;  // another one would see that nothing is out
+    return Verdict::kNever;
   }
   if (Task* const copy = host.SendCopy(turn, batch, AttemptType::kHedge,
                                        /*priority=*/0)) {

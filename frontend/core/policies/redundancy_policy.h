@@ -87,7 +87,7 @@ class PolicyHost {
 };
 
 /// The base class is a policy that adds nothing. A policy reads the batch and
-/// changes nothing of it but policy_mark.
+/// changes nothing of it but policy_mark and hedge_observed.
 /// Threads: as the core that owns it.
 class RedundancyPolicy {
  public:

@@ -532,6 +532,29 @@ TEST(HybridPolicyTest, ObservedHedgeCountsOncePerQuery) {
   }
 }
 
+TEST(HybridPolicyTest, ObservedHedgeOfADoubtfulDecodeCountsOnce) {
+  // The decode is held before the hedge would be due, or after.
+  for (const int64_t decoded_at_ms : {25, 40}) {
+    SCOPED_TRACE(decoded_at_ms);
+    CoreOptions options = HybridOptionsFor(8, SumOfTwo());
+    options.models[0].mode = PolicyMode::kObserve;
+    options.models[0].decode.min_confidence = 0.9F;
+    CoreHarness core = WarmCore(options);
+    const HedgeCounters before = core.model().hedge;
+    core.Arrive();
+    core.Arrive();
+    core.Encoded(core.out.encodes.at(0));
+    core.Reply(core.out.sent.at(1));
+    core.Reply(core.out.sent.at(2));
+    core.Advance(Milliseconds(decoded_at_ms));
+    core.Decoded(core.out.decodes.at(0), /*confidence=*/0.5F);
+    EXPECT_EQ(core.model().decodes_held, 1U);
+    core.Advance(Milliseconds(200));
+    EXPECT_EQ(core.model().hedge.observed, before.observed + 1);
+    EXPECT_EQ(core.model().hedge.delay.count(), before.delay.count() + 1);
+  }
+}
+
 TEST(HybridPolicyTest, FurtherAttemptThatWaitedIsNotHedged) {
   CoreHarness core = TrainedCore(HybridOptionsFor(2, SumOfTwo()));
   core.Arrive({.signature = 0});
