@@ -20,6 +20,8 @@ constexpr double kLanesShut = 0.25;
 constexpr double kLanesOpen = 1.0;
 // Twice what it is, for how groups are sized.
 constexpr double kCostOfCopy = 2;
+// So much of parity, beside `burst`.
+constexpr double kGroupsSavedUp = 2;
 // Lanes that stay idle beside early parity and copies, times the square root of
 // all: about half of what the number of busy ones varies by.
 constexpr double kIdleReserve = 0.5;
@@ -31,24 +33,6 @@ constexpr int kLongestGap = 4;
 constexpr int kCalmAfter = 5;
 
 int NumMembers(const RedundancyUnit& unit) { return unit.code->spec().k; }
-
-// As stated: it is measured, if ever, once workers have told.
-double LargestParityCost(const ModelOptions& model) {
-  PARM_CHECK(model.code != nullptr);
-  double largest = model.hybrid.parity_cost;
-  for (size_t i = 0; i < model.num_units() && model.hybrid.parity_cost == 0;
-       ++i) {
-    largest = std::max(largest, StatedCost(model.code_of(i)->spec()));
-  }
-  return largest;
-}
-
-// The budget must be able to save up for a parity query beside the reserve.
-ModelOptions WithRoomForParity(const ModelOptions& model) {
-  ModelOptions roomy = model;
-  roomy.hedge.budget.burst += 2 * LargestParityCost(model);
-  return roomy;
-}
 
 Duration Times(double factor, Duration span) {
   return FromSeconds(factor * ToSeconds(span));
@@ -66,13 +50,15 @@ absl::Span<const Parity> ParitiesFor(const Batch& batch) {
 HybridPolicy::HybridPolicy(const ModelOptions& model)
     : options_(model.hybrid),
       shut_extra_load_(model.hedge.budget.max_extra_load),
-      reserve_(model.hedge.budget.burst / 2),
+      burst_(model.hedge.budget.burst),
       min_delay_(model.hedge.min),
       group_timeout_(model.group_timeout),
       observe_(model.mode == PolicyMode::kObserve),
-      hedge_(WithRoomForParity(model)),
+      hedge_(model),
       gate_(model.hybrid.gate),
-      patience_(model.group_timeout) {}
+      patience_(model.group_timeout) {
+  PARM_CHECK(model.code != nullptr);
+}
 
 double HybridPolicy::CostOf(const RedundancyUnit& unit, int members) const {
   if (options_.parity_cost > 0) return options_.parity_cost;
@@ -152,10 +138,13 @@ void HybridPolicy::OnFirstDispatch(const Turn& turn, Batch& batch,
   const int k = NumMembers(unit);
   group_size_ = GroupSize(unit);
   host.CountersOf(batch.model).load = gate_.load();
-  const double opening = gate_.Opening(alone ? 1 : CostOf(unit, k) / k);
+  const double parity_cost = CostOf(unit, k);
+  const double opening = gate_.Opening(alone ? 1 : parity_cost / k);
   hedge_.budget().set_max_extra_load(
       shut_extra_load_ +
       opening * std::max(0.0, options_.max_extra_load - shut_extra_load_));
+  // It must be able to save up for a group's parity beside what hedges keep.
+  hedge_.budget().set_burst(burst_ + kGroupsSavedUp * parity_cost);
   hedge_.set_share_of_lanes(kLanesShut + opening * kLanesOpen);
   hedge_.NoteDispatch();
   Duration delay = hedge_.DelayOf(turn, batch, host);
@@ -176,7 +165,7 @@ bool HybridPolicy::MayAdd(const Extra& extra, HedgeCounters& counters,
     return false;
   }
   if (!hedge_.budget().CanSpare(extra.service,
-                                Times(reserve_, extra.one_copy))) {
+                                Times(burst_ / 2, extra.one_copy))) {
     ++counters.shed_for_budget;
     return false;
   }

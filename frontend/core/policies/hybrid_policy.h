@@ -74,7 +74,7 @@ class HybridPolicy final : public RedundancyPolicy {
   // Constant after construction.
   const HybridOptions options_;
   const double shut_extra_load_;
-  const double reserve_;      // of the budget, for hedges, in copies
+  const double burst_;        // of the budget; half of it is the hedges'
   const Duration min_delay_;  // of hedges
   const Duration group_timeout_;
   const bool observe_;

@@ -32,6 +32,8 @@ class WorkBudget {
 
   /// What first dispatches pay in from now on.
   void set_max_extra_load(double share) { options_.max_extra_load = share; }
+  /// Mean services that may be saved up from now on.
+  void set_burst(double burst) { options_.burst = burst; }
 
   /// Whether either account can pay for a copy, which takes so much on average.
   bool CanCharge(Time now, Duration service);

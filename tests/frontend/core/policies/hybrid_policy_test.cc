@@ -92,6 +92,22 @@ TEST(HybridPolicyTest, ParityCostsWhatItsUnitWasMeasuredAt) {
   }
 }
 
+TEST(HybridPolicyTest, BudgetSavesUpForWhatParityWasMeasuredAt) {
+  // Of pairs: more than a burst of 1 and twice the stated cost.
+  constexpr int kCost = 4;
+  ServedWorld world(
+      HybridOptionsFor(64, SumOfTwo()), 100, [](const Sent& sent) {
+        return Milliseconds(
+            sent.task.attempt == AttemptType::kParity ? kCost * 5 : 5);
+      });
+  world.core.Handle(UnitChosen{.model = kModel,
+                               .unit = 0,
+                               .answered_by = BundleRole::kParity,
+                               .cost = kCost});
+  world.Run(Milliseconds(3000), 1);
+  EXPECT_GT(world.NumSent(AttemptType::kParity), 100U);
+}
+
 // Tasks of the last of so many queries, one of which comes every `gap`.
 std::map<AttemptType, uint64_t> SentAtLoad(uint32_t num_workers) {
   CoreOptions options = HybridOptionsFor(num_workers, SumOfFour());
