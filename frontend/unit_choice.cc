@@ -28,6 +28,8 @@ absl::string_view NameOf(UnitReason reason) {
   switch (reason) {
     case UnitReason::kOnlyOne:
       return "the only one that is served";
+    case UnitReason::kOnlyOneBeyond:
+      return "the only one that is served, though beyond max_accuracy_drop";
     case UnitReason::kCheapest:
       return "the cheapest";
     case UnitReason::kMostAccurate:
@@ -46,7 +48,11 @@ std::optional<UnitVerdict> ChooseUnit(absl::Span<const UnitFigures> units,
   const bool any_known =
       std::any_of(units.begin(), units.end(),
                   [](const UnitFigures& unit) { return unit.known(); });
-  if (units.size() == 1) return UnitVerdict{};
+  if (units.size() == 1) {
+    const bool beyond = units[0].accuracy_drop > max_accuracy_drop;
+    return UnitVerdict{.reason = beyond ? UnitReason::kOnlyOneBeyond
+                                        : UnitReason::kOnlyOne};
+  }
   if (!any_known) return UnitVerdict{.reason = UnitReason::kFirstListed};
   const double least = LeastCost(units, max_accuracy_drop);
   const bool within = least < std::numeric_limits<double>::infinity();

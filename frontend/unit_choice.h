@@ -29,10 +29,11 @@ struct UnitFigures {
 
 enum class UnitReason : uint8_t {
   kOnlyOne,
-  kCheapest,      // within the bound on accuracy
-  kMostAccurate,  // of those that cost about as little as the cheapest
-  kLeastDrop,     // none is within the bound
-  kFirstListed,   // no figures are known
+  kOnlyOneBeyond,  // it is beyond the bound on accuracy
+  kCheapest,       // within the bound on accuracy
+  kMostAccurate,   // of those that cost about as little as the cheapest
+  kLeastDrop,      // none is within the bound
+  kFirstListed,    // no figures are known
 };
 absl::string_view NameOf(UnitReason reason);
 
@@ -48,9 +49,9 @@ inline constexpr double kAsCheap = 1.1;
 /// Of the units whose accuracy drop is at most `max_accuracy_drop` the cheapest
 /// by extra service time for each query; of those within kAsCheap of it the
 /// most accurate, then the one of the greatest cover, then of the fewest bytes.
-/// If no drop is within the bound, the least. Units with figures come before
-/// those without; what is equal is taken in the order of `units`. nullopt: none
-/// is given.
+/// If no drop is within the bound, the least: the bound refuses none. Units
+/// with figures come before those without; what is equal is taken in the order
+/// of `units`. nullopt: none is given.
 std::optional<UnitVerdict> ChooseUnit(absl::Span<const UnitFigures> units,
                                       double max_accuracy_drop);
 

@@ -162,7 +162,9 @@ void UnitChooser::Choose(ModelId model) {
   chosen.cost = of_best.cost;
   news_.push_back(chosen);
   const auto& drop = of_best.accuracy_drop;
-  spdlog::info(
+  const bool beyond = drop > configured.max_accuracy_drop;
+  spdlog::log(
+      beyond ? spdlog::level::warn : spdlog::level::info,
       "model '{}' uses {} of {}, {} (of {} units): {} queries of extra work "
       "for each query, accuracy drop {}",
       configured.name, ToString(configured.codes[best.unit]->spec()),

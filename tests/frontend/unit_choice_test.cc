@@ -28,8 +28,13 @@ TEST(ChooseUnitTest, TheOnlyUnitIsChosenWhateverItsFigures) {
   EXPECT_THAT(ChooseUnit({{UnitFigures{}}}, kMaxDrop),
               Chose(0, UnitReason::kOnlyOne));
   EXPECT_THAT(
-      ChooseUnit({{UnitFigures{.cost = 9, .accuracy_drop = 0.5}}}, kMaxDrop),
+      ChooseUnit({{UnitFigures{.cost = 9, .accuracy_drop = 0.02}}}, kMaxDrop),
       Chose(0, UnitReason::kOnlyOne));
+  for (const double cost : {0.0, 9.0}) {
+    EXPECT_THAT(ChooseUnit({{UnitFigures{.cost = cost, .accuracy_drop = 0.5}}},
+                           kMaxDrop),
+                Chose(0, UnitReason::kOnlyOneBeyond));
+  }
 }
 
 TEST(ChooseUnitTest, CheapestForEachQueryWithinTheBoundIsChosen) {

@@ -3,17 +3,21 @@
 #include "frontend/unit_chooser.h"
 
 #include <memory>
+#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "spdlog/sinks/ostream_sink.h"
+#include "spdlog/spdlog.h"
 
 namespace parm {
 namespace {
 
 using core::BundleRole;
+using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
@@ -31,6 +35,22 @@ struct Measured {
 
 class UnitChooserTest : public ::testing::Test {
  protected:
+  UnitChooserTest() {
+    auto logger = std::make_shared<spdlog::logger>(
+        "test", std::make_shared<spdlog::sinks::ostream_sink_st>(log_));
+    logger->set_pattern("%l %v");
+    former_logger_ = spdlog::default_logger();
+    spdlog::set_default_logger(std::move(logger));
+  }
+  ~UnitChooserTest() override { spdlog::set_default_logger(former_logger_); }
+
+  // What was logged since the last call.
+  std::string TakeLog() {
+    std::string text = log_.str();
+    log_.str("");
+    return text;
+  }
+
   static std::vector<CatalogModel> Models(double max_drop) {
     CatalogModel model = {
         .name = "m", .chooses_unit = true, .max_accuracy_drop = max_drop};
@@ -101,6 +121,8 @@ class UnitChooserTest : public ::testing::Test {
     return chooser_.UnitOf(kModel);
   }
 
+  std::ostringstream log_;
+  std::shared_ptr<spdlog::logger> former_logger_;
   ModelCatalog catalog_{Options()};
   UnitChooser chooser_{Models(0.02), catalog_};
 };
@@ -131,6 +153,29 @@ TEST_F(UnitChooserTest, BetterBuyIsChosenAndToldOnce) {
   EXPECT_THAT(chooser_.Update(), IsEmpty());
   Serve(3, {PackParity(kGood)});
   EXPECT_THAT(chooser_.Update(), IsEmpty()) << "nothing new";
+}
+
+TEST_F(UnitChooserTest, UnitBeyondTheBoundIsWarnedOf) {
+  Serve(0, {Deployed(), SumParity(kCheapButPoor)});
+  TakeLog();
+  EXPECT_EQ(Unit(), kSum);
+  std::string log = TakeLog();
+  EXPECT_THAT(log, HasSubstr("warning model 'm' uses sum"));
+  EXPECT_THAT(log, HasSubstr("the only one that is served, though beyond "
+                             "max_accuracy_drop"));
+  Serve(1, {PackParity({.cost = 1, .deployed = 0.92, .degraded = 0.86})});
+  EXPECT_EQ(Unit(), kPack);
+  log = TakeLog();
+  EXPECT_THAT(log, HasSubstr("warning model 'm' uses pack"));
+  EXPECT_THAT(log, HasSubstr("the most accurate, though beyond"));
+  Serve(2, {SumParity(kGood)});
+  catalog_.OnLost(WorkerId{1});
+  catalog_.OnLost(WorkerId{0});
+  Serve(0, {Deployed()});
+  EXPECT_EQ(Unit(), kSum);
+  log = TakeLog();
+  EXPECT_THAT(log, HasSubstr("info model 'm' uses sum"));
+  EXPECT_THAT(log, HasSubstr("the only one that is served ("));
 }
 
 TEST_F(UnitChooserTest, NextBestIsUsedWhileWorkersAreAway) {
