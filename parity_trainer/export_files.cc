@@ -59,8 +59,9 @@ class TritonPythonModel:
         self._output = config["output"][0]["name"]
         self._batched = config["max_batch_size"] > 0
         torch.set_num_threads(1)
-        # It would compile anew for the first batches of each size.
-        torch._C._jit_set_profiling_mode(False)
+        # It would compile anew for the first batches of each size. A torch
+        # without that switch, which is not public, serves all the same.
+        getattr(torch._C, "_jit_set_profiling_mode", lambda on: None)(False)
         self._model = torch.jit.load(os.path.join(
             args["model_repository"], args["model_version"], "model.pt"),
             map_location="cpu").eval()
@@ -95,8 +96,9 @@ class TorchScriptModel(MLModel):
 
     async def load(self) -> bool:
         torch.set_num_threads(1)
-        # It would compile anew for the first batches of each size.
-        torch._C._jit_set_profiling_mode(False)
+        # It would compile anew for the first batches of each size. A torch
+        # without that switch, which is not public, serves all the same.
+        getattr(torch._C, "_jit_set_profiling_mode", lambda on: None)(False)
         self._model = torch.jit.load(
             await get_model_uri(self._settings), map_location="cpu").eval()
 WARM_UP        return True

@@ -3,6 +3,8 @@
 #include <cstdlib>
 #include <filesystem>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
@@ -22,13 +24,17 @@ using ::testing::Not;
 
 constexpr absl::StatusCode kInvalid = absl::StatusCode::kInvalidArgument;
 
-/// Whether Python takes the file for a program, or for JSON.
-bool PythonReads(const std::string& path) {
+std::string Python() {
   const char* const python = std::getenv("PARM_PYTHON");
   PARM_CHECK(python != nullptr);
+  return python;
+}
+
+/// Whether Python takes the file for a program, or for JSON.
+bool PythonReads(const std::string& path) {
   const bool json = path.ends_with(".json");
   const std::string command =
-      absl::StrCat(python, json ? " -m json.tool " : " -m py_compile ", path,
+      absl::StrCat(Python(), json ? " -m json.tool " : " -m py_compile ", path,
                    " > /dev/null");
   return std::system(command.c_str()) == 0;
 }
@@ -83,12 +89,48 @@ TEST_F(ExportCommandTest, AnswersWithoutBatchAxisAreNotBatched) {
   EXPECT_THAT(config, Not(HasSubstr("dynamic_batching")));
 }
 
+TEST_F(ExportCommandTest, ServersLoadItWithTorchsPublicPartAlone) {
+  // As much of torch and of the servers as it takes to load a model.
+  const std::vector<std::pair<std::string, std::string>> modules = {
+      {"torch",
+       "class _C: pass\n"
+       "class jit:\n"
+       "    @staticmethod\n"
+       "    def load(path, map_location): return jit()\n"
+       "    def eval(self): return self\n"
+       "def set_num_threads(number): pass\n"},
+      {"triton_python_backend_utils", ""},
+      {"mlserver", "class MLModel: _settings = None\n"},
+      {"mlserver.codecs", "NumpyCodec = None\n"},
+      {"mlserver.types", "InferenceRequest = InferenceResponse = None\n"},
+      {"mlserver.utils", "async def get_model_uri(settings): return ''\n"}};
+  std::string program = "import sys, types\n";
+  for (const auto& [name, text] : modules) {
+    absl::StrAppend(
+        &program, "module = types.ModuleType('", name, "')\nexec(\"\"\"", text,
+        "\"\"\", module.__dict__)\nsys.modules['", name, "'] = module\n");
+  }
+  const ExportedModel model = {.name = "model",
+                               .input = {.name = "x", .shape = {-1, -1}}};
+  absl::StrAppend(
+      &program, TritonModelPy(model),
+      "TritonPythonModel().initialize({'model_repository': '',\n"
+      "    'model_version': '1', 'model_config': json.dumps({\n"
+      "    'input': [{'name': 'x'}], 'output': [{'name': 'y'}],\n"
+      "    'max_batch_size': 0})})\n",
+      MlServerModelPy(model),
+      "import asyncio\nassert asyncio.run(TorchScriptModel().load())\n");
+  const std::string path = scratch_ / "load.py";
+  WriteFile(path, program);
+  EXPECT_EQ(std::system(absl::StrCat(Python(), " ", path).c_str()), 0);
+}
+
 TEST_F(ExportCommandTest, ServersCompileBeforeTheFirstQuery) {
   ExportedModel model = {.name = "model"};
   for (const auto program : {TritonModelPy, MlServerModelPy}) {
     model.input = {
         .name = "input", .datatype = DataType::kUint8, .shape = {-1, 1, 8, 8}};
-    EXPECT_THAT(program(model), HasSubstr("_jit_set_profiling_mode(False)"));
+    EXPECT_THAT(program(model), HasSubstr("_jit_set_profiling_mode"));
     EXPECT_THAT(program(model),
                 HasSubstr("\n        self._run(torch.zeros([1, 1, 8, 8], "
                           "dtype=torch.uint8))\n"));
