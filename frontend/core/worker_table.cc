@@ -20,8 +20,9 @@ constexpr double kLeastWait = 0.01;
 // behind a slow job costs more than to pass by one that is about to end.
 constexpr double kLate = 1.2;
 constexpr double kMostDone = 0.9;
-// So many more are looked at for an idle worker in another fault domain: where
-// the group has parts in every domain, there is none.
+// So many in a row are looked at, once a lane is idle, for a worker in another
+// fault domain or with less to do: where the group has parts in every domain,
+// or no worker is without a task, there is none.
 constexpr size_t kMostLooks = 64;
 
 // Orders candidates: the least wins.
@@ -274,7 +275,9 @@ bool WorkerTable::HasSlot(const Worker& worker, bool redundant) {
       worker.outstanding > 0) {
     return false;
   }
-  // Where ordinary tasks run too, redundant ones leave half of the slots.
+  // Where ordinary tasks run too, redundant ones leave half of the slots: of
+  // the idle lanes too, as a task that runs does not yield. One alone may come,
+  // or a worker of a single slot would never take any.
   return !redundant || !worker.serves_deployed || worker.outstanding == 0 ||
          2 * (worker.outstanding_redundant + 1) <= worker.max_in_flight;
 }
@@ -391,10 +394,12 @@ Worker* WorkerTable::Pick(Bundle& bundle, const PickOptions& pick) {
       }
     } else if (best.worker == nullptr || rank < best.rank) {
       best = candidate;
-      if (rank == Rank{}) break;  // idle and apart: nobody beats it
-      const bool is_idle =
+      if (rank == Rank{}) break;  // no task, and apart: nobody beats it
+      // An idle lane, or that waits do not count: only a domain apart and less
+      // load are better.
+      const bool begins_at_once =
           !rank.same_worker && !rank.copy_in_domain && rank.wait == 0;
-      if (is_idle) num_steps = std::min(n, step + kMostLooks);
+      if (begins_at_once) num_steps = std::min(n, step + kMostLooks);
     }
   }
   if (second.worker != nullptr && second.rank < best.rank) best = second;

@@ -145,8 +145,9 @@ class WorkerTable {
   /// those with an idle lane another fault domain comes first. So keeping apart
   /// never costs a task waiting time, but for a second copy of a batch, which
   /// goes to another fault domain than the first where it can.
-  /// Beyond an idle worker only the next few are looked at for a domain apart.
-  /// Cost: O(busy workers of the bundle x size of the group).
+  /// Cost: O(workers looked at x size of the group): with power_of_two_choices
+  /// and peak_ewma all of the bundle's; else until one has no task and keeps
+  /// the group apart or, once a lane is idle, 64 in a row were no better.
   Worker* Pick(Bundle& bundle, const PickOptions& pick);
 
   /// When the task's worker began with it: as it said, or as can be told from

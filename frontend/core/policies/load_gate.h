@@ -19,7 +19,7 @@ class LoadGate {
   explicit LoadGate(const GateOptions& options) : options_(options) {}
 
   /// Whether a sample is of use: at high rates only now and then, as taking one
-  /// costs a look at every worker.
+  /// costs a search for the bundle and an exponential.
   bool WantsSample(Time now) const {
     return now - sampled_ >= options_.window / kSamplesPerWindow;
   }

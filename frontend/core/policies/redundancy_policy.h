@@ -75,10 +75,9 @@ class PolicyHost {
   virtual double BusyShare(BundleKey bundle) const = 0;
 
   /// Whether at least this many lanes that serve this bundle have no task.
-  /// Cost: O(workers looked at until so many are found).
   virtual bool HasIdleLanes(BundleKey bundle, uint64_t count) const = 0;
 
-  /// The same as it was before the batch's first copy left, just now.
+  /// BusyShare as it was before the batch's first copy left, just now.
   virtual double BusyShareBefore(const Batch& batch) const = 0;
 
   /// How near the core is to refusing queries, 0..1: of the bound on open
