@@ -32,6 +32,11 @@ constexpr bool UsesCode(PolicyKind policy) {
          policy == PolicyKind::kHybrid;
 }
 
+/// Whether it asks how long copies run; run_times.h.
+constexpr bool AsksForRuns(PolicyKind policy) {
+  return policy == PolicyKind::kHybrid;
+}
+
 enum class PolicyMode : uint8_t { kAct, kObserve };
 
 struct DecodeOptions {

@@ -270,6 +270,7 @@ bool Dispatcher::HasTaskRecord() {
 
 void Dispatcher::NoteRun(const Turn& turn, const Task& task, Outcome outcome,
                          bool is_lost) {
+  if (!AsksForRuns(state_.model_options(task.model).policy)) return;
   const Worker& worker = workers_.at(task.worker);
   if (!KnowsBegin(task, worker)) return;
   RunTimes& runs = task.attempt == AttemptType::kParity

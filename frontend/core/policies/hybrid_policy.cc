@@ -113,16 +113,13 @@ void HybridPolicy::NoteArrival(const Turn& turn, const Batch& batch,
 
 // Stragglers are told by how long copies run, which the extra work of others
 // does not change: so the gate does not follow itself.
-void HybridPolicy::NoteStragglers(const Turn& turn, const Batch& batch,
-                                  PolicyHost& host) {
-  const std::optional<RunTimes::Estimate>& runs = host.RunsOf(batch);
-  if (runs) {
-    host.CountersOf(batch.model).straggler_share = runs->straggler_share;
-    if (runs->straggler_share >= options_.gate.calm_share) {
-      calm_from_ = turn.now + kCalmAfter * options_.gate.window;
-    }
+void HybridPolicy::NoteStragglers(const Turn& turn,
+                                  const RunTimes::Estimate& runs,
+                                  HedgeCounters& counters) {
+  counters.straggler_share = runs.straggler_share;
+  if (runs.straggler_share >= options_.gate.calm_share) {
+    calm_from_ = turn.now + kCalmAfter * options_.gate.window;
   }
-  gate_.set_calm(turn.now >= calm_from_ && options_.gate.calm_share > 0);
 }
 
 void HybridPolicy::OnFirstDispatch(const Turn& turn, Batch& batch,
@@ -133,11 +130,14 @@ void HybridPolicy::OnFirstDispatch(const Turn& turn, Batch& batch,
   if (gate_.WantsSample(turn.now)) {
     gate_.Sample(turn.now, host.BusyShareBefore(batch));
   }
-  NoteStragglers(turn, batch, host);
+  HedgeCounters& counters = host.CountersOf(batch.model);
+  const std::optional<RunTimes::Estimate>& runs = host.RunsOf(batch);
+  if (runs) NoteStragglers(turn, *runs, counters);
+  gate_.set_calm(turn.now >= calm_from_ && options_.gate.calm_share > 0);
   const RedundancyUnit& unit = host.UnitOf(batch.model, batch.unit);
   const int k = NumMembers(unit);
   group_size_ = GroupSize(unit);
-  host.CountersOf(batch.model).load = gate_.load();
+  counters.load = gate_.load();
   const double parity_cost = CostOf(unit, k);
   const double opening = gate_.Opening(alone ? 1 : parity_cost / k);
   hedge_.budget().set_max_extra_load(
@@ -148,7 +148,6 @@ void HybridPolicy::OnFirstDispatch(const Turn& turn, Batch& batch,
   hedge_.set_share_of_lanes(kLanesShut + opening * kLanesOpen);
   hedge_.NoteDispatch();
   Duration delay = hedge_.DelayOf(turn, batch, host);
-  const std::optional<RunTimes::Estimate>& runs = host.RunsOf(batch);
   // At an idle lane it begins at once.
   if (runs && !batch.copies[0]->queued) {
     delay = std::min(delay, LateAfter(*runs));

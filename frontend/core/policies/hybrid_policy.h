@@ -68,7 +68,8 @@ class HybridPolicy final : public RedundancyPolicy {
   Time AllLateAt(const Turn& turn, const Batch& batch, PolicyHost& host) const;
   int NumHedgesFor(const Batch& batch, PolicyHost& host) const;
   void Hedge(const Turn& turn, Batch& batch, PolicyHost& host);
-  void NoteStragglers(const Turn& turn, const Batch& batch, PolicyHost& host);
+  void NoteStragglers(const Turn& turn, const RunTimes::Estimate& runs,
+                      HedgeCounters& counters);
   void NoteArrival(const Turn& turn, const Batch& batch, PolicyHost& host);
 
   // Constant after construction.

@@ -44,7 +44,8 @@ class PolicyHost {
   virtual std::optional<LatencyTrigger::Delays> DelaysOf(
       const Turn& turn, const Batch& batch) = 0;
 
-  /// How long copies of this batch size run at their workers.
+  /// How long copies of this batch size run at their workers; known only of
+  /// models for whose policy AsksForRuns holds.
   virtual const std::optional<RunTimes::Estimate>& RunsOf(
       const Batch& batch) = 0;
   /// The same of parity queries of its group.
