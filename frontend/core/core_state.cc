@@ -1,6 +1,8 @@
 #include "frontend/core/core_state.h"
 
 #include <algorithm>
+#include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -196,10 +198,6 @@ uint64_t Hash(const LayoutKey& key) {
   const uint64_t high = (uint64_t{Raw(key.model)} << 32) | Raw(key.deployed);
   const uint64_t low = (uint64_t{key.signature} << 32) | key.samples;
   return MixBits(high ^ MixBits(low ^ MixBits(key.unit)));
-}
-
-double StatedCost(const CodeSpec& spec) {
-  return spec.scheme == "pack" ? spec.k : spec.r;
 }
 
 CoreState::CoreState(CoreOptions core_options)

@@ -6,8 +6,6 @@
 
 #include <array>
 #include <cstdint>
-#include <memory>
-#include <optional>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -20,6 +18,7 @@
 #include "frontend/core/latency_trigger.h"
 #include "frontend/core/rare_paths.h"
 #include "frontend/core/records.h"
+#include "frontend/core/redundancy_unit.h"
 #include "frontend/core/run_times.h"
 #include "frontend/core/service_mean.h"
 #include "frontend/core/slab.h"
@@ -37,18 +36,6 @@ struct Turn {
 absl::Status ValidateOptions(const CoreOptions& options);
 
 uint64_t Hash(const LayoutKey& key);
-
-/// A code that a model's queries may come with.
-struct RedundancyUnit {
-  std::shared_ptr<const Code> code;
-  /// Members side by side: a backup may answer it, and fewer cost less.
-  bool packs = false;
-  double cost = 0;  // of a full group's parity queries, in queries
-  std::optional<BundleRole> answered_by;  // unset: any that fits
-};
-
-/// What a unit costs as long as nobody has measured it.
-double StatedCost(const CodeSpec& spec);
 
 struct CoreState {
   /// Needs: ValidateOptions(options) is OK.

@@ -7,7 +7,6 @@
 #include <utility>
 
 #include "base/status_macros.h"
-#include "frontend/core/core_state.h"
 #include "frontend/core/fixed_map.h"
 
 namespace parm::core {

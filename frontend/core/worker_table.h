@@ -18,6 +18,7 @@
 #include "frontend/core/intrusive_list.h"
 #include "frontend/core/peak_ewma.h"
 #include "frontend/core/records.h"
+#include "frontend/core/redundancy_unit.h"
 #include "frontend/core/worker_pace.h"
 
 namespace parm::core {
@@ -29,7 +30,6 @@ enum class WorkerState : uint8_t {
   kDown,    // connection lost
 };
 
-struct RedundancyUnit;
 struct Worker;
 
 /// Whether a worker says when it begins with a task. A process always does, as

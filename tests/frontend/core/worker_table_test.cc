@@ -5,7 +5,6 @@
 #include <set>
 #include <vector>
 
-#include "frontend/core/core_state.h"
 #include "gtest/gtest.h"
 
 namespace parm::core {
