@@ -109,6 +109,9 @@ class ModelCatalog {
   /// Whether the worker takes tasks: not while it drains or is silent.
   void SetTakesTasks(WorkerId worker, bool takes_tasks);
 
+  /// As configured, by ModelId.
+  const std::vector<CatalogModel>& models() const { return options_.models; }
+
   std::optional<ModelId> FindModel(absl::string_view name) const;
 
   /// The deployed bundle that new queries are fixed to: the one that most

@@ -60,21 +60,19 @@ const char* NameOf(BundleRole role) {
 
 }  // namespace
 
-UnitChooser::UnitChooser(std::vector<CatalogModel> models,
-                         const ModelCatalog& catalog)
-    : models_(std::move(models)),
-      catalog_(catalog),
-      chosen_(models_.size()),
-      told_(models_.size()) {
-  for (size_t i = 0; i < models_.size(); ++i) {
+UnitChooser::UnitChooser(const ModelCatalog& catalog)
+    : catalog_(catalog),
+      chosen_(catalog.models().size()),
+      told_(catalog.models().size()) {
+  for (size_t i = 0; i < chosen_.size(); ++i) {
     chosen_[i].model = ModelId{static_cast<uint32_t>(i)};
   }
 }
 
 std::vector<const CodeSpec*> UnitChooser::Specs() const {
   std::vector<const CodeSpec*> specs;
-  for (size_t i = 0; i < models_.size(); ++i) {
-    const auto& codes = models_[i].codes;
+  for (size_t i = 0; i < chosen_.size(); ++i) {
+    const auto& codes = catalog_.models()[i].codes;
     specs.push_back(codes.empty() ? nullptr : &codes[chosen_[i].unit]->spec());
   }
   return specs;
@@ -87,14 +85,14 @@ const std::vector<core::UnitChosen>& UnitChooser::Update() {
     return news_;
   }
   for (const core::UnitChosen& chosen : chosen_) {
-    if (models_[Raw(chosen.model)].chooses_unit) Choose(chosen.model);
+    if (catalog_.models()[Raw(chosen.model)].chooses_unit) Choose(chosen.model);
   }
   return news_;
 }
 
 std::optional<UnitFigures> UnitChooser::FiguresOf(
     ModelId model, const Candidate& candidate) const {
-  const Code& code = *models_[Raw(model)].codes[candidate.unit];
+  const Code& code = *catalog_.models()[Raw(model)].codes[candidate.unit];
   const CatalogBundle& deployed = *catalog_.Current(model);
   const bool backup = candidate.role == BundleRole::kBackup;
   if (backup && code.spec().scheme != "pack") return std::nullopt;
@@ -133,7 +131,7 @@ std::optional<UnitFigures> UnitChooser::FiguresOf(
 
 void UnitChooser::Choose(ModelId model) {
   if (catalog_.Current(model) == nullptr) return;
-  const CatalogModel& configured = models_[Raw(model)];
+  const CatalogModel& configured = catalog_.models()[Raw(model)];
   std::vector<Candidate> candidates;
   std::vector<UnitFigures> figures;
   for (size_t unit = 0; unit < configured.codes.size(); ++unit) {

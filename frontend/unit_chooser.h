@@ -20,8 +20,8 @@ namespace parm {
 /// Threads: the loop's only.
 class UnitChooser {
  public:
-  /// `catalog`, made from these models, outlives the chooser.
-  UnitChooser(std::vector<CatalogModel> models, const ModelCatalog& catalog);
+  /// Of the catalog's models; it outlives the chooser.
+  explicit UnitChooser(const ModelCatalog& catalog);
 
   /// Of new queries. The first that is listed, while none of a model's units is
   /// served; then the last that was.
@@ -45,7 +45,6 @@ class UnitChooser {
   std::optional<UnitFigures> FiguresOf(ModelId model,
                                        const Candidate& candidate) const;
 
-  const std::vector<CatalogModel> models_;
   const ModelCatalog& catalog_;
   std::vector<core::UnitChosen> chosen_;  // by ModelId
   std::vector<bool> told_;                // by ModelId

@@ -51,9 +51,8 @@ class UnitChooserTest : public ::testing::Test {
     return text;
   }
 
-  static std::vector<CatalogModel> Models(double max_drop) {
-    CatalogModel model = {
-        .name = "m", .chooses_unit = true, .max_accuracy_drop = max_drop};
+  static std::vector<CatalogModel> Models(bool chooses_unit) {
+    CatalogModel model = {.name = "m", .chooses_unit = chooses_unit};
     for (const CodeSpec& spec : {CodeSpec{.scheme = "sum", .k = 2},
                                  CodeSpec{.scheme = "weighted", .k = 4, .r = 2},
                                  CodeSpec{.scheme = "pack", .k = 2}}) {
@@ -61,8 +60,8 @@ class UnitChooserTest : public ::testing::Test {
     }
     return {std::move(model), {.name = "plain"}};
   }
-  static CatalogOptions Options() {
-    CatalogOptions options = {.models = Models(0.02)};
+  static CatalogOptions Options(bool chooses_unit = true) {
+    CatalogOptions options = {.models = Models(chooses_unit)};
     options.fault_domains.resize(4);
     options.max_in_flight.assign(4, 1);
     return options;
@@ -110,11 +109,16 @@ class UnitChooserTest : public ::testing::Test {
   }
 
   void Serve(uint32_t worker, const std::vector<wire::BundleInfo>& bundles) {
+    Serve(worker, bundles, &catalog_);
+  }
+  static void Serve(uint32_t worker,
+                    const std::vector<wire::BundleInfo>& bundles,
+                    ModelCatalog* catalog) {
     wire::Hello hello;
     hello.set_worker_id("w");
     hello.set_lanes(1);
     for (const wire::BundleInfo& info : bundles) *hello.add_bundles() = info;
-    catalog_.OnHello(WorkerId{worker}, hello);
+    catalog->OnHello(WorkerId{worker}, hello);
   }
   uint8_t Unit() {
     chooser_.Update();
@@ -124,7 +128,7 @@ class UnitChooserTest : public ::testing::Test {
   std::ostringstream log_;
   std::shared_ptr<spdlog::logger> former_logger_;
   ModelCatalog catalog_{Options()};
-  UnitChooser chooser_{Models(0.02), catalog_};
+  UnitChooser chooser_{catalog_};
 };
 
 constexpr Measured kGood = {.cost = 1, .deployed = 0.92, .degraded = 0.91};
@@ -256,10 +260,9 @@ TEST_F(UnitChooserTest, UnitsThatCannotCodeTheModelAreLeftOut) {
 }
 
 TEST_F(UnitChooserTest, ModelsOfOneCodeAreLeftAsTheyAre) {
-  CatalogOptions options = Options();
-  options.models[0].chooses_unit = false;
-  UnitChooser chooser(options.models, catalog_);
-  Serve(0, {Deployed(), PackParity(kGood)});
+  ModelCatalog catalog(Options(/*chooses_unit=*/false));
+  UnitChooser chooser(catalog);
+  Serve(0, {Deployed(), PackParity(kGood)}, &catalog);
   EXPECT_THAT(chooser.Update(), IsEmpty());
   EXPECT_EQ(chooser.UnitOf(kModel), kSum);
   ASSERT_THAT(chooser.Specs(), SizeIs(2));
