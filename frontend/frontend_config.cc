@@ -19,6 +19,9 @@
 namespace parm {
 namespace {
 
+// A server that takes longer than that to say how it is serves nobody.
+constexpr Duration kLongestCheckTimeout = Milliseconds(60'000);
+
 // `taken`: the directories of the models before.
 absl::StatusOr<CaptureOptions> ResolveCapture(const config::Capture& capture,
                                               const ConfigPath& model_path,
@@ -208,6 +211,41 @@ absl::Status ResolveHttp(const config::Http& http, const ConfigSource& source,
   return absl::OkStatus();
 }
 
+absl::Status ResolveHealth(const config::Health& health,
+                           const ConfigSource& source, FrontendOptions* out) {
+  core::CoreOptions& core = out->core;
+  core.heartbeat_timeout =
+      DurationOr(health.heartbeat_timeout(), core.heartbeat_timeout);
+  core.probe_interval =
+      DurationOr(health.probe_interval(), core.probe_interval);
+  if (core.probe_interval <= Duration{0}) {
+    return source.Error({"health", "probe_interval"},
+                        "probe_interval must be above 0");
+  }
+  if (core.heartbeat_timeout <= Duration{0}) {
+    return source.Error({"health", "heartbeat_timeout"},
+                        "heartbeat_timeout must be above 0");
+  }
+  out->oip.resolve_interval =
+      DurationOr(health.resolve_interval(), out->oip.resolve_interval);
+  if (out->oip.resolve_interval <= Duration{0}) {
+    return source.Error({"health", "resolve_interval"},
+                        "resolve_interval must be above 0");
+  }
+  out->oip.bundle_check_interval = DurationOr(health.bundle_check_interval(),
+                                              out->oip.bundle_check_interval);
+  out->oip.check_timeout = DurationOr(health.timeout(), out->oip.check_timeout);
+  if (out->oip.check_timeout <= Duration{0} ||
+      out->oip.check_timeout > kLongestCheckTimeout) {
+    return source.Error({"health", "timeout"},
+                        "timeout must be above 0 and at most 60s");
+  }
+  // Of a silent server several signs of life must have been missed.
+  out->oip.heartbeat_interval =
+      std::max(core.heartbeat_timeout / 5, Milliseconds(1));
+  return absl::OkStatus();
+}
+
 absl::Status ResolveLimits(const config::FrontendConfig& config,
                            const ConfigSource& source, FrontendOptions* out) {
   PARM_RETURN_IF_ERROR(ResolveHttp(config.http(), source, out));
@@ -237,30 +275,7 @@ absl::Status ResolveLimits(const config::FrontendConfig& config,
     return source.Error({"limits", "sequence_idle_timeout"},
                         "sequence_idle_timeout must be above 0");
   }
-  const config::Health& health = config.health();
-  core.heartbeat_timeout =
-      DurationOr(health.heartbeat_timeout(), core.heartbeat_timeout);
-  core.probe_interval =
-      DurationOr(health.probe_interval(), core.probe_interval);
-  if (core.probe_interval <= Duration{0}) {
-    return source.Error({"health", "probe_interval"},
-                        "probe_interval must be above 0");
-  }
-  if (core.heartbeat_timeout <= Duration{0}) {
-    return source.Error({"health", "heartbeat_timeout"},
-                        "heartbeat_timeout must be above 0");
-  }
-  out->oip.resolve_interval =
-      DurationOr(health.resolve_interval(), out->oip.resolve_interval);
-  if (out->oip.resolve_interval <= Duration{0}) {
-    return source.Error({"health", "resolve_interval"},
-                        "resolve_interval must be above 0");
-  }
-  out->oip.bundle_check_interval = DurationOr(health.bundle_check_interval(),
-                                              out->oip.bundle_check_interval);
-  // Of a silent server several signs of life must have been missed.
-  out->oip.heartbeat_interval =
-      std::max(core.heartbeat_timeout / 5, Milliseconds(1));
+  PARM_RETURN_IF_ERROR(ResolveHealth(config.health(), source, out));
   out->oip.keep_late = core.feedback_horizon;
   out->oip.max_reply_bytes = out->http.max_body_bytes;
   // What only the core knows: how many records its tables can number.

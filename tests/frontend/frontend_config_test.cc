@@ -484,7 +484,11 @@ INSTANTIATE_TEST_SUITE_P(
         Mistake{"heartbeat_timeout: 300ms", "heartbeat_timeout: 0s", 35,
                 "heartbeat_timeout must be above 0"},
         Mistake{"heartbeat_timeout: 300ms", "resolve_interval: 0s", 35,
-                "resolve_interval must be above 0"}));
+                "resolve_interval must be above 0"},
+        Mistake{"heartbeat_timeout: 300ms", "timeout: 0s", 35,
+                "timeout must be above 0 and at most 60s"},
+        Mistake{"heartbeat_timeout: 300ms", "timeout: 60001ms", 35,
+                "timeout must be above 0 and at most 60s"}));
 
 TEST(FrontendConfigTest, RefusesMoreQueriesThanTheCoreCanNumber) {
   const std::string yaml = absl::StrReplaceAll(

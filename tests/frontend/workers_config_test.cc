@@ -91,10 +91,12 @@ TEST(WorkersConfigTest, KeepsPlacesForServersThatComeAndGo) {
           "  - {endpoint: \"http://[::1]:8000\"}\n"
           "  - {endpoint: \"http://other:8000\"}\n"
           "models: [{name: a}]\n"
-          "health: {resolve_interval: 7s, bundle_check_interval: 0s}\n",
+          "health: {resolve_interval: 7s, bundle_check_interval: 0s,\n"
+          "         timeout: 60s}\n",
           directory / "f.yaml"));
   EXPECT_EQ(options.oip.resolve_interval, Milliseconds(7000));
   EXPECT_EQ(options.oip.bundle_check_interval, Duration{0});
+  EXPECT_EQ(options.oip.check_timeout, Milliseconds(60'000));
   ASSERT_EQ(options.oip.servers.size(), 4U);
   const OipServerOptions& of_file = options.oip.servers[1];
   EXPECT_EQ(of_file.endpoints_file, directory / "servers.txt");

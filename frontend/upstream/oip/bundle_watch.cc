@@ -11,8 +11,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr Duration kProbeTimeout = Milliseconds(2000);
-
 }  // namespace
 
 void BundleWatch::Start(Time now, std::vector<Model> models) {
@@ -39,7 +37,7 @@ void BundleWatch::Run(Time now, size_t num_tasks) {
   const Model& model = models_[at_model_];
   const absl::StatusOr<uint64_t> asked = parts_.channel->Infer(
       model.index, ProbeRequest(*model.known, at_probe_, model.input_name),
-      now + kProbeTimeout, [this, start = start_](ServerAnswer answer) {
+      now + parts_.timeout, [this, start = start_](ServerAnswer answer) {
         if (start == start_) OnAnswer(Clock::now(), answer);
       });
   if (absl::IsResourceExhausted(asked.status())) return;

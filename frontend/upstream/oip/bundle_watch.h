@@ -40,7 +40,8 @@ class BundleWatch {
   struct Parts {  // What is pointed to outlives the watch.
     ServerChannel* channel = nullptr;
     size_t max_in_flight = 1;
-    Duration interval{0};  // 0: never
+    Duration interval{0};                   // 0: never
+    Duration timeout = Milliseconds(2000);  // of a probe
     /// In [0, 1): when in its interval this server is asked first.
     double phase = 0;
     bool* anyone_asks = nullptr;

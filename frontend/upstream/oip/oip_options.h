@@ -79,6 +79,8 @@ struct OipOptions {
   Duration join_patience = Milliseconds(10'000);
   /// How often a server is asked whether it is ready.
   Duration heartbeat_interval = Milliseconds(100);
+  /// Until it must have answered a question about itself, or a probe.
+  Duration check_timeout = Milliseconds(2000);
   /// A server that is away is tried after one interval, doubling up to this.
   Duration max_backoff = Milliseconds(2000);
   Duration connect_timeout = Milliseconds(1000);

@@ -22,7 +22,6 @@ using Clock = std::chrono::steady_clock;
 
 // Readiness of single models is asked for with every so many beats.
 constexpr uint64_t kBeatsPerModelCheck = 10;
-constexpr Duration kCheckTimeout = Milliseconds(2000);
 constexpr Duration kLeastCheckGap = Milliseconds(20);
 
 // Multiples of the golden ratio lie far apart, however many there are.
@@ -54,6 +53,7 @@ OipServer::OipServer(Parts parts)
       watch_({.channel = channel_.get(),
               .max_in_flight = parts_.options.max_in_flight,
               .interval = parts_.all->bundle_check_interval,
+              .timeout = parts_.all->check_timeout,
               .phase = PhaseOf(parts_.worker),
               .anyone_asks = parts_.anyone_asks,
               .counters = &parts_.counters->bundle_checks,
@@ -194,8 +194,9 @@ void OipServer::EndCheck() {
 }
 
 void OipServer::Ask(ServerQuestion question, Then then) {
-  const absl::StatusOr<uint64_t> asked = channel_->Ask(
-      question, at_model_, Clock::now() + kCheckTimeout, Checking(then));
+  const absl::StatusOr<uint64_t> asked =
+      channel_->Ask(question, at_model_,
+                    Clock::now() + parts_.all->check_timeout, Checking(then));
   // All connections are held by tasks: that they are answered, or not, tells
   // how the server is.
   if (!asked.ok()) EndCheck();
@@ -334,7 +335,7 @@ void OipServer::AskProbe() {
       at_model_,
       ProbeRequest(*parts_.known[at_model_], at_probe_,
                    model.info.inputs(0).name()),
-      Clock::now() + kCheckTimeout, Checking(&OipServer::OnProbe));
+      Clock::now() + parts_.all->check_timeout, Checking(&OipServer::OnProbe));
   if (absl::IsResourceExhausted(asked.status())) return EndCheck();
   if (!asked.ok()) {
     FallBack(asked.status());

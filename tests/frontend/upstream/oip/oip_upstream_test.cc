@@ -16,6 +16,7 @@ namespace parm {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 
 class OipUpstreamTest : public OneServerFixture {
  protected:
@@ -304,6 +305,18 @@ TEST_F(OipUpstreamTest, IsSilentWhileTheServerIsStopped) {
   EXPECT_EQ(listener_.lost, 0);
   server_->answers_health = true;
   EXPECT_TRUE(RunUntil([&] { return listener_.heartbeats > before; }));
+}
+
+TEST_F(OipUpstreamTest, GivesUpAQuestionAfterItsOwnTimeout) {
+  options_.check_timeout = Milliseconds(10);
+  options_.keep_late = Duration{0};
+  StartAndMeet();
+  server_->answers_health = false;
+  server_->on_infer = nullptr;
+  ASSERT_THAT(Send(1, /*budget=*/Milliseconds(1900)), IsOk());
+  ASSERT_TRUE(RunUntil([&] { return Ended(ExchangeEnd::kTimedOut) > 0; }));
+  EXPECT_THAT(listener_.replies, IsEmpty()) << "long before the task";
+  EXPECT_EQ(listener_.lost, 0);
 }
 
 TEST_F(OipUpstreamTest, DrainsWhileTheServerIsNotReady) {
