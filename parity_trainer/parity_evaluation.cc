@@ -81,6 +81,9 @@ std::optional<double> ErrorOfPattern(absl::Span<const ConfidenceStep> table,
 void SetConfidence(const ErasureResult& erasures, bundle::Measured* measured) {
   const std::vector<ConfidenceStep> table =
       FitConfidence(HalfOf(erasures.decodes, /*odd=*/false));
+  // Too few samples. Other patterns judge the same ones, some several times,
+  // and so would count more decodes than they have of them.
+  if (table.empty()) return;
   SetBins(table, measured->mutable_calibration());
   const std::optional<double> error =
       CalibrationError(table, HalfOf(erasures.decodes, /*odd=*/true));
@@ -88,7 +91,6 @@ void SetConfidence(const ErasureResult& erasures, bundle::Measured* measured) {
   for (const PatternResult& result : erasures.patterns) {
     const std::vector<ConfidenceStep> steps =
         FitConfidence(HalfOf(result.decodes, /*odd=*/false));
-    if (steps.empty()) continue;
     bundle::PatternCalibration* of_pattern =
         measured->add_pattern_calibration();
     of_pattern->set_losses(static_cast<uint32_t>(result.pattern.losses));
