@@ -63,7 +63,7 @@ const char* NameOf(BundleRole role) {
 UnitChooser::UnitChooser(const ModelCatalog& catalog)
     : catalog_(catalog),
       chosen_(catalog.models().size()),
-      told_(catalog.models().size()) {
+      told_beyond_(catalog.models().size()) {
   for (size_t i = 0; i < chosen_.size(); ++i) {
     chosen_[i].model = ModelId{static_cast<uint32_t>(i)};
   }
@@ -150,17 +150,17 @@ void UnitChooser::Choose(ModelId model) {
   const Candidate& best = candidates[verdict->position];
   const UnitFigures& of_best = figures[verdict->position];
   core::UnitChosen& chosen = chosen_[Raw(model)];
-  const bool same = told_[Raw(model)] && chosen.unit == best.unit &&
+  const auto& drop = of_best.accuracy_drop;
+  const bool beyond = drop > configured.max_accuracy_drop;
+  const bool same = std::exchange(told_beyond_[Raw(model)], beyond) == beyond &&
+                    chosen.unit == best.unit &&
                     chosen.answered_by == best.role &&
                     chosen.cost == of_best.cost;
   if (same) return;
-  told_[Raw(model)] = true;
   chosen.unit = best.unit;
   chosen.answered_by = best.role;
   chosen.cost = of_best.cost;
   news_.push_back(chosen);
-  const auto& drop = of_best.accuracy_drop;
-  const bool beyond = drop > configured.max_accuracy_drop;
   spdlog::log(
       beyond ? spdlog::level::warn : spdlog::level::info,
       "model '{}' uses {} of {}, {} (of {} units): {} queries of extra work "

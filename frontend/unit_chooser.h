@@ -47,7 +47,8 @@ class UnitChooser {
 
   const ModelCatalog& catalog_;
   std::vector<core::UnitChosen> chosen_;  // by ModelId
-  std::vector<bool> told_;                // by ModelId
+  // By ModelId: whether what was told last is beyond max_accuracy_drop.
+  std::vector<std::optional<bool>> told_beyond_;
   std::vector<core::UnitChosen> news_;
   uint64_t seen_changes_ = 0;
 };

@@ -182,6 +182,15 @@ TEST_F(UnitChooserTest, UnitBeyondTheBoundIsWarnedOf) {
   EXPECT_THAT(log, HasSubstr("the only one that is served ("));
 }
 
+TEST_F(UnitChooserTest, UnitThatIsMeasuredBeyondTheBoundLaterIsWarnedOf) {
+  Serve(0, {Deployed(), SumParity(kGood)});
+  EXPECT_EQ(Unit(), kSum);
+  EXPECT_THAT(TakeLog(), HasSubstr("info model 'm' uses sum"));
+  Serve(1, {SumParity({.cost = 1, .deployed = 0.92, .degraded = 0.86})});
+  EXPECT_EQ(Unit(), kSum);
+  EXPECT_THAT(TakeLog(), HasSubstr("warning model 'm' uses sum"));
+}
+
 TEST_F(UnitChooserTest, NextBestIsUsedWhileWorkersAreAway) {
   Serve(0, {Deployed()});
   Serve(1, {SumParity(kCheapButPoor)});
