@@ -121,6 +121,25 @@ class TrainingPeersTest : public testing::Test {
     return *std::move(outputs);
   }
 
+  // A network without batch normalisation and no augmentation: the same sums in
+  // another order.
+  void ExpectTwoLearnWhatOneDoes(const std::vector<std::string>& more) const {
+    Program alone(Deployed("one", 3, more));
+    ASSERT_EQ(alone.ExitStatus(), 0) << alone.output();
+    EXPECT_THAT(alone.output(), HasSubstr(" samples/s in 1 process"));
+    const Launcher launcher;
+    Program leader(Deployed("two", 3, more), launcher.Environment(0));
+    Program follower(Deployed("two", 3, more), launcher.Environment(1));
+    ASSERT_EQ(leader.ExitStatus(), 0) << leader.output();
+    ASSERT_EQ(follower.ExitStatus(), 0) << follower.output();
+    EXPECT_THAT(leader.output(), HasSubstr(" samples/s in 2 processes"));
+    EXPECT_THAT(follower.output(), HasSubstr("rank 1 of 2: trained"));
+    EXPECT_THAT(follower.output(), Not(HasSubstr("epoch")));
+    EXPECT_THAT(ProbeOutputs("two").floats(),
+                Pointwise(FloatNear(1e-2F), ProbeOutputs("one").floats()));
+    EXPECT_FALSE(std::filesystem::exists(scratch_ / "two.checkpoint"));
+  }
+
   const ScratchDirectory scratch_;
 };
 
@@ -141,23 +160,14 @@ TEST_F(TrainingPeersTest, PartsCoverEveryExampleOnce) {
   }
 }
 
-// A network without batch normalisation and no augmentation: the same sums in
-// another order.
 TEST_F(TrainingPeersTest, TwoProcessesLearnWhatOneDoes) {
-  Program alone(Deployed("one", 3));
-  ASSERT_EQ(alone.ExitStatus(), 0) << alone.output();
-  EXPECT_THAT(alone.output(), HasSubstr(" samples/s in 1 process"));
-  const Launcher launcher;
-  Program leader(Deployed("two", 3), launcher.Environment(0));
-  Program follower(Deployed("two", 3), launcher.Environment(1));
-  ASSERT_EQ(leader.ExitStatus(), 0) << leader.output();
-  ASSERT_EQ(follower.ExitStatus(), 0) << follower.output();
-  EXPECT_THAT(leader.output(), HasSubstr(" samples/s in 2 processes"));
-  EXPECT_THAT(follower.output(), HasSubstr("rank 1 of 2: trained"));
-  EXPECT_THAT(follower.output(), Not(HasSubstr("epoch")));
-  EXPECT_THAT(ProbeOutputs("two").floats(),
-              Pointwise(FloatNear(1e-2F), ProbeOutputs("one").floats()));
-  EXPECT_FALSE(std::filesystem::exists(scratch_ / "two.checkpoint"));
+  ExpectTwoLearnWhatOneDoes({});
+}
+
+// Both turn all weights, by the same summed gradients.
+TEST_F(TrainingPeersTest, TwoProcessesWithMuonLearnWhatOneDoes) {
+  WriteFile(scratch_ / "muon.yaml", "optimizer: muon\nlearning_rate: 0.03\n");
+  ExpectTwoLearnWhatOneDoes({"--recipe", scratch_ / "muon.yaml"});
 }
 
 // With batch normalisation each process sees statistics of its own part.
