@@ -14,9 +14,10 @@ namespace parm {
 
 std::vector<at::Tensor> ParametersOf(const torch::jit::Module& network);
 
-/// The nearest matrix whose singular values all are about 1 (0.7 to 1.2), by
-/// five steps of the Newton-Schulz iteration with the coefficients of Jordan et
-/// al., "Muon", 2024. All zeros stay zeros.
+/// The nearest matrix whose singular values all are about 1 (0.7 to 1.2; less
+/// where they are below 0.0015 of the norm), by five steps of the Newton-Schulz
+/// iteration with the coefficients of Jordan et al., "Muon", 2024. All zeros
+/// stay zeros.
 /// Shape:  [rows, columns], FP32; the same.
 at::Tensor Orthogonalise(const at::Tensor& matrix);
 
