@@ -230,8 +230,8 @@ def make_table(suite, record):
         f"with a ResNet-18 after {suite.published_epochs} epochs (SOSP'19). "
         "Cost is the service time "
         "of the extra task over that of one query, bytes are those of its "
-        "query, minutes the wall time of training on one of two busy cores, "
-        "times that over the deployed model's."
+        "query, minutes the wall time of training, with that of the weights it "
+        "started from, times that over the deployed model's."
         + (" Not in this run: " + ", ".join(record["left_out"]) + "."
            if record["left_out"] else ""),
         "",

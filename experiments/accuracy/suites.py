@@ -95,8 +95,8 @@ SUITES = {
                  "parity": "fashion_parity.yaml",
                  "backup": "fashion_narrow.yaml"},
         # An epoch of parity training is one of groups: 1/k of the work of an
-        # epoch of the deployed model. None trains longer than three times what
-        # the deployed model did, but for those that go on from another one.
+        # epoch of the deployed model. Most train at most three times as long as
+        # the deployed model did; those that go on from another one longer.
         units=(
             *(Unit("pack", k, half=True, kind="half",
                    label="`pack`, the deployed model in BF16")
