@@ -4,15 +4,24 @@
 #include <cmath>
 #include <tuple>
 #include <unordered_map>
+#include <unordered_set>
 
 namespace parm {
 namespace {
 
-constexpr int64_t kLeastDecodes = 100;
-constexpr int64_t kLeastDecodesPerStep = 50;
+constexpr int64_t kLeastSamples = 100;
+constexpr int64_t kLeastSamplesPerStep = 50;
 constexpr int64_t kMaxSteps = 20;
-constexpr size_t kLeastDecodesForError = 5000;
+constexpr int64_t kLeastSamplesForError = 5000;
 constexpr int kRiskPoints = 10;
+
+/// Distinct ones. How much decodes tell depends on these: those of one sample
+/// in several groups are much alike.
+int64_t NumSamples(absl::Span<const JudgedDecode> decodes) {
+  std::unordered_set<int64_t> samples;
+  for (const JudgedDecode& decode : decodes) samples.insert(decode.sample);
+  return static_cast<int64_t>(samples.size());
+}
 
 std::vector<JudgedDecode> ByMargin(absl::Span<const JudgedDecode> decodes) {
   std::vector<JudgedDecode> sorted(decodes.begin(), decodes.end());
@@ -89,10 +98,11 @@ SplitDecodes BySiblings(absl::Span<const JudgedDecode> decodes) {
 
 std::vector<ConfidenceStep> FitConfidence(
     absl::Span<const JudgedDecode> decodes) {
+  const int64_t samples = NumSamples(decodes);
+  if (samples < kLeastSamples) return {};
   const auto count = static_cast<int64_t>(decodes.size());
-  if (count < kLeastDecodes) return {};
   const std::vector<JudgedDecode> sorted = ByMargin(decodes);
-  const int64_t steps = std::min(kMaxSteps, count / kLeastDecodesPerStep);
+  const int64_t steps = std::min(kMaxSteps, samples / kLeastSamplesPerStep);
   const auto at = [&sorted](int64_t i) {
     return sorted[static_cast<size_t>(i)].margin;
   };
@@ -137,7 +147,7 @@ void SetSiblingsAgree(std::vector<JudgedDecode>* decodes) {
 
 std::optional<double> CalibrationError(absl::Span<const ConfidenceStep> table,
                                        absl::Span<const JudgedDecode> decodes) {
-  if (table.empty() || decodes.size() < kLeastDecodesForError) {
+  if (table.empty() || NumSamples(decodes) < kLeastSamplesForError) {
     return std::nullopt;
   }
   return SurplusOf(table, decodes) / static_cast<double>(decodes.size());
@@ -184,7 +194,7 @@ std::optional<SiblingConfidence> FitSiblingConfidence(
 
 std::optional<double> SiblingCalibrationError(
     const SiblingConfidence& tables, absl::Span<const JudgedDecode> decodes) {
-  if (decodes.size() < kLeastDecodesForError) return std::nullopt;
+  if (NumSamples(decodes) < kLeastSamplesForError) return std::nullopt;
   const SplitDecodes split = BySiblings(decodes);
   return (SurplusOf(tables.agree, split.agree) +
           SurplusOf(tables.differ, split.differ)) /

@@ -16,6 +16,7 @@ namespace parm {
 /// One reconstruction of a sample whose label is known.
 struct JudgedDecode {
   int64_t group = 0;
+  int64_t sample = 0;  // may have been reconstructed several times
   int32_t label = 0;
   float margin = 0;  // greatest logit less the next
   bool right = false;
@@ -32,13 +33,14 @@ struct JudgedDecode {
 void SetSiblingsAgree(std::vector<JudgedDecode>* decodes);
 
 /// Steps of equal numbers of decodes, merged until the probability grows with
-/// the margin; the first begins at 0. Empty for fewer than 100 decodes.
+/// the margin; the first begins at 0. Empty for decodes of fewer than 100
+/// distinct samples.
 std::vector<ConfidenceStep> FitConfidence(
     absl::Span<const JudgedDecode> decodes);
 
 /// Mean distance between stated and found probability over the steps of the
-/// table, weighted by their decodes; nullopt for fewer than 5,000 decodes, of
-/// which it would be mostly noise, or an empty table.
+/// table, weighted by their decodes; nullopt for those of fewer than 5,000
+/// distinct samples, of which it would be mostly noise, or an empty table.
 std::optional<double> CalibrationError(absl::Span<const ConfidenceStep> table,
                                        absl::Span<const JudgedDecode> decodes);
 
@@ -58,8 +60,8 @@ struct SiblingConfidence {
   const std::vector<ConfidenceStep>& TableFor(const JudgedDecode& decode) const;
 };
 
-/// nullopt where siblings tell nothing: another kind of code, or fewer than 100
-/// decodes of either case.
+/// nullopt where siblings tell nothing: another kind of code, or decodes of
+/// fewer than 100 distinct samples in either case.
 std::optional<SiblingConfidence> FitSiblingConfidence(
     absl::Span<const JudgedDecode> decodes);
 

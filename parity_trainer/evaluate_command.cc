@@ -172,6 +172,7 @@ void WriteParityFigures(const ParityFigures& parity, int64_t num_classes,
   json->Key("k").Int(parity.code.k);
   json->Key("r").Int(parity.code.r);
   json->EndObject();
+  json->Key("groupings").Int(parity.erasures.groupings);
   json->Key("groups").Int(parity.erasures.groups);
   json->Key("leftover").Int(parity.erasures.leftover);
   WriteByLosses(parity.erasures, json);
@@ -267,7 +268,7 @@ std::string ToText(const Report& report, const Dataset& data) {
   absl::StrAppend(&text, DescribeSurestHalf(parity.risk));
   if (parity.erasures.leftover > 0) {
     absl::StrAppend(&text, "; the last ", parity.erasures.leftover,
-                    " samples form a group with the set's first ones");
+                    " samples form a group with members of the first one");
   }
   const double drop = report.a_a - report.OneLossAccuracy();
   if (drop > kUnsuitableDrop) {

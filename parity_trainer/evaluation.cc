@@ -10,6 +10,7 @@
 #include "absl/strings/str_format.h"
 #include "base/status_macros.h"
 #include "parity_trainer/group_encoder.h"
+#include "parity_trainer/grouping.h"
 
 namespace parm {
 namespace {
@@ -31,7 +32,7 @@ struct Sweep {
   DecodePattern pattern;
   std::vector<ArrivalMask> lost;
   DegradedAccuracy a_d;
-  int64_t right = 0;
+  std::vector<int64_t> right;  // decodes of each sample
   std::vector<JudgedDecode> decodes;
 };
 
@@ -56,7 +57,7 @@ std::vector<ArrivalMask> CoveredLosses(const Code& code,
 }
 
 /// Ascending number of losses.
-std::vector<Sweep> SweepsOf(const Code& code) {
+std::vector<Sweep> SweepsOf(const Code& code, int64_t num_samples) {
   // A multi-output answer decodes each member by itself, whatever else is lost:
   // the figures for one loss are those for any number.
   const int most_losses = code.multi_output() ? 1 : code.spec().k;
@@ -67,9 +68,11 @@ std::vector<Sweep> SweepsOf(const Code& code) {
       const DecodePattern pattern = {.losses = losses, .parities = parities};
       std::vector<ArrivalMask> lost = CoveredLosses(code, pattern);
       if (lost.empty()) continue;
-      sweeps.push_back({.pattern = pattern,
-                        .lost = std::move(lost),
-                        .a_d = {.losses = losses}});
+      sweeps.push_back(
+          {.pattern = pattern,
+           .lost = std::move(lost),
+           .a_d = {.losses = losses},
+           .right = std::vector<int64_t>(static_cast<size_t>(num_samples))});
     }
   }
   return sweeps;
@@ -77,6 +80,7 @@ std::vector<Sweep> SweepsOf(const Code& code) {
 
 /// Outputs of some groups: slots as Code::Decode takes them, batched.
 struct GroupOutputs {
+  const Grouping* grouping = nullptr;
   int64_t first_group = 0;
   int64_t count = 0;
   std::vector<HostTensor> slots;  // k members, r parities
@@ -89,11 +93,12 @@ class ErasureCounter {
       : code_(code), data_(data), deployed_logits_(deployed_logits) {}
 
   /// Member `slot` of each of the groups, slot after slot.
-  std::vector<int64_t> SlotMajor(int64_t first_group, int64_t count) const {
+  std::vector<int64_t> SlotMajor(const GroupOutputs& groups) const {
     std::vector<int64_t> samples;
     for (int64_t slot = 0; slot < code_.spec().k; ++slot) {
-      for (int64_t group = first_group; group < first_group + count; ++group) {
-        samples.push_back(Position(group, slot) % data_.test.size());
+      for (int64_t i = 0; i < groups.count; ++i) {
+        samples.push_back(
+            groups.grouping->SampleAt(groups.first_group + i, slot));
       }
     }
     return samples;
@@ -118,6 +123,22 @@ class ErasureCounter {
     return outputs;
   }
 
+  /// Fills the slots with what members and parity models answer.
+  absl::Status Answer(absl::Span<const ModelRunner* const> parity_models,
+                      DataType wire_datatype, GroupOutputs* outputs) const {
+    const std::vector<int64_t> members = SlotMajor(*outputs);
+    outputs->slots = MemberOutputs(members);
+    for (size_t parity = 0; parity < parity_models.size(); ++parity) {
+      PARM_ASSIGN_OR_RETURN(const HostTensor query,
+                            EncodeGroups(code_, static_cast<int>(parity), data_,
+                                         data_.test, members, wire_datatype));
+      PARM_ASSIGN_OR_RETURN(HostTensor answer,
+                            parity_models[parity]->Run(query));
+      outputs->slots.push_back(std::move(answer));
+    }
+    return absl::OkStatus();
+  }
+
   /// Decodes and judges what one way to lose members makes of these groups.
   absl::Status Count(const GroupOutputs& outputs, ArrivalMask lost,
                      Sweep* sweep) const {
@@ -140,14 +161,15 @@ class ErasureCounter {
       PARM_CHECK(report.used >> k == sweep->pattern.parities);
       const auto classes = static_cast<size_t>(deployed_logits_.shape[1]);
       for (int64_t row = 0; row < outputs.count; ++row) {
-        const int64_t sample = Position(outputs.first_group + row, member);
-        if (sample >= data_.test.size()) continue;
+        const int64_t group = outputs.first_group + row;
+        if (outputs.grouping->IsFiller(group, member)) continue;
         const absl::Span<const float> logits = decoded.floats().subspan(
             static_cast<size_t>(row) * classes, classes);
+        const int64_t sample = outputs.grouping->SampleAt(group, member);
         const JudgedDecode decode =
-            Judge(logits, outputs.first_group + row, sample);
+            Judge(logits, outputs.grouping->IdOf(group), sample);
         ++sweep->a_d.samples;
-        if (decode.right) ++sweep->right;
+        if (decode.right) ++sweep->right[static_cast<size_t>(sample)];
         sweep->decodes.push_back(decode);
       }
     }
@@ -163,6 +185,7 @@ class ErasureCounter {
     const int32_t exact = ArgMax(deployed_logits_.floats().subspan(
         index * logits.size(), logits.size()));
     return {.group = group,
+            .sample = sample,
             .label = label,
             .margin = MarginOf(logits),
             .right = answer == label,
@@ -170,25 +193,32 @@ class ErasureCounter {
             .agrees = answer == exact};
   }
 
-  /// Beyond the set's end for the members that fill up the last group.
-  int64_t Position(int64_t group, int64_t slot) const {
-    return group * code_.spec().k + slot;
-  }
-
   const Code& code_;
   const Dataset& data_;
   const HostTensor& deployed_logits_;
 };
 
+/// Sets what follows from the counts.
+void SetAccuracy(Sweep* sweep) {
+  const auto samples = static_cast<double>(sweep->right.size());
+  const double decodes = static_cast<double>(sweep->a_d.samples) / samples;
+  double sum = 0;  // of the samples' own accuracies, and of their squares
+  double squares = 0;
+  for (const int64_t right : sweep->right) {
+    const double accuracy = static_cast<double>(right) / decodes;
+    sum += accuracy;
+    squares += accuracy * accuracy;
+  }
+  const double mean = sum / samples;
+  sweep->a_d.accuracy = mean;
+  sweep->a_d.standard_error =
+      std::sqrt(std::max(0.0, squares / samples - mean * mean) / samples);
+}
+
 /// Adds what was counted to the figures that it belongs to.
-void AddFigures(Sweep sweep, const Code& code, const Dataset& data,
-                ErasureResult* result) {
-  DegradedAccuracy& row = sweep.a_d;
-  row.accuracy =
-      static_cast<double>(sweep.right) / static_cast<double>(row.samples);
-  row.standard_error =
-      std::sqrt(row.accuracy * (1 - row.accuracy) /
-                static_cast<double>(std::min(row.samples, data.test.size())));
+void AddFigures(Sweep sweep, const Code& code, ErasureResult* result) {
+  SetAccuracy(&sweep);
+  const DegradedAccuracy& row = sweep.a_d;
   const DecodePattern usual = UsualPattern(code.spec().r);
   if (sweep.pattern.parities == usual.parities) result->a_d.push_back(row);
   if (sweep.pattern == usual) {
@@ -254,35 +284,28 @@ absl::StatusOr<ErasureResult> EvaluateErasures(
   const int k = code.spec().k;
   PARM_CHECK(data.test.size() >= k);
   PARM_CHECK(parity_models.size() == static_cast<size_t>(code.spec().r));
-  std::vector<Sweep> sweeps = SweepsOf(code);
-  ErasureResult result{.groups = (data.test.size() + k - 1) / k,
+  std::vector<Sweep> sweeps = SweepsOf(code, data.test.size());
+  ErasureResult result{.groupings = NumGroupings(data.test.size()),
+                       .groups = (data.test.size() + k - 1) / k,
                        .leftover = data.test.size() % k};
   const ErasureCounter counter(code, data, deployed_logits);
-  for (int64_t first = 0; first < result.groups; first += kGroupsAtOnce) {
-    GroupOutputs outputs{
-        .first_group = first,
-        .count = std::min(kGroupsAtOnce, result.groups - first)};
-    const std::vector<int64_t> members =
-        counter.SlotMajor(first, outputs.count);
-    outputs.slots = counter.MemberOutputs(members);
-    for (int parity = 0; parity < code.spec().r; ++parity) {
-      PARM_ASSIGN_OR_RETURN(
-          const HostTensor query,
-          EncodeGroups(code, parity, data, data.test, members, wire_datatype));
-      PARM_ASSIGN_OR_RETURN(
-          HostTensor answer,
-          parity_models[static_cast<size_t>(parity)]->Run(query));
-      outputs.slots.push_back(std::move(answer));
-    }
-    for (Sweep& sweep : sweeps) {
-      for (const ArrivalMask lost : sweep.lost) {
-        PARM_RETURN_IF_ERROR(counter.Count(outputs, lost, &sweep));
+  for (int number = 0; number < result.groupings; ++number) {
+    const Grouping grouping(data.test.size(), k, number);
+    for (int64_t first = 0; first < result.groups; first += kGroupsAtOnce) {
+      GroupOutputs outputs{
+          .grouping = &grouping,
+          .first_group = first,
+          .count = std::min(kGroupsAtOnce, result.groups - first)};
+      PARM_RETURN_IF_ERROR(
+          counter.Answer(parity_models, wire_datatype, &outputs));
+      for (Sweep& sweep : sweeps) {
+        for (const ArrivalMask lost : sweep.lost) {
+          PARM_RETURN_IF_ERROR(counter.Count(outputs, lost, &sweep));
+        }
       }
     }
   }
-  for (Sweep& sweep : sweeps) {
-    AddFigures(std::move(sweep), code, data, &result);
-  }
+  for (Sweep& sweep : sweeps) AddFigures(std::move(sweep), code, &result);
   if (code.multi_output() && k > 1) SetSiblingsAgree(&result.decodes);
   while (code.multi_output() && !result.a_d.empty() &&
          result.a_d.back().losses < k) {

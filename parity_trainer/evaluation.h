@@ -2,7 +2,7 @@
 
 // How good answers are: of the deployed model (A_a), and of reconstructions
 // when members of coding groups are lost (A_d). Counts every erasure pattern of
-// the test set, not a sample of them.
+// the groups that it makes of the test set, not a sample of them.
 
 #include <cstdint>
 #include <string>
@@ -39,8 +39,8 @@ struct DegradedAccuracy {
   int losses = 0;       // members lost at once in a group
   double accuracy = 0;  // fraction, of the reconstructions against the labels
   int64_t samples = 0;  // reconstructions counted
-  /// Of the accuracy, from the number of distinct samples: reconstructions of
-  /// one sample in several patterns are not independent.
+  /// Of the accuracy, from how far the samples' own ones lie apart:
+  /// reconstructions of one sample are not independent.
   double standard_error = 0;
 };
 
@@ -52,13 +52,15 @@ struct PatternResult {
 };
 
 struct ErasureResult {
-  int64_t groups = 0;
+  int groupings = 0;   // ways in which the set was put into groups
+  int64_t groups = 0;  // of each
   /// Test samples in the last group when the size is no multiple of k. That
-  /// group is filled up with the first samples of the set, which are not
-  /// counted as lost in it: each sample is lost exactly once per pattern.
+  /// group is filled up with members of the first one, which are not counted as
+  /// lost in it: each sample is lost equally often.
   int64_t leftover = 0;
   std::vector<DegradedAccuracy> a_d;  // ascending number of losses
-  std::vector<JudgedDecode> decodes;  // at one loss, each sample once
+  /// At one loss, each sample once per grouping.
+  std::vector<JudgedDecode> decodes;
   /// Every other pattern: more losses, or parities missing. None where there is
   /// one parity.
   std::vector<PatternResult> patterns;
@@ -69,8 +71,8 @@ struct ErasureResult {
 std::vector<JudgedDecode> HalfOf(absl::Span<const JudgedDecode> decodes,
                                  bool odd);
 
-/// Groups of k consecutive test samples; every pattern of as many losses as
-/// the code covers with all parities there, and with each set of parities that
+/// Several groupings of the test set; every pattern of as many losses as the
+/// code covers with all parities there, and with each set of parities that
 /// suffices.
 /// Shape:  deployed_logits: [test size, classes].
 /// Needs:  data.test.size() >= k; one parity model per parity of the code.

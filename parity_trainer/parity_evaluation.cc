@@ -68,22 +68,10 @@ absl::StatusOr<Bundle> LoadParityBundle(const DeployedModel& deployed,
   return bundle;
 }
 
-/// Of a pattern with several losses a sample is judged several times, as often
-/// as there are others to be lost beside it: what `usual` has too few distinct
-/// samples for, it has too.
-std::optional<double> ErrorOfPattern(absl::Span<const ConfidenceStep> table,
-                                     absl::Span<const JudgedDecode> judged,
-                                     std::optional<double> usual) {
-  return usual ? CalibrationError(table, judged) : std::nullopt;
-}
-
 /// What half of the test set says of margins, and what the other half of that.
 void SetConfidence(const ErasureResult& erasures, bundle::Measured* measured) {
   const std::vector<ConfidenceStep> table =
       FitConfidence(HalfOf(erasures.decodes, /*odd=*/false));
-  // Too few samples. Other patterns judge the same ones, some several times,
-  // and so would count more decodes than they have of them.
-  if (table.empty()) return;
   SetBins(table, measured->mutable_calibration());
   const std::optional<double> error =
       CalibrationError(table, HalfOf(erasures.decodes, /*odd=*/true));
@@ -91,6 +79,7 @@ void SetConfidence(const ErasureResult& erasures, bundle::Measured* measured) {
   for (const PatternResult& result : erasures.patterns) {
     const std::vector<ConfidenceStep> steps =
         FitConfidence(HalfOf(result.decodes, /*odd=*/false));
+    if (steps.empty()) continue;
     bundle::PatternCalibration* of_pattern =
         measured->add_pattern_calibration();
     of_pattern->set_losses(static_cast<uint32_t>(result.pattern.losses));
@@ -99,7 +88,7 @@ void SetConfidence(const ErasureResult& erasures, bundle::Measured* measured) {
     }
     SetBins(steps, of_pattern->mutable_calibration());
     const std::optional<double> of_steps =
-        ErrorOfPattern(steps, HalfOf(result.decodes, /*odd=*/true), error);
+        CalibrationError(steps, HalfOf(result.decodes, /*odd=*/true));
     if (of_steps) of_pattern->set_calibration_error(*of_steps);
   }
 }
@@ -118,13 +107,13 @@ std::vector<ConfidenceStep> TableOfPattern(const ParityModel& parity,
   return {};
 }
 
-PatternFigures FiguresOf(const PatternResult& result, const ParityModel& parity,
-                         std::optional<double> usual_error) {
+PatternFigures FiguresOf(const PatternResult& result,
+                         const ParityModel& parity) {
   PatternFigures figures = {.pattern = result.pattern, .a_d = result.a_d};
   const std::vector<JudgedDecode> judged = HalfOf(result.decodes, /*odd=*/true);
   const std::vector<ConfidenceStep> table =
       TableOfPattern(parity, result.pattern);
-  figures.calibration_error = ErrorOfPattern(table, judged, usual_error);
+  figures.calibration_error = CalibrationError(table, judged);
   figures.reliability = Reliability(table, judged);
   return figures;
 }
@@ -270,8 +259,7 @@ absl::StatusOr<ParityFigures> EvaluateParity(
   figures.risk = RiskCoverage(judged);
   figures.reliability = Reliability(table, judged);
   for (const PatternResult& result : figures.erasures.patterns) {
-    figures.patterns.push_back(
-        FiguresOf(result, parity, figures.calibration_error));
+    figures.patterns.push_back(FiguresOf(result, parity));
   }
   const std::optional<SiblingConfidence> siblings =
       FitSiblingConfidence(HalfOf(figures.erasures.decodes, /*odd=*/false));

@@ -224,9 +224,9 @@ def make_table(suite, record):
         f"Commit {record['commit']}, {record['machine']}, one thread.",
         "",
         "One loss per group. `tile`, `stack` and `pack` decode any number of "
-        "losses with the same accuracy, `weighted` r, the others one. A_d and "
-        "its standard error in percent, the mean of the seeds where there are "
-        "several; drop is A_a - A_d in points, beside that of ParM's sum code "
+        "losses with the same accuracy, `weighted` r, the others one. A_d, the "
+        "mean over several groupings of the test set, and its standard error "
+        "in percent, the mean of the seeds where there are several; drop is A_a - A_d in points, beside that of ParM's sum code "
         f"with a ResNet-18 after {suite.published_epochs} epochs (SOSP'19). "
         "Cost is the service time "
         "of the extra task over that of one query, bytes are those of its "

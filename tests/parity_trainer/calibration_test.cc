@@ -27,6 +27,7 @@ std::vector<JudgedDecode> Draw(int64_t count, uint64_t seed) {
   for (int64_t i = 0; i < count; ++i) {
     const double margin = 4 * uniform();
     decodes.push_back({.group = i,
+                       .sample = i,
                        .margin = static_cast<float>(margin),
                        .right = uniform() < Truth(margin),
                        .deployed_right = uniform() < 0.95});
@@ -68,7 +69,7 @@ TEST(CalibrationTest, ErrorIsSmallOnFreshDecodesOfThatWorld) {
   EXPECT_NEAR(*CalibrationError(boastful, Draw(10000, 2)), 0.2, 0.03);
 }
 
-TEST(CalibrationTest, FewDecodesGiveNoFigure) {
+TEST(CalibrationTest, FewSamplesGiveNoFigure) {
   EXPECT_THAT(FitConfidence(Draw(99, 1)), IsEmpty());
   const std::vector<ConfidenceStep> table = FitConfidence(Draw(100, 1));
   EXPECT_FALSE(table.empty());
@@ -77,9 +78,28 @@ TEST(CalibrationTest, FewDecodesGiveNoFigure) {
   EXPECT_THAT(RiskCoverage(Draw(9, 1)), IsEmpty());
 }
 
+TEST(CalibrationTest, DecodesOfOneSampleTellLittleMoreThanOne) {
+  // Eight groups each.
+  std::vector<JudgedDecode> decodes = Draw(8 * 99, 1);
+  for (JudgedDecode& decode : decodes) decode.sample /= 8;
+  EXPECT_THAT(FitConfidence(decodes), IsEmpty());
+  decodes = Draw(8 * 150, 1);
+  for (JudgedDecode& decode : decodes) decode.sample /= 8;
+  const std::vector<ConfidenceStep> table = FitConfidence(decodes);
+  ASSERT_FALSE(table.empty());
+  EXPECT_LE(table.size(), 3U);  // one for fifty samples
+  decodes = Draw(8 * 4999, 2);
+  for (JudgedDecode& decode : decodes) decode.sample /= 8;
+  EXPECT_EQ(CalibrationError(table, decodes), std::nullopt);
+  decodes = Draw(8 * 5000, 2);
+  for (JudgedDecode& decode : decodes) decode.sample /= 8;
+  EXPECT_TRUE(CalibrationError(table, decodes).has_value());
+}
+
 TEST(CalibrationTest, EqualMarginsShareOneStep) {
   std::vector<JudgedDecode> decodes(1000);
   for (size_t i = 0; i < decodes.size(); ++i) {
+    decodes[i].sample = static_cast<int64_t>(i);
     decodes[i].margin = 1;
     decodes[i].right = i % 4 != 0;
   }
@@ -150,7 +170,7 @@ TEST(CalibrationTest, SiblingsThatDifferLowerTheTrust) {
   EXPECT_EQ(with[9].accuracy, alone[9].accuracy);
 }
 
-TEST(CalibrationTest, FewDecodesOrNoSiblingsTellNothing) {
+TEST(CalibrationTest, FewSamplesOrNoSiblingsTellNothing) {
   EXPECT_EQ(FitSiblingConfidence(Draw(20000, 1)), std::nullopt);
   std::vector<JudgedDecode> decodes = Draw(20000, 1);
   for (JudgedDecode& decode : decodes) decode.siblings_agree = true;

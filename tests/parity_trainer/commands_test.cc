@@ -62,7 +62,7 @@ TEST_F(CommandsTest, BundlesCarryWhatAFrontendNeeds) {
   EXPECT_EQ(parity.manifest.lineage().code().k(), 2U);
   EXPECT_EQ(parity.manifest.training().init(), "deployed");
   ASSERT_EQ(parity.manifest.measured().a_d_size(), 1);
-  EXPECT_EQ(parity.manifest.measured().a_d(0).samples(), 41);
+  EXPECT_EQ(parity.manifest.measured().a_d(0).samples(), 8 * 41);
   EXPECT_GT(parity.manifest.measured().relative_cost(), 0);
   for (const Bundle* bundle : {&deployed, &parity}) {
     EXPECT_THAT(ReadFile(bundle->directory + "/training.jsonl"),
@@ -83,8 +83,8 @@ TEST_F(CommandsTest, EvaluateRepeatsTheBundlesFigures) {
   EXPECT_THAT(json, HasSubstr(absl::StrCat("\"a_a\":",
                                            parity.manifest.measured().a_a())));
   EXPECT_THAT(json, HasSubstr("\"a_d\":{\"1\":"));
-  EXPECT_THAT(json, HasSubstr("\"groups\":21,\"leftover\":1"));
-  EXPECT_THAT(json, HasSubstr("\"reconstructions\":{\"1\":41}"));
+  EXPECT_THAT(json, HasSubstr("\"groupings\":8,\"groups\":21,\"leftover\":1"));
+  EXPECT_THAT(json, HasSubstr("\"reconstructions\":{\"1\":328}"));
   PARM_ASSERT_OK_AND_ASSIGN(const HostTensor logits,
                             ReadNpy(evaluate_.logits_file, 1 << 20));
   EXPECT_EQ(logits.datatype, DataType::kFp32);
@@ -98,7 +98,7 @@ TEST_F(CommandsTest, ReportTellsHowFarToTrustTheFigures) {
   ASSERT_THAT(RunEvaluateCommand(evaluate_), IsOk());
   const std::string json = ReadFile(evaluate_.json_file);
   EXPECT_THAT(json, HasSubstr("\"a_d_se\":{\"1\":"));
-  EXPECT_THAT(json, HasSubstr("\"per_class\":[{\"samples\":11,\"a_a\":"));
+  EXPECT_THAT(json, HasSubstr("\"per_class\":[{\"samples\":88,\"a_a\":"));
   // What a row of the accuracy tables needs.
   EXPECT_THAT(json, HasSubstr("\"relative_cost\":"));
   EXPECT_THAT(json, HasSubstr("\"bytes\":512,\"arch\":\"mlp\",\"seed\":1,"));
@@ -130,7 +130,7 @@ TEST_F(CommandsTest, BundleCarriesAConfidenceTable) {
   for (const bundle::CalibrationBin& bin : measured.calibration()) {
     samples += bin.samples();
   }
-  EXPECT_EQ(samples, 200);
+  EXPECT_EQ(samples, 8 * 200);
   EXPECT_EQ(measured.pattern_calibration_size(), 0);
   EXPECT_FALSE(measured.has_calibration_error());
   EXPECT_GE(measured.a_d(0).standard_error(), 0);
@@ -340,7 +340,7 @@ TEST_F(CommandsTest, QueriesWithoutLabelsTrainAParity) {
   EXPECT_EQ(measured.a_a(), 1);
   ASSERT_EQ(measured.a_d_size(), 1);
   // Far more often than by chance, one in four.
-  EXPECT_GT(measured.a_d(0).accuracy(), 0.5);
+  EXPECT_GT(measured.a_d(0).accuracy(), 0.4);
 
   ASSERT_THAT(RunEvaluateCommand(evaluate_), IsOk());
   EXPECT_THAT(ReadFile(evaluate_.json_file),
@@ -368,10 +368,10 @@ TEST_F(CommandsTest, WeightedTrainsOneBundleForEachParity) {
 
   ASSERT_THAT(RunEvaluateCommand(evaluate_), IsOk());
   const std::string json = ReadFile(evaluate_.json_file);
-  EXPECT_THAT(json, HasSubstr("\"reconstructions\":{\"1\":41,\"2\":41}"));
+  EXPECT_THAT(json, HasSubstr("\"reconstructions\":{\"1\":328,\"2\":328}"));
   EXPECT_THAT(
       json, HasSubstr("\"patterns\":[{\"losses\":1,\"parities\":[0],\"a_d\":"));
-  EXPECT_THAT(json, HasSubstr("\"reconstructions\":41,\"ece\":null,"
+  EXPECT_THAT(json, HasSubstr("\"reconstructions\":328,\"ece\":null,"
                               "\"stated\":null,\"found\":null},"
                               "{\"losses\":1,\"parities\":[1],"));
   EXPECT_THAT(json, HasSubstr("{\"losses\":2,\"parities\":[0,1],"));

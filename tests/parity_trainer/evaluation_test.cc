@@ -2,7 +2,9 @@
 
 #include <bit>
 #include <cmath>
+#include <map>
 #include <random>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -16,6 +18,9 @@
 namespace parm {
 namespace {
 
+using ::testing::_;
+using ::testing::Each;
+using ::testing::Pair;
 using ::testing::SizeIs;
 
 constexpr uint64_t kSeed = 11;
@@ -85,8 +90,9 @@ TEST(EvaluationTest, IdealParityIsAsGoodAsTheDeployedModel) {
                            setting.data, DataType::kFp32, setting.logits));
       ASSERT_THAT(result.a_d, SizeIs(1));
       EXPECT_EQ(result.a_d[0].losses, 1);
-      // Each sample is lost exactly once.
-      EXPECT_EQ(result.a_d[0].samples, count);
+      // Each sample is lost exactly once in each grouping.
+      EXPECT_EQ(result.groupings, 8);
+      EXPECT_EQ(result.a_d[0].samples, 8 * count);
       EXPECT_EQ(result.groups, (count + k - 1) / k);
       EXPECT_EQ(result.leftover, count % k);
       const double a_a = Accuracy(setting.logits, setting.data.test.labels);
@@ -97,7 +103,7 @@ TEST(EvaluationTest, IdealParityIsAsGoodAsTheDeployedModel) {
   }
 }
 
-TEST(EvaluationTest, EverySampleIsJudgedOnceAtOneLoss) {
+TEST(EvaluationTest, EverySampleIsJudgedOncePerGroupingAtOneLoss) {
   const Setting setting = MakeSetting(41, DataType::kFp32);
   for (const char* const scheme : {"sum", "pack"}) {
     SCOPED_TRACE(scheme);
@@ -106,20 +112,73 @@ TEST(EvaluationTest, EverySampleIsJudgedOnceAtOneLoss) {
         const ErasureResult result,
         EvaluateErasures(*code, {&setting.deployed}, setting.data,
                          DataType::kFp32, setting.logits));
-    ASSERT_THAT(result.decodes, SizeIs(41));
+    ASSERT_THAT(result.decodes, SizeIs(8 * 41));
     double right = 0;
+    std::map<int64_t, int> judged;
     for (const JudgedDecode& decode : result.decodes) {
       right += decode.right ? 1 : 0;
+      ++judged[decode.sample];
       EXPECT_GE(decode.margin, 0);
     }
-    EXPECT_DOUBLE_EQ(right / 41, result.a_d[0].accuracy);
+    EXPECT_THAT(judged, SizeIs(41));
+    EXPECT_THAT(judged, Each(Pair(_, 8)));
+    EXPECT_DOUBLE_EQ(right / (8 * 41), result.a_d[0].accuracy);
     // Groups of three: 14, of which the last holds two samples.
-    EXPECT_THAT(HalfOf(result.decodes, /*odd=*/false), SizeIs(21));
-    EXPECT_THAT(HalfOf(result.decodes, /*odd=*/true), SizeIs(20));
+    EXPECT_THAT(HalfOf(result.decodes, /*odd=*/false), SizeIs(8 * 21));
+    EXPECT_THAT(HalfOf(result.decodes, /*odd=*/true), SizeIs(8 * 20));
+    // A sample is right in all of its groups or in none.
     const double a_d = result.a_d[0].accuracy;
-    EXPECT_DOUBLE_EQ(result.a_d[0].standard_error,
-                     std::sqrt(a_d * (1 - a_d) / 41));
+    EXPECT_NEAR(result.a_d[0].standard_error, std::sqrt(a_d * (1 - a_d) / 41),
+                1e-12);
   }
+}
+
+TEST(EvaluationTest, HalvesOfTheDecodesShareNoSample) {
+  const Setting setting = MakeSetting(101, DataType::kFp32);
+  PARM_ASSERT_OK_AND_ASSIGN(
+      const ErasureResult result,
+      EvaluateErasures(*MakeCode("sum", 4), {&setting.deployed}, setting.data,
+                       DataType::kFp32, setting.logits));
+  std::set<int64_t> even;
+  for (const JudgedDecode& decode : HalfOf(result.decodes, /*odd=*/false)) {
+    even.insert(decode.sample);
+  }
+  for (const JudgedDecode& decode : HalfOf(result.decodes, /*odd=*/true)) {
+    EXPECT_FALSE(even.contains(decode.sample)) << decode.sample;
+  }
+}
+
+TEST(EvaluationTest, AccuracyIsTheMeanOverGroupings) {
+  // Noise that depends on all members: whether a sample is right is chance in
+  // each of its groups.
+  const Setting setting = MakeSetting(60, DataType::kFp32, KnowingWeights());
+  PARM_ASSERT_OK_AND_ASSIGN(
+      const ModelRunner parity,
+      ModelRunner::Create(ModelBytes(
+          "return torch.sin(torch.flatten(torch.to(x, 6), 1)[:, :4] * 1000.0) "
+          "* 1e6")));
+  PARM_ASSERT_OK_AND_ASSIGN(
+      const ErasureResult result,
+      EvaluateErasures(*MakeCode("sum", 2), {&parity}, setting.data,
+                       DataType::kFp32, setting.logits));
+  std::map<int64_t, int> right;  // by sample
+  for (const JudgedDecode& decode : result.decodes) {
+    right[decode.sample] += decode.right ? 1 : 0;
+  }
+  double sum = 0;
+  int64_t between = 0;  // samples that are right in some groups alone
+  for (const auto& [sample, count] : right) {
+    sum += count / 8.0;
+    if (count > 0 && count < 8) ++between;
+  }
+  EXPECT_GT(between, 0);
+  const double a_d = sum / 60;
+  EXPECT_DOUBLE_EQ(result.a_d[0].accuracy, a_d);
+  double squares = 0;
+  for (const auto& [sample, count] : right) {
+    squares += std::pow(count / 8.0 - a_d, 2);
+  }
+  EXPECT_NEAR(result.a_d[0].standard_error, std::sqrt(squares) / 60, 1e-12);
 }
 
 TEST(EvaluationTest, RoundedMeanIsNearlyAsGood) {
@@ -162,7 +221,7 @@ TEST(EvaluationTest, PackOfTheDeployedModelIsExactForAnyLoss) {
   for (int losses = 1; losses <= 3; ++losses) {
     const DegradedAccuracy& row = result.a_d[static_cast<size_t>(losses) - 1];
     EXPECT_EQ(row.losses, losses);
-    EXPECT_EQ(row.samples, 1001);
+    EXPECT_EQ(row.samples, 8 * 1001);
     EXPECT_EQ(row.accuracy, Accuracy(setting.logits, setting.data.test.labels));
   }
 }
@@ -177,7 +236,7 @@ TEST(EvaluationTest, EveryPatternOfParitiesThatSufficesIsJudged) {
       EvaluateErasures(*code, {deployed, deployed, deployed}, setting.data,
                        DataType::kFp32, setting.logits));
   ASSERT_THAT(result.a_d, SizeIs(3));
-  EXPECT_THAT(result.decodes, SizeIs(1001));
+  EXPECT_THAT(result.decodes, SizeIs(8 * 1001));
   // One loss: six sets of parities beside all; two: four; three: all.
   ASSERT_THAT(result.patterns, SizeIs(11));
   const double a_a = Accuracy(setting.logits, setting.data.test.labels);
@@ -189,7 +248,7 @@ TEST(EvaluationTest, EveryPatternOfParitiesThatSufficesIsJudged) {
     EXPECT_FALSE(pattern.pattern == UsualPattern(3));
     EXPECT_EQ(pattern.a_d.losses, pattern.pattern.losses);
     EXPECT_EQ(pattern.a_d.samples,
-              1001 * times_lost[pattern.pattern.losses - 1]);
+              8 * 1001 * times_lost[pattern.pattern.losses - 1]);
     EXPECT_EQ(static_cast<int64_t>(pattern.decodes.size()),
               pattern.a_d.samples);
     // A linear model is its own parity model, but for rounding.

@@ -101,7 +101,7 @@ TEST_F(ParityEvaluationTest, TablesOfPatternsTellThemApart) {
   for (const auto& pattern : measured.pattern_calibration()) {
     int64_t samples = 0;
     for (const auto& bin : pattern.calibration()) samples += bin.samples();
-    EXPECT_EQ(samples, 200);  // the even groups
+    EXPECT_EQ(samples, 8 * 200);  // the even groups
     EXPECT_FALSE(pattern.has_calibration_error());
   }
 }
@@ -161,7 +161,7 @@ TEST_F(ParityEvaluationTest, BundlesOfOneTableLeavePatternsWithoutAnError) {
   const ParityFigures figures = Evaluate(measured);
   ASSERT_THAT(figures.patterns, SizeIs(3));
   for (const PatternFigures& pattern : figures.patterns) {
-    EXPECT_EQ(pattern.a_d.samples, 400);
+    EXPECT_EQ(pattern.a_d.samples, 8 * 400);
     EXPECT_EQ(pattern.calibration_error, std::nullopt);
     EXPECT_TRUE(pattern.reliability.empty());
   }
