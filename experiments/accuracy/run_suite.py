@@ -107,9 +107,8 @@ class Runner:
         model = []
         if unit.epochs:
             backup = unit.backup(seed)
-            arch = ["--arch", unit.backup_arch] if unit.backup_arch else []
             jobs.append(self._training(
-                "backup", backup, *deployed, *arch,
+                "backup", backup, *deployed,
                 "--work-fraction", str(unit.work_fraction),
                 recipe=unit.recipe or self._suite.recipes["backup"],
                 epochs=unit.epochs, seed=seed, needs=("deployed",)))
