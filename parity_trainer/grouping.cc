@@ -9,7 +9,7 @@
 namespace parm {
 namespace {
 
-// Groups that share no sample in most groupings: more tell little that is new.
+// Leave a third of what one grouping's luck moves.
 constexpr int64_t kMaxGroupings = 8;
 constexpr int64_t kEnoughReconstructions = 80'000;
 constexpr uint64_t kSeed = 1;
