@@ -111,8 +111,8 @@ SUITES = {
             Unit("sum", 3, 40, recipe="fashion_more_sum.yaml", arch="cnn7",
                  half=True, kind="longest-sum", start="more-sum3",
                  label="`sum`, a `cnn7` in BF16, 128 + 40 epochs"),
-            # Most of the loss is noise while the rate is high: a lower one makes
-            # more of many epochs, though not of few.
+            # Most of the loss is noise while the rate is high: a lower one
+            # makes more of many epochs, though not of few.
             Unit("sum", 4, 240, recipe="fashion_slow_sum.yaml", arch="cnn7",
                  half=True, kind="slow-sum", start="longest-sum3",
                  label="`sum`, a `cnn7` in BF16, 240 epochs from k = 3"),
