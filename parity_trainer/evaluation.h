@@ -40,7 +40,8 @@ struct DegradedAccuracy {
   double accuracy = 0;  // fraction, of the reconstructions against the labels
   int64_t samples = 0;  // reconstructions counted
   /// Of the accuracy, from how far the samples' own ones lie apart:
-  /// reconstructions of one sample are not independent.
+  /// reconstructions of one sample are not independent. Too small where members
+  /// share one answer (sums), as it takes samples to be independent.
   double standard_error = 0;
 };
 
