@@ -63,6 +63,11 @@ class Code {
   /// for no sibling.
   virtual bool multi_output() const = 0;
 
+  /// Whether a parity query mixes its members, so that how well one is rebuilt
+  /// depends on the others; if not, each has its own place on the batch axis
+  /// and is answered by itself.
+  virtual bool mixes_members() const = 0;
+
   /// Whether a group of fewer than k members can be encoded and decoded; else
   /// it is left unprotected.
   virtual bool supports_short_groups() const = 0;

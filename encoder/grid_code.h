@@ -27,6 +27,7 @@ class GridCode final : public Code {
       : Code(code_spec), grid_(code_spec.k), decoder_(std::move(decoder)) {}
 
   bool multi_output() const override { return Decoder::kMultiOutput; }
+  bool mixes_members() const override { return true; }
   bool supports_short_groups() const override { return true; }
 
   absl::StatusOr<TensorSpec> ParityQuerySpec(const TensorSpec& member,

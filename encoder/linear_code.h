@@ -46,6 +46,7 @@ class LinearCode final : public Code {
   LinearCode(CodeSpec spec, const Matrix& coefficients);
 
   bool multi_output() const override { return false; }
+  bool mixes_members() const override { return true; }
   bool supports_short_groups() const override { return true; }
   absl::StatusOr<TensorSpec> ParityQuerySpec(const TensorSpec& member,
                                              int num_members) const override;

@@ -29,6 +29,7 @@ class PackCode final : public Code {
       : Code(code_spec), decoder_(code_spec.k, SliceLayout::kOnBatch) {}
 
   bool multi_output() const override { return true; }
+  bool mixes_members() const override { return false; }
   bool supports_short_groups() const override { return true; }
 
   absl::StatusOr<TensorSpec> ParityQuerySpec(const TensorSpec& member,

@@ -30,6 +30,7 @@ class StackCode final : public Code {
       : Code(code_spec), decoder_(code_spec.k, SliceLayout::kOwnAxis) {}
 
   bool multi_output() const override { return true; }
+  bool mixes_members() const override { return true; }
   bool supports_short_groups() const override { return true; }
 
   absl::StatusOr<TensorSpec> ParityQuerySpec(const TensorSpec& member,

@@ -98,6 +98,13 @@ TEST_P(CodeContractTest, ParityQuerySpecTakesVariableDimensions) {
   EXPECT_EQ(query.shape.at(0), -1);
 }
 
+TEST_P(CodeContractTest, MembersThatAreNotMixedAreABatch) {
+  PARM_ASSERT_OK_AND_ASSIGN(
+      const TensorSpec query,
+      code_->ParityQuerySpec({"image", DataType::kFp32, MemberShape(2)}, k()));
+  EXPECT_EQ(query.shape.at(0), code_->mixes_members() ? 2 : 2 * k());
+}
+
 TEST_P(CodeContractTest, ParityOutputSpecIsWhatTheModelAnswers) {
   for (int64_t batch : kBatches) {
     const CodedGroup group = MakeGroup(reference_->datatypes[0], k(), batch);
