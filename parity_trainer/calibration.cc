@@ -59,7 +59,7 @@ double SurplusOf(absl::Span<const ConfidenceStep> table,
 
 /// Of decodes in the order of growing trust.
 std::vector<RiskPoint> RiskInOrder(absl::Span<const JudgedDecode> sorted) {
-  if (sorted.size() < kRiskPoints) return {};
+  if (NumSamples(sorted) < kRiskPoints) return {};
   std::vector<RiskPoint> points;
   int64_t right = 0;
   int64_t deployed_right = 0;

@@ -87,7 +87,8 @@ std::vector<ReliabilityPoint> Reliability(
     absl::Span<const ConfidenceStep> table,
     absl::Span<const JudgedDecode> decodes);
 
-/// At coverages 0.1, 0.2 .. 1. Empty for fewer than 10 decodes.
+/// At coverages 0.1, 0.2 .. 1. Empty for decodes of fewer than 10 distinct
+/// samples.
 std::vector<RiskPoint> RiskCoverage(absl::Span<const JudgedDecode> decodes);
 
 }  // namespace parm

@@ -16,6 +16,7 @@ namespace parm {
 namespace {
 
 constexpr int64_t kGroupsAtOnce = 250;
+constexpr double kGreatestDeviation = 0.5;  // of what lies between 0 and 1
 
 int32_t ArgMax(absl::Span<const float> logits) {
   return static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) -
@@ -26,13 +27,18 @@ bool IsRight(absl::Span<const float> logits, int32_t label) {
   return ArgMax(logits) == label;
 }
 
+struct BlockCount {
+  int64_t decodes = 0;
+  int64_t right = 0;
+};
+
 /// One pattern of decodes, each way that members can be lost in it, and what
 /// was counted.
 struct Sweep {
   DecodePattern pattern;
   std::vector<ArrivalMask> lost;
   DegradedAccuracy a_d;
-  std::vector<int64_t> right;  // decodes of each sample
+  std::vector<BlockCount> blocks;  // as Grouping makes them
   std::vector<JudgedDecode> decodes;
 };
 
@@ -57,7 +63,7 @@ std::vector<ArrivalMask> CoveredLosses(const Code& code,
 }
 
 /// Ascending number of losses.
-std::vector<Sweep> SweepsOf(const Code& code, int64_t num_samples) {
+std::vector<Sweep> SweepsOf(const Code& code, int64_t num_blocks) {
   // A multi-output answer decodes each member by itself, whatever else is lost:
   // the figures for one loss are those for any number.
   const int most_losses = code.multi_output() ? 1 : code.spec().k;
@@ -72,7 +78,7 @@ std::vector<Sweep> SweepsOf(const Code& code, int64_t num_samples) {
           {.pattern = pattern,
            .lost = std::move(lost),
            .a_d = {.losses = losses},
-           .right = std::vector<int64_t>(static_cast<size_t>(num_samples))});
+           .blocks = std::vector<BlockCount>(static_cast<size_t>(num_blocks))});
     }
   }
   return sweeps;
@@ -168,8 +174,11 @@ class ErasureCounter {
         const int64_t sample = outputs.grouping->SampleAt(group, member);
         const JudgedDecode decode =
             Judge(logits, outputs.grouping->IdOf(group), sample);
-        ++sweep->a_d.samples;
-        if (decode.right) ++sweep->right[static_cast<size_t>(sample)];
+        BlockCount& block =
+            sweep
+                ->blocks[static_cast<size_t>(outputs.grouping->BlockOf(group))];
+        ++block.decodes;
+        if (decode.right) ++block.right;
         sweep->decodes.push_back(decode);
       }
     }
@@ -198,21 +207,29 @@ class ErasureCounter {
   const HostTensor& deployed_logits_;
 };
 
-/// Sets what follows from the counts.
+/// Sets what follows from the counts. The accuracy is a ratio of sums over
+/// blocks, which are independent; its standard error is that of such ratios
+/// (Cochran, Sampling Techniques, chapter 6).
 void SetAccuracy(Sweep* sweep) {
-  const auto samples = static_cast<double>(sweep->right.size());
-  const double decodes = static_cast<double>(sweep->a_d.samples) / samples;
-  double sum = 0;  // of the samples' own accuracies, and of their squares
-  double squares = 0;
-  for (const int64_t right : sweep->right) {
-    const double accuracy = static_cast<double>(right) / decodes;
-    sum += accuracy;
-    squares += accuracy * accuracy;
+  BlockCount all;
+  for (const BlockCount& block : sweep->blocks) {
+    all.decodes += block.decodes;
+    all.right += block.right;
   }
-  const double mean = sum / samples;
-  sweep->a_d.accuracy = mean;
+  const auto decodes = static_cast<double>(all.decodes);
+  const double accuracy = static_cast<double>(all.right) / decodes;
+  double squares = 0;
+  for (const BlockCount& block : sweep->blocks) {
+    const double surplus = static_cast<double>(block.right) -
+                           accuracy * static_cast<double>(block.decodes);
+    squares += surplus * surplus;
+  }
+  const auto blocks = static_cast<double>(sweep->blocks.size());
+  sweep->a_d.samples = all.decodes;
+  sweep->a_d.accuracy = accuracy;
   sweep->a_d.standard_error =
-      std::sqrt(std::max(0.0, squares / samples - mean * mean) / samples);
+      blocks < 2 ? kGreatestDeviation
+                 : std::sqrt(squares * blocks / (blocks - 1)) / decodes;
 }
 
 /// Adds what was counted to the figures that it belongs to.
@@ -284,12 +301,15 @@ absl::StatusOr<ErasureResult> EvaluateErasures(
   const int k = code.spec().k;
   PARM_CHECK(data.test.size() >= k);
   PARM_CHECK(parity_models.size() == static_cast<size_t>(code.spec().r));
-  std::vector<Sweep> sweeps = SweepsOf(code, data.test.size());
-  ErasureResult result{.groupings = NumGroupings(data.test.size()),
-                       .groups = (data.test.size() + k - 1) / k,
+  const int groupings =
+      code.mixes_members() ? NumGroupings(data.test.size()) : 1;
+  const Grouping own_order(data.test.size(), k, /*number=*/0);
+  std::vector<Sweep> sweeps = SweepsOf(code, own_order.num_blocks());
+  ErasureResult result{.groupings = groupings,
+                       .groups = own_order.num_groups(),
                        .leftover = data.test.size() % k};
   const ErasureCounter counter(code, data, deployed_logits);
-  for (int number = 0; number < result.groupings; ++number) {
+  for (int number = 0; number < groupings; ++number) {
     const Grouping grouping(data.test.size(), k, number);
     for (int64_t first = 0; first < result.groups; first += kGroupsAtOnce) {
       GroupOutputs outputs{

@@ -39,9 +39,9 @@ struct DegradedAccuracy {
   int losses = 0;       // members lost at once in a group
   double accuracy = 0;  // fraction, of the reconstructions against the labels
   int64_t samples = 0;  // reconstructions counted
-  /// Of the accuracy, from how far the samples' own ones lie apart:
-  /// reconstructions of one sample are not independent. Too small where members
-  /// share one answer (sums), as it takes samples to be independent.
+  /// Of the accuracy, from how far blocks of the test set lie apart that share
+  /// no sample: neither the reconstructions of one sample nor those of one
+  /// group are independent. 0.5 where there is one group, and so one block.
   double standard_error = 0;
 };
 
@@ -55,9 +55,9 @@ struct PatternResult {
 struct ErasureResult {
   int groupings = 0;   // ways in which the set was put into groups
   int64_t groups = 0;  // of each
-  /// Test samples in the last group when the size is no multiple of k. That
-  /// group is filled up with members of the first one, which are not counted as
-  /// lost in it: each sample is lost equally often.
+  /// Test samples in the last group when the size is no multiple of k. Members
+  /// of another fill it up, which are not counted as lost in it: each sample is
+  /// lost equally often.
   int64_t leftover = 0;
   std::vector<DegradedAccuracy> a_d;  // ascending number of losses
   /// At one loss, each sample once per grouping.
@@ -72,7 +72,8 @@ struct ErasureResult {
 std::vector<JudgedDecode> HalfOf(absl::Span<const JudgedDecode> decodes,
                                  bool odd);
 
-/// Several groupings of the test set; every pattern of as many losses as the
+/// Several groupings of the test set, or one for a code that does not mix
+/// members; every pattern of as many losses as the
 /// code covers with all parities there, and with each set of parities that
 /// suffices.
 /// Shape:  deployed_logits: [test size, classes].

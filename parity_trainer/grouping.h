@@ -15,17 +15,25 @@ namespace parm {
 int NumGroupings(int64_t num_samples);
 
 /// One of the ways to put samples into groups of k. Number 0 is the set's own
-/// order. Every other one deals the samples of its even groups to even groups
-/// again, at random, and those of odd groups to odd ones: what is fitted on the
-/// ones and judged on the others never shares a sample.
+/// order. Every other one deals samples out again at random, but
+///  - those of even groups to even groups, those of odd ones to odd ones: what
+///    is fitted on the ones and judged on the others never shares a sample;
+///  - within blocks of neighbouring groups, the same in every grouping: what is
+///    found in one block says nothing of another.
 class Grouping {
  public:
   /// Needs: num_samples >= k > 0; number >= 0.
   Grouping(int64_t num_samples, int64_t k, int number);
 
-  /// The last one is filled up with the first members of the first group when
-  /// the size is no multiple of k.
+  /// The last one is filled up with members of the last but two, which is of
+  /// the same half, when the size is no multiple of k; where there is none, of
+  /// the first.
   int64_t num_groups() const { return num_groups_; }
+  /// 4 to 50, of 16 groups or more where there are as many; at most
+  /// num_groups().
+  int64_t num_blocks() const { return num_blocks_; }
+  /// Needs: 0 <= group < num_groups().
+  int64_t BlockOf(int64_t group) const;
   /// Needs: 0 <= group < num_groups(), 0 <= slot < k.
   int64_t SampleAt(int64_t group, int64_t slot) const;
   /// Whether that sample only fills up the group: it has its place in another.
@@ -36,6 +44,7 @@ class Grouping {
  private:
   int64_t k_;
   int64_t num_groups_;
+  int64_t num_blocks_;
   int64_t first_id_;
   std::vector<int64_t> samples_;  // by place
 };

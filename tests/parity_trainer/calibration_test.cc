@@ -94,6 +94,9 @@ TEST(CalibrationTest, DecodesOfOneSampleTellLittleMoreThanOne) {
   decodes = Draw(8 * 5000, 2);
   for (JudgedDecode& decode : decodes) decode.sample /= 8;
   EXPECT_TRUE(CalibrationError(table, decodes).has_value());
+  decodes = Draw(8 * 9, 3);
+  for (JudgedDecode& decode : decodes) decode.sample /= 8;
+  EXPECT_THAT(RiskCoverage(decodes), IsEmpty());
 }
 
 TEST(CalibrationTest, EqualMarginsShareOneStep) {

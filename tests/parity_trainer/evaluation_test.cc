@@ -105,14 +105,21 @@ TEST(EvaluationTest, IdealParityIsAsGoodAsTheDeployedModel) {
 
 TEST(EvaluationTest, EverySampleIsJudgedOncePerGroupingAtOneLoss) {
   const Setting setting = MakeSetting(41, DataType::kFp32);
-  for (const char* const scheme : {"sum", "pack"}) {
+  struct Case {
+    const char* scheme;
+    int groupings;
+  };
+  // Who shares a group is nothing to a member of `pack`.
+  for (const auto& [scheme, groupings] : {Case{"sum", 8}, Case{"pack", 1}}) {
     SCOPED_TRACE(scheme);
     const auto code = MakeCode(scheme, 3);
     PARM_ASSERT_OK_AND_ASSIGN(
         const ErasureResult result,
         EvaluateErasures(*code, {&setting.deployed}, setting.data,
                          DataType::kFp32, setting.logits));
-    ASSERT_THAT(result.decodes, SizeIs(8 * 41));
+    EXPECT_EQ(result.groupings, groupings);
+    const auto times = static_cast<size_t>(groupings);
+    ASSERT_THAT(result.decodes, SizeIs(times * 41));
     double right = 0;
     std::map<int64_t, int> judged;
     for (const JudgedDecode& decode : result.decodes) {
@@ -121,15 +128,11 @@ TEST(EvaluationTest, EverySampleIsJudgedOncePerGroupingAtOneLoss) {
       EXPECT_GE(decode.margin, 0);
     }
     EXPECT_THAT(judged, SizeIs(41));
-    EXPECT_THAT(judged, Each(Pair(_, 8)));
-    EXPECT_DOUBLE_EQ(right / (8 * 41), result.a_d[0].accuracy);
+    EXPECT_THAT(judged, Each(Pair(_, groupings)));
+    EXPECT_DOUBLE_EQ(right / (groupings * 41), result.a_d[0].accuracy);
     // Groups of three: 14, of which the last holds two samples.
-    EXPECT_THAT(HalfOf(result.decodes, /*odd=*/false), SizeIs(8 * 21));
-    EXPECT_THAT(HalfOf(result.decodes, /*odd=*/true), SizeIs(8 * 20));
-    // A sample is right in all of its groups or in none.
-    const double a_d = result.a_d[0].accuracy;
-    EXPECT_NEAR(result.a_d[0].standard_error, std::sqrt(a_d * (1 - a_d) / 41),
-                1e-12);
+    EXPECT_THAT(HalfOf(result.decodes, /*odd=*/false), SizeIs(times * 21));
+    EXPECT_THAT(HalfOf(result.decodes, /*odd=*/true), SizeIs(times * 20));
   }
 }
 
@@ -174,11 +177,49 @@ TEST(EvaluationTest, AccuracyIsTheMeanOverGroupings) {
   EXPECT_GT(between, 0);
   const double a_d = sum / 60;
   EXPECT_DOUBLE_EQ(result.a_d[0].accuracy, a_d);
+}
+
+TEST(EvaluationTest, StandardErrorIsHowFarTestSetsLieApart) {
+  // Each group is right or wrong as a whole, by the digits of its sum: what a
+  // parity model that fails on some sums does to all members.
+  PARM_ASSERT_OK_AND_ASSIGN(
+      const ModelRunner parity,
+      ModelRunner::Create(ModelBytes(
+          "s = torch.sin(torch.sum(torch.flatten(torch.to(x, 6), 1), 1) * "
+          "1000.0)\n    return torch.stack([s, -s, s * 0, s * 0], 1) * 1e9")));
+  constexpr int kSets = 60;
+  double sum = 0;
   double squares = 0;
-  for (const auto& [sample, count] : right) {
-    squares += std::pow(count / 8.0 - a_d, 2);
+  double stated_squares = 0;
+  for (int set = 0; set < kSets; ++set) {
+    Setting setting = MakeSetting(512, DataType::kFp32);
+    setting.data.test.values =
+        Pictures(512, kSeed + static_cast<uint64_t>(set));
+    setting.data.test.labels.assign(512, 0);
+    PARM_ASSERT_OK_AND_ASSIGN(
+        const ErasureResult result,
+        EvaluateErasures(*MakeCode("sum", 4), {&parity}, setting.data,
+                         DataType::kFp32, setting.logits));
+    const DegradedAccuracy& a_d = result.a_d[0];
+    sum += a_d.accuracy;
+    squares += a_d.accuracy * a_d.accuracy;
+    stated_squares += a_d.standard_error * a_d.standard_error;
   }
-  EXPECT_NEAR(result.a_d[0].standard_error, std::sqrt(squares) / 60, 1e-12);
+  const double mean = sum / kSets;
+  const double found = std::sqrt(squares / kSets - mean * mean);
+  EXPECT_NEAR(mean, 0.5, 0.01);
+  // 8 x 128 independent groups.
+  EXPECT_NEAR(found, 0.5 / std::sqrt(8 * 128), 0.005);
+  EXPECT_NEAR(std::sqrt(stated_squares / kSets), found, 0.3 * found);
+}
+
+TEST(EvaluationTest, OneGroupTellsNothingOfTheSpread) {
+  const Setting setting = MakeSetting(2, DataType::kFp32);
+  PARM_ASSERT_OK_AND_ASSIGN(
+      const ErasureResult result,
+      EvaluateErasures(*MakeCode("sum", 2), {&setting.deployed}, setting.data,
+                       DataType::kFp32, setting.logits));
+  EXPECT_EQ(result.a_d[0].standard_error, 0.5);
 }
 
 TEST(EvaluationTest, RoundedMeanIsNearlyAsGood) {
@@ -221,7 +262,7 @@ TEST(EvaluationTest, PackOfTheDeployedModelIsExactForAnyLoss) {
   for (int losses = 1; losses <= 3; ++losses) {
     const DegradedAccuracy& row = result.a_d[static_cast<size_t>(losses) - 1];
     EXPECT_EQ(row.losses, losses);
-    EXPECT_EQ(row.samples, 8 * 1001);
+    EXPECT_EQ(row.samples, 1001);
     EXPECT_EQ(row.accuracy, Accuracy(setting.logits, setting.data.test.labels));
   }
 }
