@@ -152,11 +152,11 @@ void UnitChooser::Choose(ModelId model) {
   core::UnitChosen& chosen = chosen_[Raw(model)];
   const auto& drop = of_best.accuracy_drop;
   const bool beyond = drop > configured.max_accuracy_drop;
-  const bool same = std::exchange(told_beyond_[Raw(model)], beyond) == beyond &&
-                    chosen.unit == best.unit &&
-                    chosen.answered_by == best.role &&
-                    chosen.cost == of_best.cost;
+  const bool same =
+      told_beyond_[Raw(model)] == beyond && chosen.unit == best.unit &&
+      chosen.answered_by == best.role && chosen.cost == of_best.cost;
   if (same) return;
+  told_beyond_[Raw(model)] = beyond;
   chosen.unit = best.unit;
   chosen.answered_by = best.role;
   chosen.cost = of_best.cost;

@@ -189,6 +189,10 @@ TEST_F(UnitChooserTest, UnitThatIsMeasuredBeyondTheBoundLaterIsWarnedOf) {
   Serve(1, {SumParity({.cost = 1, .deployed = 0.92, .degraded = 0.86})});
   EXPECT_EQ(Unit(), kSum);
   EXPECT_THAT(TakeLog(), HasSubstr("warning model 'm' uses sum"));
+  // What was measured worse is gone again.
+  catalog_.OnLost(WorkerId{1});
+  EXPECT_EQ(Unit(), kSum);
+  EXPECT_THAT(TakeLog(), HasSubstr("info model 'm' uses sum"));
 }
 
 TEST_F(UnitChooserTest, NextBestIsUsedWhileWorkersAreAway) {
