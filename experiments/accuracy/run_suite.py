@@ -37,12 +37,16 @@ class Runner:
         self._threads = os.environ.get("PARM_THREADS", "1")
         self._quick = quick
         self._out = out
+        self._parities = {unit.bundle(seed): unit.r for unit in suite.units
+                          for seed in unit.seeds}
 
     def path(self, name):
         return os.path.join(self._out, name)
 
     def has(self, bundle):
-        return bool(bundles_in(self.path(bundle)))
+        """Whether it is there, with every parity of its code."""
+        wanted = self._parities.get(bundle, 1)
+        return len(bundles_in(self.path(bundle))) >= wanted
 
     def _command(self, *arguments):
         return (self._program, *arguments, *self._data,
@@ -249,7 +253,9 @@ def main():
                         if unit.epochs and not runner.has(unit.trained(seed))]
             runs = [(unit, seed) for unit, seed in runs
                     if unit.bundle(seed) not in left_out]
-        runner.train(runs, args.jobs)
+        # Every unit once before any is trained again.
+        runner.train(sorted(runs, key=lambda run: run[0].seeds.index(run[1])),
+                     args.jobs)
         reports = runner.evaluate([unit.bundle(seed) for unit, seed in runs],
                                   args.jobs)
         # What a unit costs, every seed of it does.

@@ -285,6 +285,20 @@ class RunnerTest(unittest.TestCase):
         self.assertIn("sum2-seed1, ", left_out)
         self.assertNotIn(" tile2-seed1", left_out.partition("\n")[0])
 
+    def test_code_without_its_second_parity_is_trained_on(self):
+        unit = suites.Unit("weighted", 4, 5, r=2)
+        suite = dataclasses.replace(SUITE, units=(unit,))
+        with ProcessSet(self.out) as processes:
+            runner = run_suite.Runner(suite, processes, "idx:x", self.out,
+                                      quick=False)
+            for parity, there in (("0", False), ("1", True)):
+                folder = os.path.join(self.out, unit.bundle(1), parity)
+                os.makedirs(folder)
+                with open(os.path.join(folder, "bundle.yaml"), "w",
+                          encoding="utf-8") as file:
+                    file.write("training: {seconds: 60.0}\n")
+                self.assertEqual(runner.has(unit.bundle(1)), there)
+
     def test_what_is_missing_is_a_sentence(self):
         os.environ["PARM_DATA"] = os.path.join(self.folder, "none")
         with self.assertRaisesRegex(RuntimeError, "PARM_DATA"):
