@@ -186,10 +186,11 @@ TEST_F(UnitChooserTest, UnitThatIsMeasuredBeyondTheBoundLaterIsWarnedOf) {
   Serve(0, {Deployed(), SumParity(kGood)});
   EXPECT_EQ(Unit(), kSum);
   EXPECT_THAT(TakeLog(), HasSubstr("info model 'm' uses sum"));
-  Serve(1, {SumParity({.cost = 1, .deployed = 0.92, .degraded = 0.86})});
+  Serve(1, {Parity('t', {.scheme = "sum", .k = 2},
+                   {.cost = 1, .deployed = 0.92, .degraded = 0.86})});
   EXPECT_EQ(Unit(), kSum);
   EXPECT_THAT(TakeLog(), HasSubstr("warning model 'm' uses sum"));
-  // What was measured worse is gone again.
+  // The bundle that was measured worse is gone again.
   catalog_.OnLost(WorkerId{1});
   EXPECT_EQ(Unit(), kSum);
   EXPECT_THAT(TakeLog(), HasSubstr("info model 'm' uses sum"));

@@ -66,7 +66,7 @@ TEST_F(RivalCommandsTest, BackupSaysHowFarItIsTrusted) {
                             LoadBundle(scratch_ / "backup"));
   const bundle::Measured& measured = backup.manifest.measured();
   ASSERT_EQ(measured.a_d_size(), 1);
-  EXPECT_EQ(measured.a_d(0).samples(), 8 * 400);
+  EXPECT_EQ(measured.a_d(0).samples(), 400);
   EXPECT_GT(measured.calibration_size(), 0);
   // What a frontend's policy `backup` hears in a worker's Hello.
   const wire::BundleInfo info = ToBundleInfo(backup);
