@@ -55,11 +55,8 @@ Probes MakeProbes(const Dataset& data, DataType wire_datatype,
           .outputs = SliceRows(deployed_logits, 0, count)};
 }
 
-absl::StatusOr<Bundle> WriteModelBundle(const std::string& directory,
-                                        bundle::Manifest manifest,
-                                        const ModelFiles& model,
-                                        const Probes& probes,
-                                        const std::string& checkpoint_path) {
+BundleContents ModelBundle(bundle::Manifest manifest, const ModelFiles& model,
+                           const Probes& probes) {
   manifest.set_file(kModelFile);
   manifest.mutable_probes()->set_inputs_npy(kProbeInputs);
   manifest.mutable_probes()->set_outputs_npy(kProbeOutputs);
@@ -74,8 +71,18 @@ absl::StatusOr<Bundle> WriteModelBundle(const std::string& directory,
     files.push_back({kHistory, ToJsonLines(model.history)});
     files.push_back({kCurve, DrawLearningCurve(model.history)});
   }
-  PARM_ASSIGN_OR_RETURN(Bundle bundle, WriteBundle(Trimmed(directory).string(),
-                                                   std::move(manifest), files));
+  return {.manifest = std::move(manifest), .files = std::move(files)};
+}
+
+absl::StatusOr<Bundle> WriteModelBundle(const std::string& directory,
+                                        bundle::Manifest manifest,
+                                        const ModelFiles& model,
+                                        const Probes& probes,
+                                        const std::string& checkpoint_path) {
+  BundleContents contents = ModelBundle(std::move(manifest), model, probes);
+  PARM_ASSIGN_OR_RETURN(
+      Bundle bundle, WriteBundle(Trimmed(directory).string(),
+                                 std::move(contents.manifest), contents.files));
   if (!checkpoint_path.empty()) std::remove(checkpoint_path.c_str());
   return bundle;
 }

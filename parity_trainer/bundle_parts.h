@@ -50,9 +50,12 @@ struct ModelFiles {
   absl::Span<const EpochRecord> history;  // empty: nothing was trained
 };
 
-/// Writes the bundle with model, probes and, where it was trained, its history
-/// as training.jsonl and training.svg; then removes the checkpoint that led to
-/// it, if any.
+/// A bundle of model, probes and, where it was trained, its history as
+/// training.jsonl and training.svg. Fills in the manifest's names of files.
+BundleContents ModelBundle(bundle::Manifest manifest, const ModelFiles& model,
+                           const Probes& probes);
+
+/// Writes that bundle; then removes the checkpoint that led to it, if any.
 /// Errors: as WriteBundle.
 absl::StatusOr<Bundle> WriteModelBundle(const std::string& directory,
                                         bundle::Manifest manifest,

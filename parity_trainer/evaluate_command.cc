@@ -268,7 +268,7 @@ std::string ToText(const Report& report, const Dataset& data) {
   absl::StrAppend(&text, DescribeSurestHalf(parity.risk));
   if (parity.erasures.leftover > 0) {
     absl::StrAppend(&text, "; the last ", parity.erasures.leftover,
-                    " samples form a group with members of the first one");
+                    " samples form a group with members of another");
   }
   const double drop = report.a_a - report.OneLossAccuracy();
   if (drop > kUnsuitableDrop) {

@@ -188,21 +188,24 @@ absl::StatusOr<std::string> RunParityCommand(const ParityOptions& options) {
   PARM_ASSIGN_OR_RETURN(const bundle::Measured measured,
                         MeasureModels(deployed, *code, parities, data, logits));
   const Probes probes = MakeProbes(data, deployed.input.datatype, logits);
+  std::vector<BundleContents> bundles;
   for (int parity = 0; parity < options.r; ++parity) {
     PARM_ASSIGN_OR_RETURN(bundle::Manifest manifest,
                           DescribeParity(deployed, *code, parity));
     const MadeModel& made = models[static_cast<size_t>(parity)];
     *manifest.mutable_training() = made.recipe;
     *manifest.mutable_measured() = MeasuredOfParity(measured, parity);
-    PARM_RETURN_IF_ERROR(
-        WriteModelBundle(ParityDirectory(options.out, code->spec(), parity),
-                         std::move(manifest),
-                         {.model_bytes = made.model_bytes,
-                          .trained_bytes = made.trained_bytes,
-                          .history = made.history},
-                         probes, /*checkpoint_path=*/"")
-            .status());
+    bundles.push_back(ModelBundle(std::move(manifest),
+                                  {.model_bytes = made.model_bytes,
+                                   .trained_bytes = made.trained_bytes,
+                                   .history = made.history},
+                                  probes));
   }
+  PARM_RETURN_IF_ERROR(
+      options.r == 1
+          ? WriteBundle(options.out, bundles[0].manifest, bundles[0].files)
+                .status()
+          : WriteBundles(options.out, bundles));
   for (int parity = 0; train && parity < options.r; ++parity) {
     std::remove(CheckpointOf(checkpoint, parity).c_str());
   }

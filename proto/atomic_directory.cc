@@ -8,6 +8,7 @@
 
 #include <cstring>
 #include <filesystem>
+#include <set>
 #include <system_error>
 #include <utility>
 
@@ -80,6 +81,24 @@ absl::Status SyncDirectory(const fs::path& path) {
       open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (directory.get() < 0 || fsync(directory.get()) != 0) {
     return SystemError(errno, "sync", path);
+  }
+  return absl::OkStatus();
+}
+
+// Writes into an empty folder.
+absl::Status WriteFiles(const fs::path& folder,
+                        const std::vector<DirectoryFile>& files) {
+  std::set<fs::path> folders = {folder};
+  for (const DirectoryFile& file : files) {
+    const fs::path path = folder / file.name;
+    const fs::path parent = path.parent_path();
+    if (folders.insert(parent).second && mkdir(parent.c_str(), 0777) != 0) {
+      return SystemError(errno, "make folder", parent);
+    }
+    PARM_RETURN_IF_ERROR(WriteFile(path, file.contents));
+  }
+  for (const fs::path& written : folders) {
+    PARM_RETURN_IF_ERROR(SyncDirectory(written));
   }
   return absl::OkStatus();
 }
@@ -176,10 +195,7 @@ absl::Status WriteDirectoryAtomically(const std::string& directory,
     std::error_code ignored;
     fs::remove_all(fresh, ignored);
   });
-  for (const DirectoryFile& file : files) {
-    PARM_RETURN_IF_ERROR(WriteFile(fresh / file.name, file.contents));
-  }
-  PARM_RETURN_IF_ERROR(SyncDirectory(fresh));
+  PARM_RETURN_IF_ERROR(WriteFiles(fresh, files));
   PARM_RETURN_IF_ERROR(RenameIntoPlace(fresh, target, beside("old"), replace));
   remove_fresh.Cancel();
   remove_parents.Cancel();

@@ -1,6 +1,7 @@
 #include "proto/bundle.h"
 
 #include <algorithm>
+#include <iterator>
 #include <set>
 #include <utility>
 
@@ -116,6 +117,33 @@ void SetBins(
   }
 }
 
+/// Fills in format and digest, and gives the bundle's files as they go to disk,
+/// their names behind `folder`.
+absl::StatusOr<std::vector<DirectoryFile>> CompleteBundle(
+    const std::vector<BundleFile>& files, const std::string& folder,
+    bundle::Manifest* manifest) {
+  PARM_ASSIGN_OR_RETURN(const BundleFile* model,
+                        FindModelFile(*manifest, files));
+  manifest->set_format(kManifestFormat);
+  manifest->set_file_sha256(ToHex(Sha256Of(model->contents)));
+
+  // What LoadBundle will do, before anything is on disk: figures that are no
+  // numbers and text that YAML cannot hold are caught here.
+  const std::string yaml = WriteYaml(*manifest);
+  bundle::Manifest read_back;
+  YamlLines lines;
+  PARM_RETURN_IF_ERROR(
+      ParseStrictYaml(yaml, kManifestFile, &read_back, &lines));
+  PARM_RETURN_IF_ERROR(CheckManifest(read_back, kManifestFile, lines));
+
+  std::vector<DirectoryFile> contents = {
+      {absl::StrCat(folder, kManifestFile), yaml}};
+  for (const BundleFile& file : files) {
+    contents.push_back({folder + file.name, file.contents});
+  }
+  return contents;
+}
+
 }  // namespace
 
 absl::StatusOr<Bundle> LoadBundle(const std::string& directory) {
@@ -140,28 +168,27 @@ absl::StatusOr<Bundle> LoadBundle(const std::string& directory) {
 absl::StatusOr<Bundle> WriteBundle(const std::string& directory,
                                    bundle::Manifest manifest,
                                    const std::vector<BundleFile>& files) {
-  PARM_ASSIGN_OR_RETURN(const BundleFile* model,
-                        FindModelFile(manifest, files));
-  const Sha256 model_file = Sha256Of(model->contents);
-  manifest.set_format(kManifestFormat);
-  manifest.set_file_sha256(ToHex(model_file));
-
-  // What LoadBundle will do, before anything is on disk: figures that are no
-  // numbers and text that YAML cannot hold are caught here.
-  const std::string yaml = WriteYaml(manifest);
-  bundle::Manifest read_back;
-  YamlLines lines;
-  PARM_RETURN_IF_ERROR(
-      ParseStrictYaml(yaml, kManifestFile, &read_back, &lines));
-  PARM_RETURN_IF_ERROR(CheckManifest(read_back, kManifestFile, lines));
-
-  std::vector<DirectoryFile> contents = {{std::string(kManifestFile), yaml}};
-  for (const BundleFile& file : files) {
-    contents.push_back({file.name, file.contents});
-  }
+  PARM_ASSIGN_OR_RETURN(const std::vector<DirectoryFile> contents,
+                        CompleteBundle(files, "", &manifest));
   PARM_RETURN_IF_ERROR(WriteDirectoryAtomically(directory, contents,
                                                 std::string(kManifestFile)));
+  PARM_ASSIGN_OR_RETURN(const Sha256 model_file,
+                        FromHex(manifest.file_sha256()));
   return MakeBundle(directory, std::move(manifest), model_file);
+}
+
+absl::Status WriteBundles(const std::string& directory,
+                          const std::vector<BundleContents>& bundles) {
+  std::vector<DirectoryFile> contents;
+  for (size_t i = 0; i < bundles.size(); ++i) {
+    bundle::Manifest manifest = bundles[i].manifest;
+    PARM_ASSIGN_OR_RETURN(
+        std::vector<DirectoryFile> of_one,
+        CompleteBundle(bundles[i].files, absl::StrCat(i, "/"), &manifest));
+    std::move(of_one.begin(), of_one.end(), std::back_inserter(contents));
+  }
+  return WriteDirectoryAtomically(directory, contents,
+                                  absl::StrCat("0/", kManifestFile));
 }
 
 wire::BundleInfo ToBundleInfo(const Bundle& bundle) {

@@ -51,6 +51,19 @@ absl::StatusOr<Bundle> WriteBundle(const std::string& directory,
                                    bundle::Manifest manifest,
                                    const std::vector<BundleFile>& files);
 
+/// What a bundle is made of.
+struct BundleContents {
+  bundle::Manifest manifest;
+  std::vector<BundleFile> files;
+};
+
+/// Writes bundles that belong together, such as all parities of a code, as
+/// `directory`/0, `directory`/1 ..: as WriteBundle, all of them in one step or
+/// none.
+/// Errors: as WriteBundle; what may be replaced holds a bundle as its folder 0.
+absl::Status WriteBundles(const std::string& directory,
+                          const std::vector<BundleContents>& bundles);
+
 /// What a worker's Hello says of a bundle.
 wire::BundleInfo ToBundleInfo(const Bundle& bundle);
 

@@ -77,7 +77,10 @@ TEST_F(CommandsTest, BundlesCarryWhatAFrontendNeeds) {
 TEST_F(CommandsTest, EvaluateRepeatsTheBundlesFigures) {
   ASSERT_THAT(RunDeployedCommand(deployed_), IsOk());
   ASSERT_THAT(RunParityCommand(parity_), IsOk());
-  ASSERT_THAT(RunEvaluateCommand(evaluate_), IsOk());
+  PARM_ASSERT_OK_AND_ASSIGN(const std::string line,
+                            RunEvaluateCommand(evaluate_));
+  EXPECT_THAT(line, HasSubstr("; the last 1 samples form a group with members "
+                              "of another"));
   PARM_ASSERT_OK_AND_ASSIGN(const Bundle parity, LoadBundle(parity_.out));
   const std::string json = ReadFile(evaluate_.json_file);
   EXPECT_THAT(json, HasSubstr(absl::StrCat("\"a_a\":",
@@ -160,6 +163,20 @@ TEST_F(CommandsTest, EachParityCarriesTheTablesOfItsOwnPatterns) {
     EXPECT_THAT(both.parities(), testing::ElementsAre(0, 1));
     EXPECT_GT(both.calibration_size(), 0);
   }
+}
+
+TEST_F(CommandsTest, BundlesOfAllParitiesAreReplacedTogether) {
+  ASSERT_THAT(RunDeployedCommand(deployed_), IsOk());
+  parity_.scheme = "weighted";
+  parity_.r = 2;
+  ASSERT_THAT(RunParityCommand(parity_), IsOk());
+  // Left by a code of more parities.
+  std::filesystem::copy(parity_.out + "/1", parity_.out + "/2");
+  parity_.training.force = true;
+  ASSERT_THAT(RunParityCommand(parity_), IsOk());
+  EXPECT_THAT(LoadBundle(parity_.out + "/1"), IsOk());
+  EXPECT_FALSE(std::filesystem::exists(parity_.out + "/2"));
+  EXPECT_TRUE(OnlyHolds({"data", "deployed", "parity"}));
 }
 
 TEST_F(CommandsTest, EvaluateWithoutParityGivesAccuracyAlone) {

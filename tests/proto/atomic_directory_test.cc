@@ -63,6 +63,37 @@ TEST(AtomicDirectoryTest, WritesAllFilesAndNothingBeside) {
   EXPECT_EQ(ReadFile(scratch / "out/b"), binary);
 }
 
+TEST(AtomicDirectoryTest, FilesMayLieInFolders) {
+  const ScratchDirectory scratch;
+  const std::string marker = "0/marker";
+  ASSERT_THAT(
+      WriteDirectoryAtomically(
+          scratch / "out",
+          {{marker, "1"}, {"0/b", "2"}, {"1/b", "3"}, {"2/b", ""}}, marker),
+      IsOk());
+  EXPECT_THAT(Names(scratch / "out"), ElementsAre("0", "1", "2"));
+  EXPECT_EQ(ReadFile(scratch / "out/0/b"), "2");
+  EXPECT_EQ(ReadFile(scratch / "out/1/b"), "3");
+  ASSERT_THAT(
+      WriteDirectoryAtomically(scratch / "out", {{marker, "4"}}, marker),
+      IsOk());
+  EXPECT_THAT(Names(scratch / "out"), ElementsAre("0"));
+  EXPECT_THAT(Names(scratch.path()), ElementsAre("out"));
+}
+
+TEST(AtomicDirectoryTest, FullDiskLeavesNoneOfItsFolders) {
+  const ScratchDirectory scratch;
+  absl::Status status;
+  {
+    const FileSizeLimit limit(1000);
+    status = WriteDirectoryAtomically(
+        scratch / "out", {{"0/a", "1"}, {"1/a", std::string(5000, 'x')}},
+        "0/a");
+  }
+  EXPECT_THAT(status, StatusIs(absl::StatusCode::kResourceExhausted));
+  EXPECT_THAT(Names(scratch.path()), ElementsAre());
+}
+
 TEST(AtomicDirectoryTest, MakesMissingParentFolders) {
   const ScratchDirectory scratch;
   ASSERT_THAT(

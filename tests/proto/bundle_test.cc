@@ -38,6 +38,32 @@ TEST(BundleTest, ReadsBackWhatItWrote) {
   EXPECT_EQ(loaded.manifest.file_sha256(), ToHex(Sha256Of(kModel)));
 }
 
+TEST(BundleTest, BundlesThatBelongTogetherAppearTogether) {
+  const ScratchDirectory scratch;
+  const BundleContents one = {.manifest = DeployedManifest(),
+                              .files = {{"model.pt", kModel}}};
+  BundleContents two = one;
+  two.manifest.set_version("2");
+  ASSERT_THAT(WriteBundles(scratch / "b", {one, two}), IsOk());
+  for (const char* const folder : {"b/0", "b/1"}) {
+    PARM_ASSERT_OK_AND_ASSIGN(const Bundle loaded,
+                              LoadBundle(scratch / folder));
+    EXPECT_EQ(loaded.manifest.version(),
+              folder == std::string("b/1") ? "2" : one.manifest.version());
+    EXPECT_EQ(loaded.manifest.file_sha256(), ToHex(Sha256Of(kModel)));
+  }
+  // One that cannot be written keeps all of them from it.
+  two.files.clear();
+  EXPECT_THAT(WriteBundles(scratch / "c", {one, two}),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_FALSE(std::filesystem::exists(scratch / "c"));
+  // A lone bundle is not taken for several.
+  ASSERT_THAT(WriteDeployed(scratch / "alone"), IsOk());
+  EXPECT_THAT(WriteBundles(scratch / "alone", {one}),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("refused to replace")));
+}
+
 TEST(BundleTest, IdIsTheSameOnEveryMachine) {
   const ScratchDirectory scratch;
   PARM_ASSERT_OK_AND_ASSIGN(const Bundle bundle, WriteDeployed(scratch / "b"));
