@@ -174,9 +174,9 @@ class ErasureCounter {
         const int64_t sample = outputs.grouping->SampleAt(group, member);
         const JudgedDecode decode =
             Judge(logits, outputs.grouping->IdOf(group), sample);
-        BlockCount& block =
-            sweep
-                ->blocks[static_cast<size_t>(outputs.grouping->BlockOf(group))];
+        const auto block_index =
+            static_cast<size_t>(outputs.grouping->BlockOf(group));
+        BlockCount& block = sweep->blocks[block_index];
         ++block.decodes;
         if (decode.right) ++block.right;
         sweep->decodes.push_back(decode);

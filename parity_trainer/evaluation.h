@@ -41,7 +41,8 @@ struct DegradedAccuracy {
   int64_t samples = 0;  // reconstructions counted
   /// Of the accuracy, from how far blocks of the test set lie apart that share
   /// no sample: neither the reconstructions of one sample nor those of one
-  /// group are independent. 0.5 where there is one group, and so one block.
+  /// group are independent. 0.5 where there is one group, and so one block;
+  /// of some 64 groups and less, from too few blocks to be more than rough.
   double standard_error = 0;
 };
 
@@ -73,9 +74,8 @@ std::vector<JudgedDecode> HalfOf(absl::Span<const JudgedDecode> decodes,
                                  bool odd);
 
 /// Several groupings of the test set, or one for a code that does not mix
-/// members; every pattern of as many losses as the
-/// code covers with all parities there, and with each set of parities that
-/// suffices.
+/// members; every pattern of as many losses as the code covers with all
+/// parities there, and with each set of parities that suffices.
 /// Shape:  deployed_logits: [test size, classes].
 /// Needs:  data.test.size() >= k; one parity model per parity of the code.
 /// Errors: as EncodeGroups, ModelRunner::Run and Code::Decode.

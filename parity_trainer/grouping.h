@@ -20,6 +20,10 @@ int NumGroupings(int64_t num_samples);
 ///    is fitted on the ones and judged on the others never shares a sample;
 ///  - within blocks of neighbouring groups, the same in every grouping: what is
 ///    found in one block says nothing of another.
+/// Where there are fewer than 16 groups a part may be a single group, which
+/// stays as it is, and what fills up the last one may be of another block.
+/// Samples that are neighbours meet: a set in the order of its classes gives
+/// groups of one class.
 class Grouping {
  public:
   /// Needs: num_samples >= k > 0; number >= 0.

@@ -98,7 +98,7 @@ TEST_P(CodeContractTest, ParityQuerySpecTakesVariableDimensions) {
   EXPECT_EQ(query.shape.at(0), -1);
 }
 
-TEST_P(CodeContractTest, MembersThatAreNotMixedAreABatch) {
+TEST_P(CodeContractTest, MixedMembersTakeTheBatchOfOne) {
   PARM_ASSERT_OK_AND_ASSIGN(
       const TensorSpec query,
       code_->ParityQuerySpec({"image", DataType::kFp32, MemberShape(2)}, k()));

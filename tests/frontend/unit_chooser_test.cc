@@ -194,6 +194,8 @@ TEST_F(UnitChooserTest, UnitThatIsMeasuredBeyondTheBoundLaterIsWarnedOf) {
   catalog_.OnLost(WorkerId{1});
   EXPECT_EQ(Unit(), kSum);
   EXPECT_THAT(TakeLog(), HasSubstr("info model 'm' uses sum"));
+  Serve(2, {Deployed()});
+  EXPECT_THAT(chooser_.Update(), IsEmpty()) << "told once";
 }
 
 TEST_F(UnitChooserTest, NextBestIsUsedWhileWorkersAreAway) {

@@ -191,11 +191,11 @@ TEST(EvaluationTest, StandardErrorIsHowFarTestSetsLieApart) {
   double sum = 0;
   double squares = 0;
   double stated_squares = 0;
+  Setting setting = MakeSetting(512, DataType::kFp32);
+  setting.data.test.labels.assign(512, 0);
   for (int set = 0; set < kSets; ++set) {
-    Setting setting = MakeSetting(512, DataType::kFp32);
     setting.data.test.values =
         Pictures(512, kSeed + static_cast<uint64_t>(set));
-    setting.data.test.labels.assign(512, 0);
     PARM_ASSERT_OK_AND_ASSIGN(
         const ErasureResult result,
         EvaluateErasures(*MakeCode("sum", 4), {&parity}, setting.data,
@@ -213,6 +213,40 @@ TEST(EvaluationTest, StandardErrorIsHowFarTestSetsLieApart) {
   EXPECT_NEAR(found, expected, 0.3 * expected);
   const double stated = std::sqrt(stated_squares / kSets);
   EXPECT_NEAR(stated, expected, 0.1 * expected);
+}
+
+TEST(EvaluationTest, StandardErrorOfAnIdealParityIsThatOfItsSamples) {
+  // Each sample is right in all of its groups or in none, by chance: eight
+  // groupings tell no more than one.
+  Setting setting = MakeSetting(4000, DataType::kFp32);
+  setting.data.test.labels = AnsweredClasses(setting.logits);
+  std::mt19937_64 random(kSeed);
+  for (int32_t& label : setting.data.test.labels) {
+    if (random() % 2 == 0) label = (label + 1) % kClasses;
+  }
+  PARM_ASSERT_OK_AND_ASSIGN(
+      const ErasureResult result,
+      EvaluateErasures(*MakeCode("sum", 4), {&setting.deployed}, setting.data,
+                       DataType::kFp32, setting.logits));
+  const double expected = 0.5 / std::sqrt(4000);
+  // From fifty blocks, a tenth of it is noise.
+  EXPECT_NEAR(result.a_d[0].standard_error, expected, 0.25 * expected);
+}
+
+TEST(EvaluationTest, StandardErrorOfThreeBlocksByHand) {
+  Setting setting = MakeSetting(5, DataType::kFp32);
+  setting.data.test.labels = AnsweredClasses(setting.logits);
+  for (const size_t wrong : {3, 4}) {
+    int32_t& label = setting.data.test.labels[wrong];
+    label = (label + 1) % kClasses;
+  }
+  PARM_ASSERT_OK_AND_ASSIGN(
+      const ErasureResult result,
+      EvaluateErasures(*MakeCode("sum", 2), {&setting.deployed}, setting.data,
+                       DataType::kFp32, setting.logits));
+  // Right: 2 of 2, 1 of 2, 0 of 1; surplus over 3/5: 0.8, -0.2, -0.6.
+  EXPECT_DOUBLE_EQ(result.a_d[0].accuracy, 0.6);
+  EXPECT_NEAR(result.a_d[0].standard_error, std::sqrt(1.04 * 3 / 2) / 5, 1e-12);
 }
 
 TEST(EvaluationTest, OneGroupTellsNothingOfTheSpread) {
