@@ -16,6 +16,14 @@ def bundles_in(path):
             if os.path.exists(os.path.join(folder, "bundle.yaml"))]
 
 
+def first_seeds(runs):
+    """Of each unit in `runs`, (unit, seed), the first seed."""
+    seeds = {}
+    for unit, seed in runs:
+        seeds.setdefault(unit, seed)
+    return seeds
+
+
 def _training_seconds(path):
     """Wall time that training took, as the bundles state it; None if unstated.
     """
@@ -58,11 +66,12 @@ def _without_folder(frontier, out):
 def make_record(suite, runs, reports, frontier, training_free, left_out, *, out,
                 commit, quick):
     """`runs`: (unit, seed), with what `parm-train evaluate` said of each in
-    `reports`; `frontier`: what `parm-train frontier` said of the first seeds;
+    `reports`; `frontier`: what `parm-train frontier` said of first_seeds;
     `training_free`: what `parm-train berrut` said; `left_out`: bundles of the
     suite that were not trained.
     """
     costs = {unit["unit"]: unit for unit in frontier["units"]}
+    seeds = first_seeds(runs)
     common = {
         "dataset": suite.dataset, "arch": suite.arch,
         "a_a": frontier["a_a"], "device": frontier["machine"],
@@ -71,7 +80,7 @@ def make_record(suite, runs, reports, frontier, training_free, left_out, *, out,
     rows = []
     risk = {}
     for (unit, seed), report in zip(runs, reports):
-        first = costs[os.path.join(out, unit.bundle(unit.seeds[0]))]
+        first = costs[os.path.join(out, unit.bundle(seeds[unit]))]
         rows += _rows(report, {
             **common, "unit": unit.name, "scheme": unit.scheme, "k": unit.k,
             "r": unit.r,
@@ -225,8 +234,9 @@ def make_table(suite, record):
         "",
         "One loss per group. `tile`, `stack` and `pack` decode any number of "
         "losses with the same accuracy, `weighted` r, the others one. A_d, the "
-        "mean over several groupings of the test set, and its standard error "
-        "in percent, the mean of the seeds where there are several; drop is "
+        "mean over several groupings of the test set, and its standard error, "
+        "from blocks of the set that share no group, in percent, the mean of "
+        "the seeds where there are several; drop is "
         "A_a - A_d in points, beside that of ParM's sum code "
         f"with a ResNet-18 after {suite.published_epochs} epochs (SOSP'19). "
         "Cost is the service time "
@@ -271,7 +281,8 @@ def make_table(suite, record):
         "", "## Training-free", "",
         "Berrut's code: k coded queries and one more replace the queries, all "
         "run by the deployed model, one answer missing. Accuracy over *all* "
-        "queries and the pattern of the missing answer; nothing is trained.",
+        "queries and the pattern of the missing answer; nothing is trained. "
+        "The error takes queries to be independent.",
         "",
         "| variant | k | accuracy | +- |", "| --- | --- | --- | --- |",
     ]

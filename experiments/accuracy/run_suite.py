@@ -10,7 +10,8 @@ import sys
 ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", ".."))
 sys.path.insert(0, ROOT)
 # pylint: disable=wrong-import-position
-from experiments.accuracy.report import bundles_in, make_record, make_table
+from experiments.accuracy.report import (bundles_in, first_seeds, make_record,
+                                         make_table)
 from experiments.accuracy.suites import SUITES
 from experiments.data.residual_pictures import convert_cifar10
 from experiments.harness import driver
@@ -37,16 +38,12 @@ class Runner:
         self._threads = os.environ.get("PARM_THREADS", "1")
         self._quick = quick
         self._out = out
-        self._parities = {unit.bundle(seed): unit.r for unit in suite.units
-                          for seed in unit.seeds}
 
     def path(self, name):
         return os.path.join(self._out, name)
 
     def has(self, bundle):
-        """Whether it is there, with every parity of its code."""
-        wanted = self._parities.get(bundle, 1)
-        return len(bundles_in(self.path(bundle))) >= wanted
+        return bool(bundles_in(self.path(bundle)))
 
     def _command(self, *arguments):
         return (self._program, *arguments, *self._data,
@@ -259,8 +256,8 @@ def main():
         reports = runner.evaluate([unit.bundle(seed) for unit, seed in runs],
                                   args.jobs)
         # What a unit costs, every seed of it does.
-        frontier = runner.frontier([unit.bundle(seed) for unit, seed in runs
-                                    if seed == unit.seeds[0]])
+        frontier = runner.frontier([unit.bundle(seed) for unit, seed
+                                    in first_seeds(runs).items()])
         training_free = [runner.training_free(k) for k in suite.training_free]
         record = make_record(suite, runs, reports, frontier, training_free,
                              left_out, out=out, commit=_commit(),

@@ -285,19 +285,39 @@ class RunnerTest(unittest.TestCase):
         self.assertIn("sum2-seed1, ", left_out)
         self.assertNotIn(" tile2-seed1", left_out.partition("\n")[0])
 
-    def test_code_without_its_second_parity_is_trained_on(self):
-        unit = suites.Unit("weighted", 4, 5, r=2)
-        suite = dataclasses.replace(SUITE, units=(unit,))
-        with ProcessSet(self.out) as processes:
-            runner = run_suite.Runner(suite, processes, "idx:x", self.out,
-                                      quick=False)
-            for parity, there in (("0", False), ("1", True)):
-                folder = os.path.join(self.out, unit.bundle(1), parity)
-                os.makedirs(folder)
-                with open(os.path.join(folder, "bundle.yaml"), "w",
-                          encoding="utf-8") as file:
-                    file.write("training: {seconds: 60.0}\n")
-                self.assertEqual(runner.has(unit.bundle(1)), there)
+    def run_two_seeds(self, *more):
+        suite = dataclasses.replace(
+            SUITE, units=(TILE, dataclasses.replace(TILE, k=4)),
+            training_free=())
+        argv = ["run.sh", "fashion", *more, "--out", self.out]
+        with mock.patch.dict(run_suite.SUITES, {"fashion": suite}), \
+                mock.patch.object(sys, "argv", argv), \
+                contextlib.redirect_stdout(io.StringIO()):
+            run_suite.main()
+        with open(os.path.join(self.folder, "calls.txt"),
+                  encoding="utf-8") as file:
+            return [line.split() for line in file]
+
+    def test_every_unit_is_trained_once_before_second_seeds(self):
+        trained = [os.path.basename(words[words.index("--out") + 1])
+                   for words in self.run_two_seeds() if "--out" in words]
+        self.assertEqual(trained, ["deployed", "tile2-seed1", "tile4-seed1",
+                                   "tile2-seed2", "tile4-seed2"])
+
+    def test_cost_is_that_of_the_first_seed_that_is_there(self):
+        for bundle in ("deployed", "tile2-seed2"):
+            os.makedirs(os.path.join(self.out, bundle))
+            path = os.path.join(self.out, bundle, "bundle.yaml")
+            with open(path, "w", encoding="utf-8") as file:
+                file.write("training: {seconds: 60.0}\n")
+        frontier = next(words for words in self.run_two_seeds("--trained-only")
+                        if words[0] == "frontier")
+        self.assertEqual(frontier[frontier.index("--parity") + 1],
+                         os.path.join(self.out, "tile2-seed2"))
+        with open(os.path.join(self.out, "fashion.json"),
+                  encoding="utf-8") as file:
+            self.assertEqual([row["seed"] for row in json.load(file)["rows"]],
+                             [2])
 
     def test_what_is_missing_is_a_sentence(self):
         os.environ["PARM_DATA"] = os.path.join(self.folder, "none")
