@@ -4,7 +4,6 @@
 // (picture_grid.h). They differ in what the parity model answers, hence in the
 // decoder.
 
-#include <optional>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -13,6 +12,7 @@
 #include "base/status_macros.h"
 #include "base/tensor.h"
 #include "encoder/code.h"
+#include "encoder/decoding_code.h"
 #include "encoder/picture_grid.h"
 #include "encoder/tensor_checks.h"
 
@@ -21,18 +21,18 @@ namespace parm {
 /// Decoder: LinearDecoder or SliceDecoder.
 /// Threads: const methods may run on any thread at once.
 template <typename Decoder>
-class GridCode final : public Code {
+class GridCode final : public DecodingCode<Decoder> {
  public:
   GridCode(const CodeSpec& code_spec, Decoder decoder)
-      : Code(code_spec), grid_(code_spec.k), decoder_(std::move(decoder)) {}
+      : DecodingCode<Decoder>(code_spec, std::move(decoder)),
+        grid_(code_spec.k) {}
 
-  bool multi_output() const override { return Decoder::kMultiOutput; }
   bool mixes_members() const override { return true; }
   bool supports_short_groups() const override { return true; }
 
   absl::StatusOr<TensorSpec> ParityQuerySpec(const TensorSpec& member,
                                              int num_members) const override {
-    PARM_RETURN_IF_ERROR(CheckNumMembers(spec().k, num_members));
+    PARM_RETURN_IF_ERROR(CheckNumMembers(this->spec().k, num_members));
     PARM_RETURN_IF_ERROR(grid_.CheckPictures(member.datatype, member.shape));
     PARM_RETURN_IF_ERROR(CheckBatchShape(member));
     return member;
@@ -40,7 +40,7 @@ class GridCode final : public Code {
 
   absl::Status Encode(int parity_index, absl::Span<const TensorView> members,
                       MutableTensorView parity) const override {
-    PARM_RETURN_IF_ERROR(CheckEncodeCall(spec(), parity_index, members));
+    PARM_RETURN_IF_ERROR(CheckEncodeCall(this->spec(), parity_index, members));
     const TensorView& first = members.front();
     PARM_RETURN_IF_ERROR(grid_.CheckPictures(first.datatype, first.shape));
     PARM_RETURN_IF_ERROR(CheckParity(first, first.shape[0], parity));
@@ -48,24 +48,8 @@ class GridCode final : public Code {
     return absl::OkStatus();
   }
 
-  bool Suffices(int num_members, ArrivalMask arrived, int lost) const override {
-    return decoder_.Suffices(num_members, arrived, lost);
-  }
-
-  absl::StatusOr<DecodeReport> Decode(
-      int num_members, absl::Span<const std::optional<TensorView>> outputs,
-      int lost, MutableTensorView result) const override {
-    return decoder_.Decode(num_members, outputs, lost, result);
-  }
-
-  absl::StatusOr<TensorSpec> ParityOutputSpec(
-      const TensorSpec& member_output) const override {
-    return decoder_.AnswerSpec(member_output);
-  }
-
  private:
   const PictureGrid grid_;
-  const Decoder decoder_;
 };
 
 }  // namespace parm

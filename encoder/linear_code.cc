@@ -38,7 +38,7 @@ ByteScale ByteScaleOf(const Matrix& coefficients, int row) {
 }
 
 LinearCode::LinearCode(CodeSpec code_spec, const Matrix& coefficients)
-    : Code(std::move(code_spec)), decoder_(coefficients) {
+    : DecodingCode(std::move(code_spec), LinearDecoder(coefficients)) {
   PARM_CHECK(coefficients.num_rows() == spec().r);
   PARM_CHECK(coefficients.num_columns() == spec().k);
   for (int p = 0; p < spec().r; ++p) {
@@ -122,22 +122,6 @@ void LinearCode::EncodeBytes(int parity_index,
   RoundedWeightedSum(rows_[num_members - 1][p].byte_weights,
                      static_cast<float>(byte_scales_[p].zero), views,
                      parity.bytes.size(), parity.bytes.data());
-}
-
-bool LinearCode::Suffices(int num_members, ArrivalMask arrived,
-                          int lost) const {
-  return decoder_.Suffices(num_members, arrived, lost);
-}
-
-absl::StatusOr<DecodeReport> LinearCode::Decode(
-    int num_members, absl::Span<const std::optional<TensorView>> outputs,
-    int lost, MutableTensorView result) const {
-  return decoder_.Decode(num_members, outputs, lost, result);
-}
-
-absl::StatusOr<TensorSpec> LinearCode::ParityOutputSpec(
-    const TensorSpec& member_output) const {
-  return decoder_.AnswerSpec(member_output);
 }
 
 }  // namespace parm

@@ -12,6 +12,7 @@
 #include "absl/types/span.h"
 #include "base/tensor.h"
 #include "encoder/code.h"
+#include "encoder/decoding_code.h"
 #include "encoder/linear_decoder.h"
 #include "encoder/matrix.h"
 
@@ -37,7 +38,7 @@ ByteScale ByteScaleOf(const Matrix& coefficients, int row);
 /// UINT8, while the parity model still answers the sum of outputs. Short
 /// groups: members are repeated round robin (see FoldRoundRobin). Threads:
 /// const methods may run on any thread at once.
-class LinearCode final : public Code {
+class LinearCode final : public DecodingCode<LinearDecoder> {
  public:
   /// `coefficients`, r x k, one column per slot of a full group: parity query
   /// p is the sum over j of coefficients.at(p, j) * Xj, its model's answer that
@@ -45,19 +46,12 @@ class LinearCode final : public Code {
   /// Needs: k + r <= LinearDecoder::kMaxSlots.
   LinearCode(CodeSpec spec, const Matrix& coefficients);
 
-  bool multi_output() const override { return false; }
   bool mixes_members() const override { return true; }
   bool supports_short_groups() const override { return true; }
   absl::StatusOr<TensorSpec> ParityQuerySpec(const TensorSpec& member,
                                              int num_members) const override;
   absl::Status Encode(int parity_index, absl::Span<const TensorView> members,
                       MutableTensorView parity) const override;
-  bool Suffices(int num_members, ArrivalMask arrived, int lost) const override;
-  absl::StatusOr<DecodeReport> Decode(
-      int num_members, absl::Span<const std::optional<TensorView>> outputs,
-      int lost, MutableTensorView result) const override;
-  absl::StatusOr<TensorSpec> ParityOutputSpec(
-      const TensorSpec& member_output) const override;
 
  private:
   // One parity's coefficients, for a group of some size.
@@ -71,7 +65,6 @@ class LinearCode final : public Code {
                    MutableTensorView parity) const;
 
   // Constant after construction.
-  const LinearDecoder decoder_;
   std::vector<ByteScale> byte_scales_;  // one for each parity
   std::vector<std::vector<Row>> rows_;  // [num_members - 1][parity_index]
 };

@@ -1,9 +1,9 @@
 #include "encoder/pack_code.h"
 
 #include <cstring>
-#include <utility>
 
 #include "base/status_macros.h"
+#include "encoder/decoding_code.h"
 #include "encoder/slice_decoder.h"
 #include "encoder/tensor_checks.h"
 
@@ -23,12 +23,12 @@ absl::StatusOr<TensorSpec> Widen(const TensorSpec& member, int num_members) {
   return packed;
 }
 
-class PackCode final : public Code {
+class PackCode final : public DecodingCode<SliceDecoder> {
  public:
   explicit PackCode(const CodeSpec& code_spec)
-      : Code(code_spec), decoder_(code_spec.k, SliceLayout::kOnBatch) {}
+      : DecodingCode(code_spec,
+                     SliceDecoder(code_spec.k, SliceLayout::kOnBatch)) {}
 
-  bool multi_output() const override { return true; }
   bool mixes_members() const override { return false; }
   bool supports_short_groups() const override { return true; }
 
@@ -53,24 +53,6 @@ class PackCode final : public Code {
     }
     return absl::OkStatus();
   }
-
-  bool Suffices(int num_members, ArrivalMask arrived, int lost) const override {
-    return decoder_.Suffices(num_members, arrived, lost);
-  }
-
-  absl::StatusOr<DecodeReport> Decode(
-      int num_members, absl::Span<const std::optional<TensorView>> outputs,
-      int lost, MutableTensorView result) const override {
-    return decoder_.Decode(num_members, outputs, lost, result);
-  }
-
-  absl::StatusOr<TensorSpec> ParityOutputSpec(
-      const TensorSpec& member_output) const override {
-    return decoder_.AnswerSpec(member_output);
-  }
-
- private:
-  const SliceDecoder decoder_;
 };
 
 std::unique_ptr<const Code> CreatePack(const CodeSpec& spec) {

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "encoder/decoding_code.h"
 #include "encoder/slice_decoder.h"
 #include "encoder/tensor_checks.h"
 
@@ -24,12 +25,12 @@ absl::Status CheckChannels(absl::Span<const int64_t> shape) {
                    ShapeToString(shape), ", want [batch,channels,...]"));
 }
 
-class StackCode final : public Code {
+class StackCode final : public DecodingCode<SliceDecoder> {
  public:
   explicit StackCode(const CodeSpec& code_spec)
-      : Code(code_spec), decoder_(code_spec.k, SliceLayout::kOwnAxis) {}
+      : DecodingCode(code_spec,
+                     SliceDecoder(code_spec.k, SliceLayout::kOwnAxis)) {}
 
-  bool multi_output() const override { return true; }
   bool mixes_members() const override { return true; }
   bool supports_short_groups() const override { return true; }
 
@@ -66,24 +67,6 @@ class StackCode final : public Code {
     }
     return absl::OkStatus();
   }
-
-  bool Suffices(int num_members, ArrivalMask arrived, int lost) const override {
-    return decoder_.Suffices(num_members, arrived, lost);
-  }
-
-  absl::StatusOr<DecodeReport> Decode(
-      int num_members, absl::Span<const std::optional<TensorView>> outputs,
-      int lost, MutableTensorView result) const override {
-    return decoder_.Decode(num_members, outputs, lost, result);
-  }
-
-  absl::StatusOr<TensorSpec> ParityOutputSpec(
-      const TensorSpec& member_output) const override {
-    return decoder_.AnswerSpec(member_output);
-  }
-
- private:
-  const SliceDecoder decoder_;
 };
 
 std::unique_ptr<const Code> CreateStack(const CodeSpec& spec) {
