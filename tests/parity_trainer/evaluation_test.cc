@@ -236,7 +236,7 @@ TEST(EvaluationTest, StandardErrorOfAnIdealParityIsThatOfItsSamples) {
 TEST(EvaluationTest, StandardErrorOfThreeBlocksByHand) {
   Setting setting = MakeSetting(5, DataType::kFp32);
   setting.data.test.labels = AnsweredClasses(setting.logits);
-  for (const size_t wrong : {3, 4}) {
+  for (const size_t wrong : {size_t{3}, size_t{4}}) {
     int32_t& label = setting.data.test.labels[wrong];
     label = (label + 1) % kClasses;
   }
