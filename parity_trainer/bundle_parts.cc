@@ -89,7 +89,8 @@ absl::StatusOr<Bundle> WriteModelBundle(const std::string& directory,
 
 absl::StatusOr<std::string> CheckOutput(const std::string& directory,
                                         bool trains,
-                                        const TrainingOptions& options) {
+                                        const TrainingOptions& options,
+                                        int num_bundles) {
   const std::filesystem::path path = Trimmed(directory);
   if (!path.has_filename()) {
     return absl::InvalidArgumentError(
@@ -103,6 +104,7 @@ absl::StatusOr<std::string> CheckOutput(const std::string& directory,
         absl::StrCat("output is there already: ", path.string(),
                      "; name another --out, or --force to replace it"));
   }
+  PARM_RETURN_IF_ERROR(CheckReplaceable(path, num_bundles));
   if (!trains) return "";
   std::string checkpoint = options.checkpoint.empty()
                                ? path.string() + ".checkpoint"

@@ -63,15 +63,16 @@ absl::StatusOr<Bundle> WriteModelBundle(const std::string& directory,
                                         const Probes& probes,
                                         const std::string& checkpoint_path);
 
-/// Checks, before any work is done, that a bundle may appear at `directory`,
-/// and says where the checkpoint goes: what the user named, or
+/// Checks, before any work is done, that so many bundles may appear at
+/// `directory`, and says where the checkpoint goes: what the user named, or
 /// "DIRECTORY.checkpoint"; empty if nothing is trained, or rank 0 does all
-/// that. Errors: kInvalidArgument for an empty or root directory;
-/// kAlreadyExists if something is there, or work of an earlier run that was not
-/// asked to be resumed, unless `options.force`.
+/// that. Errors: kInvalidArgument for an empty or root directory, and as
+/// CheckReplaceable; kAlreadyExists if something is there, or work of an
+/// earlier run that was not asked to be resumed, unless `options.force`.
 absl::StatusOr<std::string> CheckOutput(const std::string& directory,
                                         bool trains,
-                                        const TrainingOptions& options);
+                                        const TrainingOptions& options,
+                                        int num_bundles = 1);
 
 /// Fills `name` with the last component of a path if it is empty.
 std::string NameOr(const std::string& name, const std::string& directory);

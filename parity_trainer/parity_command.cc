@@ -151,11 +151,12 @@ std::string Describe(const ParityOptions& options, const Code& code,
 absl::StatusOr<std::string> RunParityCommand(const ParityOptions& options) {
   PARM_RETURN_IF_ERROR(CheckOptions(options));
   const bool train = NeedsTraining(options);
-  PARM_ASSIGN_OR_RETURN(const std::string checkpoint,
-                        CheckOutput(options.out, train, options.training));
   PARM_ASSIGN_OR_RETURN(
       const std::unique_ptr<const Code> code,
       CreateCode({.scheme = options.scheme, .k = options.k, .r = options.r}));
+  PARM_ASSIGN_OR_RETURN(const std::string checkpoint,
+                        CheckOutput(options.out, train, options.training,
+                                    /*num_bundles=*/options.r));
   PARM_ASSIGN_OR_RETURN(const DeployedModel deployed,
                         LoadDeployedModel(options.deployed));
   // What the code cannot encode shows before there is any work.
@@ -201,11 +202,7 @@ absl::StatusOr<std::string> RunParityCommand(const ParityOptions& options) {
                                    .history = made.history},
                                   probes));
   }
-  PARM_RETURN_IF_ERROR(
-      options.r == 1
-          ? WriteBundle(options.out, bundles[0].manifest, bundles[0].files)
-                .status()
-          : WriteBundles(options.out, bundles));
+  PARM_RETURN_IF_ERROR(WriteBundles(options.out, bundles));
   for (int parity = 0; train && parity < options.r; ++parity) {
     std::remove(CheckpointOf(checkpoint, parity).c_str());
   }

@@ -24,9 +24,9 @@ struct ParityOptions {
 };
 
 /// Returns a line for the user.
-/// Errors: kAlreadyExists as CheckOutput; kCancelled if interrupted (the
-/// checkpoint holds the work); else as LoadBundle, CreateCode, LoadDataset,
-/// RunDistillation, EvaluateErasures and WriteBundle.
+/// Errors: kAlreadyExists and kInvalidArgument as CheckOutput; kCancelled if
+/// interrupted (the checkpoint holds the work); else as LoadBundle, CreateCode,
+/// LoadDataset, RunDistillation, EvaluateErasures and WriteBundles.
 absl::StatusOr<std::string> RunParityCommand(const ParityOptions& options);
 
 }  // namespace parm

@@ -21,7 +21,8 @@ struct DirectoryFile {
 /// one step (RENAME_EXCHANGE) and then removed; a file system that cannot swap
 /// moves the old one aside first, and a crash between those two renames leaves
 /// it at `.NAME.old.PID`. Parent folders are made.
-/// Needs: names are distinct and none is ".."; one writer per directory.
+/// Needs: names are distinct, each NAME or FOLDER/NAME without "." and "..";
+/// one writer per directory.
 /// Errors: kInvalidArgument if something is at `directory` that is neither
 /// empty nor has a file `marker` in it, so that a slip of the pen does not
 /// remove other things; kResourceExhausted if the disk is full; kUnavailable,

@@ -1,10 +1,12 @@
 #include "proto/bundle.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <iterator>
 #include <set>
 #include <utility>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "google/protobuf/io/coded_stream.h"
@@ -16,6 +18,8 @@
 
 namespace parm {
 namespace {
+
+namespace fs = std::filesystem;
 
 // proto/README.md states this rule, so that other programs can follow it.
 Sha256 BundleId(const bundle::Manifest& manifest, const Sha256& model_file) {
@@ -117,6 +121,30 @@ void SetBins(
   }
 }
 
+bool HoldsOneBundle(const fs::path& directory) {
+  std::error_code error;
+  return fs::exists(directory / std::string(kManifestFile), error);
+}
+
+/// Numbered ones, and nothing else.
+bool HoldsSeveralBundles(const fs::path& directory) {
+  std::error_code error;
+  if (!HoldsOneBundle(directory / "0")) return false;
+  for (const fs::path& entry : fs::directory_iterator(directory, error)) {
+    int number = 0;
+    if (!absl::SimpleAtoi(entry.filename().native(), &number) ||
+        !HoldsOneBundle(entry)) {
+      return false;
+    }
+  }
+  return !error;
+}
+
+/// The file that tells one bundle, or several, from other things.
+std::string MarkerOf(size_t num_bundles) {
+  return absl::StrCat(num_bundles == 1 ? "" : "0/", kManifestFile);
+}
+
 /// Fills in format and digest, and gives the bundle's files as they go to disk,
 /// their names behind `folder`.
 absl::StatusOr<std::vector<DirectoryFile>> CompleteBundle(
@@ -170,8 +198,8 @@ absl::StatusOr<Bundle> WriteBundle(const std::string& directory,
                                    const std::vector<BundleFile>& files) {
   PARM_ASSIGN_OR_RETURN(const std::vector<DirectoryFile> contents,
                         CompleteBundle(files, "", &manifest));
-  PARM_RETURN_IF_ERROR(WriteDirectoryAtomically(directory, contents,
-                                                std::string(kManifestFile)));
+  PARM_RETURN_IF_ERROR(
+      WriteDirectoryAtomically(directory, contents, MarkerOf(1)));
   PARM_ASSIGN_OR_RETURN(const Sha256 model_file,
                         FromHex(manifest.file_sha256()));
   return MakeBundle(directory, std::move(manifest), model_file);
@@ -181,14 +209,32 @@ absl::Status WriteBundles(const std::string& directory,
                           const std::vector<BundleContents>& bundles) {
   std::vector<DirectoryFile> contents;
   for (size_t i = 0; i < bundles.size(); ++i) {
+    const std::string folder = bundles.size() == 1 ? "" : absl::StrCat(i, "/");
     bundle::Manifest manifest = bundles[i].manifest;
-    PARM_ASSIGN_OR_RETURN(
-        std::vector<DirectoryFile> of_one,
-        CompleteBundle(bundles[i].files, absl::StrCat(i, "/"), &manifest));
+    PARM_ASSIGN_OR_RETURN(std::vector<DirectoryFile> of_one,
+                          CompleteBundle(bundles[i].files, folder, &manifest));
     std::move(of_one.begin(), of_one.end(), std::back_inserter(contents));
   }
+  PARM_RETURN_IF_ERROR(
+      CheckReplaceable(directory, static_cast<int>(bundles.size())));
   return WriteDirectoryAtomically(directory, contents,
-                                  absl::StrCat("0/", kManifestFile));
+                                  MarkerOf(bundles.size()));
+}
+
+absl::Status CheckReplaceable(const std::string& directory, int num_bundles) {
+  std::error_code error;
+  if (!fs::exists(directory, error)) return absl::OkStatus();
+  const bool fits = num_bundles == 1 ? HoldsOneBundle(directory)
+                                     : HoldsSeveralBundles(directory);
+  if (fits ||
+      (fs::is_directory(directory, error) && fs::is_empty(directory, error))) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(absl::StrCat(
+      "refused to replace ", directory, ": want ",
+      num_bundles == 1 ? "a bundle"
+                       : "a folder of bundles 0, 1 .. without other things",
+      " there, or nothing"));
 }
 
 wire::BundleInfo ToBundleInfo(const Bundle& bundle) {

@@ -57,12 +57,18 @@ struct BundleContents {
   std::vector<BundleFile> files;
 };
 
-/// Writes bundles that belong together, such as all parities of a code, as
-/// `directory`/0, `directory`/1 ..: as WriteBundle, all of them in one step or
-/// none.
-/// Errors: as WriteBundle; what may be replaced holds a bundle as its folder 0.
+/// Writes bundles that belong together, such as all parities of a code: one as
+/// WriteBundle, several as `directory`/0, `directory`/1 .., all of them in one
+/// step or none. Needs: one or more.
+/// Errors: as WriteBundle, and CheckReplaceable.
 absl::Status WriteBundles(const std::string& directory,
                           const std::vector<BundleContents>& bundles);
+
+/// Whether so many bundles may replace what is at `directory`, if anything is;
+/// asked before there is anything to write.
+/// Errors: kInvalidArgument if what is there is neither empty nor, for one, a
+/// bundle, for several, a folder of bundles 0, 1 .. and nothing else.
+absl::Status CheckReplaceable(const std::string& directory, int num_bundles);
 
 /// What a worker's Hello says of a bundle.
 wire::BundleInfo ToBundleInfo(const Bundle& bundle);

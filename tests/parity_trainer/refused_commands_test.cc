@@ -65,13 +65,14 @@ TEST_F(RefusedCommandsTest, ResumeFromAnotherStartIsRefused) {
   second.out = scratch_ / "second";
   second.training.init = parity_.out;
   second.training.resume = true;
-  // Trained to the end, but the bundle cannot be written: a file is there.
+  // Ends after its checkpoint is there: a log cannot be written.
   second.training.checkpoint = scratch_ / "checkpoint";
-  second.training.force = true;
-  WriteFile(second.out, "in the way");
-  EXPECT_THAT(RunParityCommand(second), StatusIs(kInvalid));
+  WriteFile(scratch_ / "file", "");
+  second.training.log = scratch_ / "file/log";
+  EXPECT_THAT(RunParityCommand(second),
+              StatusIs(absl::StatusCode::kUnavailable));
   ASSERT_TRUE(std::filesystem::exists(scratch_ / "checkpoint"));
-  std::filesystem::remove(second.out);
+  second.training.log.clear();
   // Of the same name, but another.
   parity_.training.epochs = 4;
   parity_.training.force = true;
@@ -229,6 +230,25 @@ TEST_F(RefusedCommandsTest, EarlierWorkIsOverwrittenByForceAlone) {
   ASSERT_THAT(RunParityCommand(parity_), IsOk());
   EXPECT_THAT(RunParityCommand(parity_),
               StatusIs(absl::StatusCode::kAlreadyExists));
+}
+
+TEST_F(RefusedCommandsTest, WhatForceMayNotReplaceShowsBeforeTraining) {
+  ASSERT_THAT(RunDeployedCommand(deployed_), IsOk());
+  WriteFile(scratch_ / "letter", "dear");
+  parity_.training.force = true;
+  // Before the data are read.
+  parity_.data.source = "idx:" + scratch_ / "nowhere";
+  parity_.out = scratch_ / "letter";
+  EXPECT_THAT(RunParityCommand(parity_),
+              StatusIs(kInvalid, HasSubstr("letter: want a bundle there")));
+  parity_.scheme = "weighted";
+  parity_.r = 2;
+  parity_.out = deployed_.out;
+  EXPECT_THAT(
+      RunParityCommand(parity_),
+      StatusIs(kInvalid, HasSubstr("want a folder of bundles 0, 1 ..")));
+  EXPECT_EQ(ReadFile(scratch_ / "letter"), "dear");
+  EXPECT_THAT(LoadBundle(deployed_.out), IsOk());
 }
 
 TEST_F(RefusedCommandsTest, PicturesThatFitNoGridAreASentence) {

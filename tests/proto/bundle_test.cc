@@ -59,9 +59,36 @@ TEST(BundleTest, BundlesThatBelongTogetherAppearTogether) {
   EXPECT_FALSE(std::filesystem::exists(scratch / "c"));
   // A lone bundle is not taken for several.
   ASSERT_THAT(WriteDeployed(scratch / "alone"), IsOk());
-  EXPECT_THAT(WriteBundles(scratch / "alone", {one}),
+  two.files = one.files;
+  EXPECT_THAT(WriteBundles(scratch / "alone", {one, two}),
               StatusIs(absl::StatusCode::kInvalidArgument,
                        HasSubstr("refused to replace")));
+}
+
+TEST(BundleTest, OnlyBundlesOfTheSameFormAreReplaced) {
+  const ScratchDirectory scratch;
+  const BundleContents one = {.manifest = DeployedManifest(),
+                              .files = {{"model.pt", kModel}}};
+  EXPECT_THAT(CheckReplaceable(scratch / "absent", 1), IsOk());
+  EXPECT_THAT(CheckReplaceable(scratch / "absent", 2), IsOk());
+  std::filesystem::create_directory(scratch / "empty");
+  EXPECT_THAT(CheckReplaceable(scratch / "empty", 1), IsOk());
+  EXPECT_THAT(CheckReplaceable(scratch / "empty", 2), IsOk());
+  ASSERT_THAT(WriteBundles(scratch / "one", {one}), IsOk());
+  EXPECT_THAT(LoadBundle(scratch / "one"), IsOk());
+  EXPECT_THAT(CheckReplaceable(scratch / "one", 1), IsOk());
+  EXPECT_THAT(CheckReplaceable(scratch / "one", 2),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+  ASSERT_THAT(WriteBundles(scratch / "two", {one, one}), IsOk());
+  EXPECT_THAT(CheckReplaceable(scratch / "two", 3), IsOk());
+  EXPECT_THAT(CheckReplaceable(scratch / "two", 1),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+  // What else lies there would go with them.
+  ASSERT_THAT(WriteDeployed(scratch / "two/deployed"), IsOk());
+  EXPECT_THAT(WriteBundles(scratch / "two", {one, one}),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("without other things")));
+  EXPECT_THAT(LoadBundle(scratch / "two/deployed"), IsOk());
 }
 
 TEST(BundleTest, IdIsTheSameOnEveryMachine) {
