@@ -234,8 +234,9 @@ def make_table(suite, record):
         "",
         "One loss per group. `tile`, `stack` and `pack` decode any number of "
         "losses with the same accuracy, `weighted` r, the others one. A_d, the "
-        "mean over several groupings of the test set, and its standard error, "
-        "from blocks of the set that share no group, in percent, the mean of "
+        "mean over several groupings of the test set (one for `pack`), and its "
+        "standard error, from blocks of the set that share no group, in "
+        "percent, the mean of "
         "the seeds where there are several; drop is "
         "A_a - A_d in points, beside that of ParM's sum code "
         f"with a ResNet-18 after {suite.published_epochs} epochs (SOSP'19). "

@@ -222,6 +222,13 @@ class RunnerTest(unittest.TestCase):
         self.addCleanup(os.environ.pop, "PARM_DATA")
         self.out = os.path.join(self.folder, "out")
 
+    def put_bundles(self, *names):
+        for name in names:
+            os.makedirs(os.path.join(self.out, name))
+            path = os.path.join(self.out, name, "bundle.yaml")
+            with open(path, "w", encoding="utf-8") as file:
+                file.write("training: {seconds: 60.0}\n")
+
     def run_quick(self, *more):
         argv = ["run.sh", "fashion", "--quick", *more, "--out", self.out,
                 "--results", os.path.join(self.folder, "results")]
@@ -270,11 +277,7 @@ class RunnerTest(unittest.TestCase):
         self.assertEqual(words, ["deployed", "backup", "parity", "parity"])
 
     def test_report_can_do_with_what_is_trained(self):
-        for bundle in ("deployed", "tile2-seed1"):
-            os.makedirs(os.path.join(self.out, bundle))
-            path = os.path.join(self.out, bundle, "bundle.yaml")
-            with open(path, "w", encoding="utf-8") as file:
-                file.write("training: {seconds: 60.0}\n")
+        self.put_bundles("deployed", "tile2-seed1")
         # The first makes a pack that needs no training.
         self.assertEqual(self.run_quick("--trained-only"),
                          ["parity", "evaluate", "evaluate", "frontier",
@@ -305,11 +308,7 @@ class RunnerTest(unittest.TestCase):
                                    "tile2-seed2", "tile4-seed2"])
 
     def test_cost_is_that_of_the_first_seed_that_is_there(self):
-        for bundle in ("deployed", "tile2-seed2"):
-            os.makedirs(os.path.join(self.out, bundle))
-            path = os.path.join(self.out, bundle, "bundle.yaml")
-            with open(path, "w", encoding="utf-8") as file:
-                file.write("training: {seconds: 60.0}\n")
+        self.put_bundles("deployed", "tile2-seed2")
         frontier = next(words for words in self.run_two_seeds("--trained-only")
                         if words[0] == "frontier")
         self.assertEqual(frontier[frontier.index("--parity") + 1],
